@@ -1,0 +1,105 @@
+# `make train CONFIG=configs/quickstart.yaml` and `make test` set up whatever they need.
+
+PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python; do \
+	command -v $$each >/dev/null 2>&1 && $$each -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	&& echo $$each && break; done)
+VENV := .venv
+RUN := $(VENV)/bin/python
+TORCH_VENV := .venv-torch
+# An NVIDIA GPU that answers gets JAX with CUDA; everything else gets plain CPU JAX.
+EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda || echo dev)
+
+.PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser \
+	bench bench-gpu bench-old-stack bench-check lint format clean
+
+help:
+	@echo "make train CONFIG=configs/quickstart.yaml [ARGS=\"--seed 7\"]   train a therapist"
+	@echo "make evaluate POLICY=models/quickstart [ARGS=\"--patterns all\"]   is it any good, and for whom"
+	@echo "make report EVALUATION=reports/quickstart   draw its report again"
+	@echo "make play [ARGS=\"--policy models/quickstart/policy_best.pth\"]   be the therapist"
+	@echo "make test         run the tests"
+	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
+	@echo "make test-browser   open a report in a headless Chromium (has to be installed)"
+	@echo "make test-long   several devices and hosts, killed runs, the benchmarks themselves"
+	@echo "make test-hard    30 killed runs and 60 000 fuzzed inputs"
+	@echo "make bench [ARGS=\"environment training\"]   how fast it is on this CPU; under 10 minutes"
+	@echo "make bench-gpu    the same and more on a GPU"
+	@echo "make bench-old-stack   side by side with NumPy, PyTorch and Tianshou (own environment)"
+	@echo "make bench-check  has anything become slow? compares ratios, in a minute"
+	@echo "make lint         style and types"
+	@echo "make format       put the style right"
+	@echo "make setup        install everything, as the others do by themselves"
+	@echo "make clean        remove what setup installed"
+	@echo "make help         this"
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it, or pass PYTHON=/path/to/python3"; exit 2; }
+	@$(PYTHON) -c "import venv, ensurepip" 2>/dev/null || { echo "error: $(PYTHON) lacks venv; install it (on Debian and Ubuntu: apt install python3-venv)"; exit 2; }
+	@echo "setting up $(VENV) with $(PYTHON) [$(EXTRAS)]; the first time this takes a minute or two"
+	@test -x $(RUN) || $(PYTHON) -m venv $(VENV)
+	@$(RUN) -m pip install --quiet --disable-pip-version-check --upgrade --editable ".[$(EXTRAS)]"
+	@touch $@
+
+train: setup
+	@test -n "$(CONFIG)" || { echo "error: say which configuration: make train CONFIG=configs/quickstart.yaml (there are: $(wildcard configs/*.yaml))"; exit 2; }
+	@$(RUN) -m jaxtherapy.train --config "$(CONFIG)" $(ARGS)
+
+evaluate: setup
+	@$(RUN) -m jaxtherapy.evaluate $(POLICY) $(ARGS)
+
+report: setup
+	@test -n "$(EVALUATION)" || { echo "error: say which evaluation: make report EVALUATION=reports/quickstart (there are: $(wildcard reports/*))"; exit 2; }
+	@$(RUN) -m jaxtherapy.report "$(EVALUATION)" $(ARGS)
+
+play: setup
+	@$(RUN) -m jaxtherapy.play $(ARGS)
+
+# Two workers: JAX compiles and computes with threads of its own.
+test: setup
+	$(RUN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+
+test-long: setup
+	$(RUN) -m pytest --override-ini addopts=-q --numprocesses 2 --dist loadfile \
+	tests/hosts tests/crash tests/benchmarks $(ARGS)
+
+test-hard: setup
+	JAXTHERAPY_KILLS=30 JAXTHERAPY_FUZZ_INPUTS=20000 \
+	$(RUN) -m pytest --override-ini addopts=-q --numprocesses 2 --dist loadfile tests/crash tests/fuzz $(ARGS)
+
+$(TORCH_VENV)/.installed: tests/torch/requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it, or pass PYTHON=/path/to/python3"; exit 2; }
+	@test -x $(TORCH_VENV)/bin/python || $(PYTHON) -m venv $(TORCH_VENV)
+	@$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/torch/requirements.txt
+	@touch $@
+
+test-torch: setup $(TORCH_VENV)/.installed
+	JAXTHERAPY_PYTHON=$(abspath $(RUN)) $(TORCH_VENV)/bin/python -m pytest tests/torch $(ARGS)
+
+test-browser: setup
+	$(RUN) -m pytest --override-ini addopts=-q tests/browser $(ARGS)
+
+bench: setup
+	$(RUN) -m benchmarks $(ARGS)
+
+bench-gpu: setup
+	$(RUN) -m benchmarks --gpu $(ARGS)
+
+bench-old-stack: setup $(TORCH_VENV)/.installed
+	$(RUN) -m benchmarks.against_old_stack --old-python $(TORCH_VENV)/bin/python $(ARGS)
+
+bench-check: setup
+	$(RUN) -m benchmarks.regression $(ARGS)
+
+lint: setup
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+	$(VENV)/bin/mypy
+
+format: setup
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+clean:
+	rm -rf $(VENV) $(TORCH_VENV) build *.egg-info
