@@ -1,0 +1,161 @@
+"""A client and its therapist, session by session, until success, dropout or the last session."""
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Float32, Int, Int8, PRNGKeyArray
+
+from jaxtherapy.client import person
+from jaxtherapy.client.chance import uniforms as uniforms
+from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.person import Client, ClientParams
+
+HISTORY_SESSIONS = 25
+HISTORY_SIZE = 2 * HISTORY_SESSIONS
+HISTORY_PADDING = N_OCTANTS
+
+DROPOUT_SESSION = 10
+"""The one session after which a client who is worse off than at intake leaves."""
+
+
+class Observation(NamedTuple):
+    """What the therapist sees.
+
+    Attributes:
+        client_action: the pending client act, 0..7.
+        session_number: sessions held, as a share of ``max_sessions``.
+        history: the last 25 sessions as c, a, c, a, …, oldest first, padded at the end with 8.
+    """
+
+    client_action: Int[Array, ""]
+    session_number: Float32[Array, "1"]
+    history: Int8[Array, "50"]
+
+
+class Dyad(struct.PyTreeNode):
+    """A therapy in progress.
+
+    Attributes:
+        client: the hidden state of the client.
+        client_act: the act on the table, to be answered.
+        heard_act: the last therapist act as the client heard it; 8 before the first.
+        history: what the therapist remembers, acts as enacted.
+        time: sessions held so far.
+        initial_rs: RS at intake.
+        pattern: index of the pattern that the initial memory was drawn from; −1 if it was given.
+        success, dropped_out: how it ended, if it did. Dropout wins over success.
+    """
+
+    client: Client
+    client_act: Int8[Array, ""]
+    heard_act: Int8[Array, ""]
+    history: Int8[Array, "50"]
+    time: Int[Array, ""]
+    initial_rs: Float[Array, ""]
+    pattern: Int8[Array, ""]
+    success: Bool[Array, ""]
+    dropped_out: Bool[Array, ""]
+
+
+Therapist = Callable[[PRNGKeyArray, Dyad, ClientParams], Int[Array, ""]]
+"""Answers the act on the table. Use :func:`observe` to see only what a therapist may see."""
+
+
+def intake(key: PRNGKeyArray, params: ClientParams) -> Dyad:
+    """A new client walks in and acts first."""
+    points = uniforms(key, person.N_DRAW_POINTS + 1)
+    client, pattern = person.draw_client(points[:-1], params)
+    return open_with(client, person.act(points[-1], client, params), pattern)
+
+
+def open_with(
+    client: Client, client_act: Int[Array, ""], pattern: Int8[Array, ""] | int = -1
+) -> Dyad:
+    """The dyad of a given client whose first act is given too."""
+    return Dyad(
+        client=client,
+        client_act=jnp.asarray(client_act, jnp.int8),
+        heard_act=jnp.int8(HISTORY_PADDING),
+        history=jnp.full((HISTORY_SIZE,), HISTORY_PADDING, jnp.int8),
+        time=jnp.int32(0),
+        initial_rs=client.rs,
+        pattern=jnp.asarray(pattern, jnp.int8),
+        success=jnp.bool_(False),
+        dropped_out=jnp.bool_(False),
+    )
+
+
+def observe(dyad: Dyad, params: ClientParams) -> Observation:
+    """The therapist's view: memory, RS, bond, threshold and utilities stay hidden."""
+    return Observation(
+        client_action=dyad.client_act.astype(jnp.int32),
+        session_number=(dyad.time / params.max_sessions).astype(jnp.float32)[None],
+        history=dyad.history,
+    )
+
+
+def note_session(
+    history: Int8[Array, "50"],
+    time: Int[Array, ""],
+    client_act: Int[Array, ""],
+    therapist_act: Int[Array, ""],
+) -> Int8[Array, "50"]:
+    """The therapist's history after one more session; the oldest of 25 drops out."""
+    pair = jnp.stack([client_act, therapist_act]).astype(jnp.int8)
+    scrolled = jnp.concatenate([history[2:], pair])
+    place = jnp.arange(HISTORY_SIZE)
+    filled = jnp.where(place == 2 * time, pair[0], history)
+    filled = jnp.where(place == 2 * time + 1, pair[1], filled)
+    return jnp.where(time >= HISTORY_SESSIONS, scrolled, filled)
+
+
+def respond(
+    dyad: Dyad, therapist_act: Int[Array, ""], heard_act: Int[Array, ""], params: ClientParams
+) -> Dyad:
+    """One session up to its outcome, given what the client heard; its next act is still open."""
+    client = person.experience(dyad.client, dyad.client_act, heard_act, params)
+    time = dyad.time + 1
+    dropped_out = (time == DROPOUT_SESSION) & (client.rs < dyad.initial_rs)
+    success = (client.rs >= person.rs_threshold(client, params)) & ~dropped_out
+    return dyad.replace(
+        client=client,
+        heard_act=jnp.asarray(heard_act, jnp.int8),
+        history=note_session(dyad.history, dyad.time, dyad.client_act, therapist_act),
+        time=time,
+        success=success,
+        dropped_out=dropped_out,
+    )
+
+
+def hold_session(
+    key: PRNGKeyArray, dyad: Dyad, therapist_act: Int[Array, ""], params: ClientParams
+) -> Dyad:
+    """One session: the therapist answers, the client hears, feels and, if it stays, acts again."""
+    return hold_session_at(uniforms(key, 2), dyad, therapist_act, params)
+
+
+def hold_session_at(
+    points: Float[Array, "2"], dyad: Dyad, therapist_act: Int[Array, ""], params: ClientParams
+) -> Dyad:
+    """:func:`hold_session`, given the uniforms that decide the hearing and the next act."""
+    heard_act = person.hear_act(points[0], dyad.client, therapist_act, params)
+    after = respond(dyad, therapist_act, heard_act, params)
+    next_act = person.act(points[1], after.client, params)
+    return after.replace(client_act=jnp.where(is_over(after, params), dyad.client_act, next_act))
+
+
+def terminated(dyad: Dyad) -> Bool[Array, ""]:
+    """The therapy came to its own end: success or dropout."""
+    return dyad.success | dyad.dropped_out
+
+
+def truncated(dyad: Dyad, params: ClientParams) -> Bool[Array, ""]:
+    """The sessions ran out before the therapy came to its own end."""
+    return (dyad.time >= params.max_sessions) & ~terminated(dyad)
+
+
+def is_over(dyad: Dyad, params: ClientParams) -> Bool[Array, ""]:
+    """Success, dropout or the last session."""
+    return terminated(dyad) | truncated(dyad, params)

@@ -1,0 +1,118 @@
+"""What the client remembers, and how satisfied and bonded that leaves it.
+
+Memory is the last 50 exchanges, oldest first, each pair coded as ``8 · client + therapist`` in one
+int8 (therapist acts *as heard*). Everything downstream is a recency-weighted sum over it.
+"""
+
+import functools
+import operator
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int, Int8
+
+from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.patterns import MEMORY_SIZE
+from jaxtherapy.client.units import compiled_apart
+
+_ROOT_AGE = np.sqrt(np.arange(MEMORY_SIZE) / (MEMORY_SIZE - 1))
+
+
+def encode_pairs(client: Int[Array, "*n"], therapist: Int[Array, "*n"]) -> Int8[Array, "*n"]:
+    """Codes pairs of octants as ``8 · client + therapist``."""
+    return (client * N_OCTANTS + therapist).astype(jnp.int8)
+
+
+def therapist_acts(memory: Int8[Array, "*n"]) -> Int8[Array, "*n"]:
+    """The therapist's half of coded pairs."""
+    return memory & (N_OCTANTS - 1)
+
+
+def recency_weights(recency_ratio: Float[Array, ""]) -> Float[Array, "50"]:
+    """``w_i ∝ 1 + (ρ − 1)·sqrt(i / 49)``, summing to 1; ρ is the newest:oldest ratio."""
+    weights = 1.0 + (recency_ratio - 1.0) * jnp.asarray(_ROOT_AGE)
+    return weights / jnp.sum(weights)
+
+
+def remember(
+    memory: Int8[Array, "50"], client_act: Int[Array, ""], heard_act: Int[Array, ""]
+) -> Int8[Array, "50"]:
+    """Appends the newest pair; the oldest drops out."""
+    later = jax.lax.pad(memory, jnp.int8(0), [(-1, 1, 0)])
+    newest = encode_pairs(client_act, heard_act)[None]
+    return jax.lax.dynamic_update_slice(later, newest, (MEMORY_SIZE - 1,))
+
+
+def total(terms: Sequence[Float[Array, "*n"]]) -> Float[Array, "*n"]:
+    """Their sum, in four running sums: always the same order, and few additions wait for another.
+
+    Sums over memory are written out because compilers make vector instructions of them; of a
+    reduction over fifty numbers they make a chain of additions, several times slower on a CPU.
+    """
+    sums = list(terms[:4])
+    for place, term in enumerate(terms[4:]):
+        sums[place % 4] = sums[place % 4] + term
+    return functools.reduce(operator.add, sums)
+
+
+@compiled_apart
+def relationship_satisfaction(
+    u: Float[Array, "8 8"], memory: Int8[Array, "50"], weights: Float[Array, "50"]
+) -> Float[Array, ""]:
+    """``RS = Σ_i w_i · u[client_i, therapist_i]``, in utility units."""
+    worth = u.reshape(-1)
+    pairs = memory.astype(jnp.uint8)  # codes are 0..63: none is negative, none is out of bounds
+    return total(
+        [weights[i] * worth.at[pairs[i]].get(mode="promise_in_bounds") for i in range(MEMORY_SIZE)]
+    )
+
+
+def bond(
+    satisfaction: Float[Array, ""],
+    u_low: Float[Array, ""],
+    u_high: Float[Array, ""],
+    alpha: Float[Array, ""],
+    offset: Float[Array, ""],
+) -> Float[Array, ""]:
+    """``sigmoid(2·α·((RS − lo)/(hi − lo) − offset))``, in (0, 1).
+
+    A constant matrix (``hi = lo``) leaves nothing to be satisfied about: its share counts as 0.
+    """
+    u_range = u_high - u_low
+    share = jnp.where(u_range > 0, (satisfaction - u_low) / jnp.where(u_range > 0, u_range, 1), 0)
+    return jax.nn.sigmoid(2 * alpha * (share - offset))
+
+
+@compiled_apart
+def weighted_counts(
+    codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, "n"]
+) -> Float[Array, "n"]:
+    """``Σ_i w_i · [code_i = j]`` for each code ``j``."""
+    codes = codes.astype(jnp.float32)  # of one kind with the sums: no moving between registers
+    return total([jnp.where(codes[i] == every_code, weights[i], 0) for i in range(MEMORY_SIZE)])
+
+
+def therapist_frequencies(
+    memory: Int8[Array, "50"], weights: Float[Array, "50"]
+) -> Float[Array, "8"]:
+    """P(j): the recency-weighted share of each therapist act."""
+    every_act = jnp.arange(N_OCTANTS, dtype=jnp.float32)
+    return weighted_counts(therapist_acts(memory), weights, every_act)
+
+
+def conditional_frequencies(
+    memory: Int8[Array, "50"], weights: Float[Array, "50"], smoothing: Float[Array, ""]
+) -> Float[Array, "8 8"]:
+    """P(j given i): weighted share of therapist act j among pairs whose client act is i.
+
+    ``smoothing`` is added to each of the 8 weighted counts before normalising. Without smoothing,
+    an act never shown says nothing about its answer: uniform, the limit of ever less smoothing.
+    """
+    every_pair = jnp.arange(N_OCTANTS**2, dtype=jnp.float32)
+    joint = weighted_counts(memory, weights, every_pair)
+    counts = joint.reshape(N_OCTANTS, N_OCTANTS) + smoothing
+    total_counts = total([counts[:, j : j + 1] for j in range(N_OCTANTS)])
+    known = total_counts > 0
+    return jnp.where(known, counts / jnp.where(known, total_counts, 1), 1 / N_OCTANTS)

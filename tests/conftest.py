@@ -1,0 +1,66 @@
+"""What all tests share: recorded behaviour, and deterministic hypothesis runs."""
+
+import json
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+import hypothesis
+import numpy as np
+import pytest
+
+DATA = Path(__file__).parent / "data"
+
+# Derandomised: a test that passes today passes tomorrow. No deadline: the first example compiles.
+hypothesis.settings.register_profile("jaxtherapy", derandomize=True, deadline=None)
+hypothesis.settings.load_profile("jaxtherapy")
+
+
+CACHE = "JAX_COMPILATION_CACHE_DIR"
+
+
+def pytest_configure(config):
+    """One compilation cache for all tests, workers and processes of a run."""
+    # Two programs at once can wait for each other for ever in XLA's thread pool on a CPU.
+    os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
+    if CACHE not in os.environ:
+        os.environ[CACHE] = tempfile.mkdtemp(prefix="jaxtherapy-tests-")
+        config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(CACHE), ignore_errors=True))
+
+
+def load_arrays(name):
+    with np.load(DATA / name, allow_pickle=False) as file:
+        return {key: file[key] for key in file.files}
+
+
+@pytest.fixture(scope="session")
+def recorded_expectations():
+    """500 recorded clients: what they feel, expect and do."""
+    return load_arrays("expectations.npz")
+
+
+@pytest.fixture(scope="session")
+def recorded_episodes():
+    """105 recorded therapies, session by session."""
+    return load_arrays("episodes.npz")
+
+
+@pytest.fixture(scope="session")
+def recorded_patterns():
+    """Recorded joint frequencies of initial memories: {pattern: 8×8}, and the sample size."""
+    recorded = json.loads((DATA / "patterns.json").read_text())
+    return recorded["joint_frequency_client_by_therapist"], recorded["samples_per_pattern"]
+
+
+@pytest.fixture(scope="session")
+def recorded_outcomes():
+    """Recorded success, dropout, reward and length of fixed therapists, 600 episodes a row."""
+    return json.loads((DATA / "outcomes.json").read_text())
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """An empty current directory."""
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
