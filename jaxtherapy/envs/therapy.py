@@ -1,0 +1,106 @@
+"""The therapy as a gymnax (≥ 1.0) environment: the therapist acts, the client is the world."""
+
+from typing import Any
+
+import jax.numpy as jnp
+from gymnax.environments import environment, spaces
+from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
+
+from jaxtherapy.client import dyad as dyads
+from jaxtherapy.client import person
+from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Dyad, Observation
+from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.person import ClientParams
+from jaxtherapy.envs.rewards import reward
+
+
+class TherapyEnv(environment.Environment[Dyad, ClientParams]):
+    """One step is one session: the pending client act, answered by the therapist.
+
+    The state is a :class:`~jaxtherapy.client.dyad.Dyad`, the parameters are
+    :class:`~jaxtherapy.client.person.ClientParams`; every numeric leaf of both can be vmapped.
+    """
+
+    @property
+    def default_params(self) -> ClientParams:
+        """The client of the defaults."""
+        return ClientParams()
+
+    def reset_env(self, key: PRNGKeyArray, params: ClientParams) -> tuple[Observation, Dyad]:
+        """A new client, who acts first."""
+        state = dyads.intake(key, params)
+        return dyads.observe(state, params), state
+
+    def step_env(
+        self, key: PRNGKeyArray, state: Dyad, action: Int[Array, ""], params: ClientParams
+    ) -> tuple[Observation, Dyad, Float[Array, ""], Bool[Array, ""], dict[str, Any]]:
+        """One session, without auto-reset.
+
+        Returns:
+            The observation, the state, the reward, whether the therapy came to its own end
+            (``is_truncated`` tells whether the sessions ran out), and what stays hidden as info.
+        """
+        after = dyads.hold_session(key, state, jnp.asarray(action), params)
+        info = {
+            "session": after.time,
+            "rs": after.client.rs,
+            "bond": after.client.bond,
+            "client_action": state.client_act,
+            "therapist_action": jnp.asarray(action).astype(jnp.int8),
+            "heard_action": after.heard_act,
+            "success": after.success,
+            "dropped_out": after.dropped_out,
+            "max_reached": dyads.truncated(after, params),
+            "pattern": after.pattern,
+            "initial_rs": after.initial_rs,
+            "rs_threshold": person.rs_threshold(after.client, params),
+        }
+        observation = dyads.observe(after, params)
+        return observation, after, reward(after, params), dyads.terminated(after), info
+
+    def observe(
+        self, key: PRNGKeyArray, state: Dyad, action: Any, params: ClientParams
+    ) -> Observation:
+        """The therapist's view of a state."""
+        return dyads.observe(state, params)
+
+    def is_terminated(self, state: Dyad, params: ClientParams) -> Bool[Array, ""]:
+        """Success or dropout."""
+        return dyads.terminated(state)
+
+    def is_truncated(self, state: Dyad, params: ClientParams) -> Bool[Array, ""]:
+        """The sessions ran out first."""
+        return dyads.truncated(state, params)
+
+    @property
+    def name(self) -> str:
+        """The environment's name."""
+        return "jaxtherapy"
+
+    @property
+    def num_actions(self) -> int:
+        """One act per octant."""
+        return N_OCTANTS
+
+    def action_space(self, params: ClientParams | None = None) -> spaces.Discrete:
+        """The therapist's octants."""
+        return spaces.Discrete(N_OCTANTS)
+
+    def observation_space(self, params: ClientParams) -> spaces.Dict:
+        """See :class:`~jaxtherapy.client.dyad.Observation`."""
+        return spaces.Dict(
+            {
+                "client_action": spaces.Discrete(N_OCTANTS),
+                "session_number": spaces.Box(0.0, 1.0, (1,), jnp.float32),
+                "history": spaces.Box(0, HISTORY_PADDING, (HISTORY_SIZE,), jnp.int8),
+            }
+        )
+
+    def state_space(self, params: ClientParams) -> spaces.Dict:
+        """The hidden state that has bounds worth stating."""
+        return spaces.Dict(
+            {
+                "client_act": spaces.Discrete(N_OCTANTS),
+                "time": spaces.Box(0, params.max_sessions, (), jnp.int32),
+            }
+        )
