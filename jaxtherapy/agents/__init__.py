@@ -1,0 +1,1 @@
+"""Learning: PPO and its parts as pure functions on pytrees."""

@@ -1,0 +1,506 @@
+"""PPO (Schulman et al. 2017) in five steps: collect, advantages, shuffle, update, evaluate.
+
+Everything is a pure function of a :class:`TrainState` and of leaves (:class:`Settings`), so one
+seed, a thousand seeds or a sweep over settings differ only in what is ``vmap``-ped. What shapes
+the program is in :class:`PPO` and static.
+"""
+
+from dataclasses import dataclass
+from functools import cache, partial
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import nnx, struct
+from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
+
+from jaxtherapy.agents import losses
+from jaxtherapy.agents.moments import Moments, merge, moments_of, no_moments
+from jaxtherapy.agents.rows import replace_rows
+from jaxtherapy.client import dyad as dyads
+from jaxtherapy.client.dyad import Dyad, Observation
+from jaxtherapy.client.expectations import choose_act
+from jaxtherapy.client.person import ClientParams
+from jaxtherapy.client.simulation import simulate
+from jaxtherapy.envs.rewards import reward
+from jaxtherapy.networks import ActorCritic, Precision, make_therapy_networks
+
+
+@dataclass(frozen=True)
+class PPO:
+    """Shapes and structure of the program. Hashable, static under ``jit``."""
+
+    n_envs: int = 8
+    n_steps: int = 64
+    batch_size: int = 64
+    n_epochs: int = 10
+    eval_episodes: int = 100
+    eval_deterministic: bool = False
+    hidden_size: int = 256
+    shared_trunk: bool = False
+    precision: Precision = "auto"
+
+    @property
+    def steps_per_update(self) -> int:
+        """Transitions collected for each update."""
+        return self.n_envs * self.n_steps
+
+    @property
+    def n_minibatches(self) -> int:
+        """Per epoch. The last one takes in a remainder, so that no transition is dropped."""
+        return max(1, self.steps_per_update // self.batch_size)
+
+    @property
+    def gradient_steps_per_update(self) -> int:
+        """Optimiser steps of each update."""
+        return self.n_epochs * self.n_minibatches
+
+
+class Hyperparameters(struct.PyTreeNode):
+    """PPO's numbers; every one is a leaf."""
+
+    learning_rate: Float[Array, ""]
+    gamma: Float[Array, ""]
+    gae_lambda: Float[Array, ""]
+    clip_range: Float[Array, ""]
+    ent_coef: Float[Array, ""]
+    vf_coef: Float[Array, ""]
+    max_grad_norm: Float[Array, ""]
+
+
+class Settings(struct.PyTreeNode):
+    """All that can be swept: who the clients are and how the therapist learns."""
+
+    clients: ClientParams
+    hyperparameters: Hyperparameters
+
+
+class Transition(NamedTuple):
+    """One session, as the learner keeps it."""
+
+    obs: Observation
+    action: Int8[Array, "..."]
+    log_prob: Float[Array, "..."]
+    reward: Float[Array, "..."]
+    terminated: Bool[Array, "..."]
+    truncated: Bool[Array, "..."]
+    final_obs: Observation
+    length: Int[Array, "..."]
+    success: Bool[Array, "..."]
+
+
+class Targets(NamedTuple):
+    """What a rollout teaches, one row per transition. Values and returns in units of the scale."""
+
+    obs: Observation
+    action: Int8[Array, "..."]
+    log_prob: Float[Array, "..."]
+    value: Float[Array, "..."]
+    advantage: Float[Array, "..."]
+    returns: Float[Array, "..."]
+
+
+class Losses(NamedTuple):
+    """What practitioners watch, averaged over the minibatches of an update."""
+
+    policy_loss: Float[Array, ""]
+    value_loss: Float[Array, ""]
+    entropy: Float[Array, ""]
+    approx_kl: Float[Array, ""]
+    clip_fraction: Float[Array, ""]
+    grad_norm: Float[Array, ""]
+    explained_variance: Float[Array, ""]
+
+
+class TrainLog(NamedTuple):
+    """What happened since the last row of the log."""
+
+    reward: Moments
+    length: Moments
+    success: Float[Array, ""]
+    dropped_out: Float[Array, ""]
+    losses: Losses
+    n_updates: Int[Array, ""]
+
+
+class TrainState(struct.PyTreeNode):
+    """The complete state of one training: from it, training goes on bit for bit."""
+
+    params: PyTree
+    opt_state: PyTree
+    dyads: Dyad
+    key: PRNGKeyArray
+    eval_key: PRNGKeyArray
+    return_stats: Moments
+    log: TrainLog
+    n_updates: Int[Array, ""]
+    diverged: Bool[Array, ""]
+
+
+class EvalResult(NamedTuple):
+    """Outcomes of the evaluation episodes."""
+
+    reward_mean: Float[Array, ""]
+    reward_std: Float[Array, ""]
+    length_mean: Float[Array, ""]
+    success_rate: Float[Array, ""]
+    dropout_rate: Float[Array, ""]
+    sessions_to_success: Float[Array, ""]
+
+
+# --- set-up ---------------------------------------------------------------------------------
+
+
+def make_networks(ppo: PPO, key: PRNGKeyArray) -> ActorCritic:
+    """The actor-critic with the initial weights that belong to ``key``."""
+    return ActorCritic(
+        *make_therapy_networks(
+            ppo.hidden_size,
+            shared_trunk=ppo.shared_trunk,
+            precision=ppo.precision,
+            rngs=nnx.Rngs(params=key),
+        )
+    )
+
+
+def with_weights(ppo: PPO, params: PyTree) -> ActorCritic:
+    """The actor-critic with given weights; nothing is computed to build it."""
+    return nnx.merge(_structure(ppo), params)
+
+
+@cache
+def _structure(ppo: PPO) -> nnx.GraphDef[ActorCritic]:
+    return nnx.graphdef(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))))
+
+
+def optimizer(hyperparameters: Hyperparameters) -> optax.GradientTransformation:
+    """Adam (ε = 1e-8) behind a clip of the global gradient norm."""
+    return optax.chain(
+        optax.clip_by_global_norm(hyperparameters.max_grad_norm),
+        optax.adam(hyperparameters.learning_rate, eps=1e-8),
+    )
+
+
+def empty_log() -> TrainLog:
+    """Nothing has happened since the last row."""
+    zero = jnp.float32(0)
+    return TrainLog(
+        no_moments(), no_moments(), zero, zero, Losses(*[zero] * len(Losses._fields)), jnp.int32(0)
+    )
+
+
+def init(ppo: PPO, settings: Settings, seed: Int[Array, ""]) -> TrainState:
+    """The state before the first update. Depends on the seed alone."""
+    keys = _keys(seed)
+    params = nnx.state(make_networks(ppo, keys[0]), nnx.Param)
+    return TrainState(
+        params=params,
+        opt_state=optimizer(settings.hyperparameters).init(params),
+        dyads=_fresh_dyads(keys[1], settings.clients, jnp.arange(ppo.n_envs)),
+        key=keys[2],
+        eval_key=keys[3],
+        return_stats=no_moments(),
+        log=empty_log(),
+        n_updates=jnp.int32(0),
+        diverged=jnp.bool_(False),
+    )
+
+
+def _keys(seed: Int[Array, ""]) -> PRNGKeyArray:
+    """Of the weights, the first clients, training and evaluation."""
+    return jax.random.split(jax.random.key(seed), 4)
+
+
+def evaluation_key(seed: Int[Array, ""]) -> PRNGKeyArray:
+    """The key of a seed's evaluation clients."""
+    return _keys(seed)[3]
+
+
+def _fresh_dyads(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) -> Dyad:
+    return jax.vmap(lambda i: dyads.intake(jax.random.fold_in(key, i), clients))(index)
+
+
+# --- 1. collect -----------------------------------------------------------------------------
+
+
+def collect(
+    ppo: PPO, settings: Settings, state: TrainState
+) -> tuple[TrainState, Transition, Observation]:
+    """Plays ``n_steps`` sessions with each of ``n_envs`` clients.
+
+    Returns:
+        The state, the transitions with leading axes (n_steps, n_envs), and the observations that
+        follow the last of them.
+    """
+    clients = settings.clients
+    actor = with_weights(ppo, state.params).actor
+    observe = jax.vmap(lambda dyad: dyads.observe(dyad, clients))
+
+    def session(before: Dyad, key: PRNGKeyArray) -> tuple[Dyad, Transition]:
+        points = dyads.uniforms(key, 3 * ppo.n_envs).reshape(ppo.n_envs, 3)
+        obs = observe(before)
+        logits = actor(obs)
+        action = jax.vmap(choose_act)(points[:, 0], logits)
+        log_prob = _log_prob(logits, action)
+        after = jax.vmap(lambda p, dyad, act: dyads.hold_session_at(p, dyad, act, clients))(
+            points[:, 1:], before, action
+        )
+        terminated = dyads.terminated(after)
+        truncated = dyads.truncated(after, clients)
+        transition = Transition(
+            obs=obs,
+            action=action,
+            log_prob=log_prob,
+            reward=reward(after, clients),
+            terminated=terminated,
+            truncated=truncated,
+            final_obs=observe(after),
+            length=after.time,
+            success=after.success,
+        )
+        # An intake costs as much as several sessions, and few therapies end at the same time.
+        following = replace_rows(
+            terminated | truncated,
+            partial(_fresh_dyads, jax.random.fold_in(key, 0), clients),
+            after,
+            slots=max(1, ppo.n_envs // 32),
+        )
+        return following, transition
+
+    key, key_rollout = jax.random.split(state.key)
+    after, rollout = jax.lax.scan(session, state.dyads, jax.random.split(key_rollout, ppo.n_steps))
+    return state.replace(dyads=after, key=key), rollout, observe(after)
+
+
+def _log_prob(logits: Float[Array, "n 8"], action: Int8[Array, "n"]) -> Float[Array, "n"]:
+    chosen = action[:, None].astype(jnp.int32)
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), chosen, axis=1)[:, 0]
+
+
+# --- 2. advantages --------------------------------------------------------------------------
+
+
+def return_scale(return_stats: Moments) -> Float[Array, ""]:
+    """The unit of values: the running standard deviation of returns, at least one reward point.
+
+    The floor keeps values from being measured in units of nothing before the first therapy ends.
+    """
+    return jnp.maximum(return_stats.std, 1.0)
+
+
+def advantages(
+    ppo: PPO, settings: Settings, state: TrainState, rollout: Transition, last_obs: Observation
+) -> tuple[TrainState, Targets, Float[Array, ""]]:
+    """Values, advantages and returns of a rollout, flattened to one row per transition.
+
+    Returns are divided by the scale *after* this rollout has entered it: the first successes
+    (rewards of hundreds) would otherwise meet a scale that has never seen one.
+
+    Returns:
+        The state with updated return statistics, the targets, and the explained variance.
+    """
+    hyper = settings.hyperparameters
+    critic = with_weights(ppo, state.params).critic
+    obs = jax.tree.map(lambda x, last: jnp.concatenate([x, last[None]]), rollout.obs, last_obs)
+    all_values = critic(obs)
+    values = all_values[:-1]
+
+    final_obs = _flatten(rollout.final_obs)
+    next_values = replace_rows(
+        rollout.truncated.reshape(-1),
+        lambda index: critic(jax.tree.map(lambda x: x[index], final_obs)),
+        all_values[1:].reshape(-1),
+        slots=max(1, ppo.steps_per_update // 64),
+    ).reshape(values.shape)
+
+    scale = return_scale(state.return_stats)
+    advantage = losses.generalized_advantages(
+        rollout.reward,
+        values * scale,
+        next_values * scale,
+        rollout.terminated,
+        rollout.truncated,
+        hyper.gamma,
+        hyper.gae_lambda,
+    )
+    returns = advantage + values * scale
+    return_stats = merge(state.return_stats, moments_of(returns))
+    targets = Targets(
+        obs=rollout.obs,
+        action=rollout.action,
+        log_prob=rollout.log_prob,
+        value=values,
+        advantage=advantage,
+        returns=returns / return_scale(return_stats),
+    )
+    explained = losses.explained_variance(values * scale, returns)
+    return state.replace(return_stats=return_stats), _flatten(targets), explained
+
+
+def _flatten(rows: PyTree) -> PyTree:
+    """Merges the axes of steps and environments."""
+    return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), rows)
+
+
+# --- 3. shuffle -----------------------------------------------------------------------------
+
+
+def shuffle(
+    ppo: PPO, key: PRNGKeyArray
+) -> tuple[Int[Array, "minibatches batch"], Int[Array, "last"]]:
+    """Every row index exactly once: equal minibatches, and a last one that takes a remainder.
+
+    The last minibatch is empty when ``batch_size`` divides the rollout; otherwise it holds
+    ``batch_size`` rows and the remainder, as Tianshou merges them.
+    """
+    order = jax.random.permutation(key, ppo.steps_per_update)
+    divides = ppo.steps_per_update % ppo.batch_size == 0
+    n_equal = ppo.n_minibatches if divides else ppo.n_minibatches - 1
+    n_rows = n_equal * min(ppo.batch_size, ppo.steps_per_update)
+    return order[:n_rows].reshape(n_equal, -1 if n_equal else 0), order[n_rows:]
+
+
+# --- 4. update ------------------------------------------------------------------------------
+
+
+def loss(
+    ppo: PPO, hyper: Hyperparameters, params: PyTree, batch: Targets
+) -> tuple[Float[Array, ""], Losses]:
+    """``policy loss + vf_coef · value loss − ent_coef · entropy`` of one minibatch."""
+    logits, values = with_weights(ppo, params)(batch.obs)
+    policy = losses.clipped_policy_loss(
+        _log_prob(logits, batch.action),
+        batch.log_prob,
+        losses.normalize(batch.advantage),
+        hyper.clip_range,
+    )
+    value_loss = losses.clipped_value_loss(values, batch.value, batch.returns, hyper.clip_range)
+    entropy = losses.categorical_entropy(logits)
+    total = policy.loss + hyper.vf_coef * value_loss - hyper.ent_coef * entropy
+    zero = jnp.float32(0)
+    return total, Losses(
+        policy.loss, value_loss, entropy, policy.approx_kl, policy.clip_fraction, zero, zero
+    )
+
+
+def update(
+    ppo: PPO, settings: Settings, state: TrainState, targets: Targets
+) -> tuple[TrainState, Losses]:
+    """``n_epochs`` passes over the shuffled minibatches."""
+    hyper = settings.hyperparameters
+    adam = optimizer(hyper)
+
+    def minibatch(
+        carry: tuple[PyTree, PyTree], index: Int[Array, "batch"]
+    ) -> tuple[tuple[PyTree, PyTree], Losses]:
+        params, opt_state = carry
+        batch = jax.tree.map(lambda rows: rows[index], targets)
+        (_, report), grads = jax.value_and_grad(partial(loss, ppo, hyper), has_aux=True)(
+            params, batch
+        )
+        updates, opt_state = adam.update(grads, opt_state, params)
+        report = report._replace(grad_norm=optax.tree.norm(grads))
+        return (optax.apply_updates(params, updates), opt_state), report
+
+    def epoch(
+        carry: tuple[PyTree, PyTree], key: PRNGKeyArray
+    ) -> tuple[tuple[PyTree, PyTree], Losses]:
+        equal, last = shuffle(ppo, key)
+        carry, reports = jax.lax.scan(minibatch, carry, equal)
+        if last.size:
+            carry, report = minibatch(carry, last)
+            reports = jax.tree.map(lambda xs, x: jnp.append(xs, x), reports, report)
+        return carry, jax.tree.map(jnp.mean, reports)
+
+    key, key_epochs = jax.random.split(state.key)
+    (params, opt_state), reports = jax.lax.scan(
+        epoch, (state.params, state.opt_state), jax.random.split(key_epochs, ppo.n_epochs)
+    )
+    state = state.replace(params=params, opt_state=opt_state, key=key)
+    return state, jax.tree.map(jnp.mean, reports)
+
+
+# --- all of it ------------------------------------------------------------------------------
+
+
+def train_step(ppo: PPO, settings: Settings, state: TrainState) -> TrainState:
+    """One iteration of PPO. If it produces a number that is not finite, it did not happen:
+    the state stays the last good one, marked as diverged.
+    """
+    collected, rollout, last_obs = collect(ppo, settings, state)
+    after, targets, explained = advantages(ppo, settings, collected, rollout, last_obs)
+    after, report = update(ppo, settings, after, targets)
+    report = report._replace(explained_variance=explained)
+    after = after.replace(
+        log=_extend_log(state.log, rollout, report), n_updates=state.n_updates + 1
+    )
+    # One number that is finite only if all weights, losses and gradients are.
+    health = optax.tree.norm(after.params) + sum(report) + after.return_stats.std
+    healthy = jnp.isfinite(health)
+    kept = jax.tree.map(partial(jnp.where, healthy), after, state)
+    return kept.replace(diverged=~healthy)
+
+
+def train(ppo: PPO, settings: Settings, state: TrainState, n_updates: Int[Array, ""]) -> TrainState:
+    """``n_updates`` iterations (not static: one program serves any number), or until divergence."""
+
+    def unfinished(carry: tuple[Int[Array, ""], TrainState]) -> Bool[Array, ""]:
+        return (carry[0] < n_updates) & ~carry[1].diverged
+
+    def iterate(carry: tuple[Int[Array, ""], TrainState]) -> tuple[Int[Array, ""], TrainState]:
+        return carry[0] + 1, train_step(ppo, settings, carry[1])
+
+    return jax.lax.while_loop(unfinished, iterate, (jnp.int32(0), state))[1]
+
+
+def _extend_log(log: TrainLog, rollout: Transition, report: Losses) -> TrainLog:
+    ended = rollout.terminated | rollout.truncated
+    dropped_out = rollout.terminated & ~rollout.success
+    return TrainLog(
+        reward=merge(log.reward, moments_of(rollout.reward, ended)),
+        length=merge(log.length, moments_of(rollout.length.astype(jnp.float32), ended)),
+        success=log.success + jnp.sum(rollout.success),
+        dropped_out=log.dropped_out + jnp.sum(dropped_out),
+        losses=jax.tree.map(jnp.add, log.losses, report),
+        n_updates=log.n_updates + 1,
+    )
+
+
+# --- 5. evaluate ----------------------------------------------------------------------------
+
+
+def policy_therapist(ppo: PPO, params: PyTree) -> dyads.Therapist:
+    """The trained therapist: samples its acts, or takes the most likely one."""
+    actor = with_weights(ppo, params).actor
+
+    def therapist(key: PRNGKeyArray, dyad: Dyad, clients: ClientParams) -> Int[Array, ""]:
+        logits = actor(dyads.observe(dyad, clients))
+        if ppo.eval_deterministic:
+            return jnp.argmax(logits)
+        return choose_act(jax.random.uniform(key), logits)
+
+    return therapist
+
+
+def evaluate_therapist(
+    ppo: PPO, clients: ClientParams, key: PRNGKeyArray, therapist: dyads.Therapist
+) -> EvalResult:
+    """Any therapist on the ``eval_episodes`` clients that belong to ``key``."""
+    ended = simulate(key, clients, therapist, ppo.eval_episodes)
+    rewards = reward(ended, clients)
+    length = ended.time.astype(jnp.float32)
+    return EvalResult(
+        reward_mean=jnp.mean(rewards),
+        reward_std=jnp.std(rewards),
+        length_mean=jnp.mean(length),
+        success_rate=jnp.mean(ended.success),
+        dropout_rate=jnp.mean(ended.dropped_out),
+        sessions_to_success=moments_of(length, ended.success).mean,
+    )
+
+
+def evaluate(ppo: PPO, settings: Settings, state: TrainState) -> EvalResult:
+    """The therapist as it is now, on the evaluation clients of its seed."""
+    therapist = policy_therapist(ppo, state.params)
+    return evaluate_therapist(ppo, settings.clients, state.eval_key, therapist)

@@ -1,0 +1,238 @@
+"""The actor-critic (Flax NNX), layer for layer the one that the PyTorch weights describe."""
+
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+from flax import nnx
+from jaxtyping import Array, Float, Int
+
+from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
+from jaxtherapy.client.octants import N_OCTANTS
+
+CLIENT_ACTION_FEATURES = 16
+HISTORY_FEATURES = 8
+N_FEATURES = CLIENT_ACTION_FEATURES + 1 + HISTORY_SIZE * HISTORY_FEATURES
+
+LARGE_BATCH = 512
+"""Rows from which a table for the first layer pays; measured in docs/performance.md."""
+
+Precision = Literal["auto", "float32", "bfloat16"]
+"""Of matrix products. ``auto``: the device's fast path for float32 (TF32 on NVIDIA GPUs, float32
+on CPUs); ``float32``: full float32 everywhere; ``bfloat16``: bfloat16 operands."""
+
+
+def _orthogonal(gain: float) -> nnx.Initializer:
+    """Orthogonal weights (Saxe et al. 2014), as Flax draws them.
+
+    On a CPU, a batch of them (many seeds) is made one after another: LAPACK's batched QR in jaxlib
+    0.10 shares its work out in the thread pool it runs in, and with few cores can wait for itself
+    for ever.
+    """
+    draw = nnx.initializers.orthogonal(gain)
+
+    def initializer(key: Array, shape: Any, dtype: Any = jnp.float32, **options: Any) -> Array:
+        def one(key_data: Array) -> Array:
+            single = jax.random.wrap_key_data(key_data, impl=jax.random.key_impl(key))
+            return draw(single, shape, dtype, **options)
+
+        if jax.default_backend() == "cpu":
+            one = jax.custom_batching.sequential_vmap(one)
+        return one(jax.random.key_data(key))
+
+    return initializer
+
+
+def _linear(n_in: int, n_out: int, gain: float, precision: Precision, rngs: nnx.Rngs) -> nnx.Linear:
+    return nnx.Linear(
+        n_in,
+        n_out,
+        kernel_init=_orthogonal(gain),
+        dtype=jnp.bfloat16 if precision == "bfloat16" else jnp.float32,
+        precision=jax.lax.Precision.HIGHEST if precision == "float32" else None,
+        rngs=rngs,
+    )
+
+
+N_INDICATORS = 464
+"""Columns of :func:`indicators`: 8 + 1 + 50·9 + 1, and 4 empty ones that align rows in memory."""
+
+
+def indicators(obs: Observation) -> Float[Array, "*batch 464"]:
+    """An observation as the rows of a table that it selects: act, session number, history, bias."""
+    act = jax.nn.one_hot(obs.client_action, N_OCTANTS)
+    history = jax.nn.one_hot(obs.history, HISTORY_PADDING + 1)
+    history = history.reshape(*history.shape[:-2], HISTORY_SIZE * (HISTORY_PADDING + 1))
+    columns = [act, obs.session_number, history, jnp.ones((*act.shape[:-1], 1))]
+    empty = N_INDICATORS - sum(x.shape[-1] for x in columns)
+    return jnp.concatenate([*columns, jnp.zeros((*act.shape[:-1], empty))], axis=-1)
+
+
+@jax.custom_vjp
+def look_up(table: Float[Array, "n d"], index: Int[Array, "*batch"]) -> Float[Array, "*batch d"]:
+    """Rows of a table. The gradient is a matrix product: a scatter of millions of rows into nine
+    makes a GPU wait for itself."""
+    return table[index]
+
+
+def _look_up_forward(
+    table: Float[Array, "n d"], index: Int[Array, "*batch"]
+) -> tuple[Float[Array, "*batch d"], tuple[Int[Array, "*batch"], Float[Array, "n"]]]:
+    return table[index], (index, table[:, 0])
+
+
+def _look_up_backward(
+    saved: tuple[Int[Array, "*batch"], Float[Array, "n"]], gradient: Float[Array, "*batch d"]
+) -> tuple[Float[Array, "n d"], None]:
+    index, column = saved
+    selected = jax.nn.one_hot(index, column.shape[0], dtype=gradient.dtype)
+    axes = tuple(range(index.ndim))
+    return jnp.tensordot(selected, gradient, (axes, axes)), None
+
+
+look_up.defvjp(_look_up_forward, _look_up_backward)
+
+
+class TherapyNet(nnx.Module):
+    """The trunk: what the therapist sees → ``hidden_size`` features.
+
+    Client-act embedding 8→16, session number, history embedding 9→8 at each of 50 places:
+    417 numbers, through two ReLU layers.
+    """
+
+    def __init__(
+        self, hidden_size: int = 256, *, precision: Precision = "auto", rngs: nnx.Rngs
+    ) -> None:
+        normal = nnx.initializers.normal
+        self.client_action_embed = nnx.Embed(
+            N_OCTANTS, CLIENT_ACTION_FEATURES, embedding_init=normal(1.0), rngs=rngs
+        )
+        # Small, so that 400 numbers about the past do not drown the 16 about the act to answer:
+        # with deviation 1, quickstart needs about twice as many steps to the same success.
+        self.history_embed = nnx.Embed(
+            HISTORY_PADDING + 1, HISTORY_FEATURES, embedding_init=normal(0.25), rngs=rngs
+        )
+        self.hidden_1 = _linear(N_FEATURES, hidden_size, 2**0.5, precision, rngs)
+        self.hidden_2 = _linear(hidden_size, hidden_size, 2**0.5, precision, rngs)
+
+    def __call__(self, obs: Observation) -> Float[Array, "*batch hidden"]:
+        """Features of a batch of observations (any leading axes)."""
+        history = look_up(self.history_embed.embedding[...], obs.history.astype(jnp.int32))
+        features = jnp.concatenate(
+            [
+                look_up(
+                    self.client_action_embed.embedding[...], obs.client_action.astype(jnp.int32)
+                ),
+                obs.session_number,
+                history.reshape(*history.shape[:-2], HISTORY_SIZE * HISTORY_FEATURES),
+            ],
+            axis=-1,
+        )
+        return self.second(self.hidden_1(features))
+
+    def second(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch hidden"]:
+        """From the first layer's sums to the features."""
+        return nnx.relu(self.hidden_2(nnx.relu(hidden)))
+
+    def table(self) -> Float[Array, "464 hidden"]:
+        """Embeddings and first layer as one matrix: ``indicators(obs) @ table`` are its sums."""
+        act, session, history = jnp.split(
+            self.hidden_1.kernel[...], [CLIENT_ACTION_FEATURES, CLIENT_ACTION_FEATURES + 1]
+        )
+        precision, bias = self.hidden_1.precision, self.hidden_1.bias
+        assert bias is not None
+        places = history.reshape(HISTORY_SIZE, HISTORY_FEATURES, -1)
+        rows = [
+            jnp.matmul(self.client_action_embed.embedding[...], act, precision=precision),
+            session,
+            jnp.einsum(
+                "vd,pdh->pvh", self.history_embed.embedding[...], places, precision=precision
+            ).reshape(-1, act.shape[-1]),
+            bias[...][None],
+        ]
+        empty = N_INDICATORS - sum(len(x) for x in rows)
+        return jnp.concatenate([*rows, jnp.zeros((empty, act.shape[-1]))])
+
+
+class Actor(nnx.Module):
+    """The therapist's policy: logits over its eight octants."""
+
+    def __init__(
+        self, preprocess: TherapyNet, hidden_size: int, precision: Precision, rngs: nnx.Rngs
+    ) -> None:
+        self.preprocess = preprocess
+        # A small gain: the untrained therapist is close to uniform.
+        self.output_layer = _linear(hidden_size, N_OCTANTS, 0.01, precision, rngs)
+
+    def __call__(self, obs: Observation) -> Float[Array, "*batch 8"]:
+        """Logits of the therapist's acts."""
+        return self.logits(self.preprocess(obs))
+
+    def logits(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch 8"]:
+        """From the trunk's features."""
+        return self.output_layer(features).astype(jnp.float32)
+
+
+class Critic(nnx.Module):
+    """The value of an observation, in units of the running standard deviation of returns."""
+
+    def __init__(
+        self, preprocess: TherapyNet, hidden_size: int, precision: Precision, rngs: nnx.Rngs
+    ) -> None:
+        self.preprocess = preprocess
+        self.output_layer = _linear(hidden_size, 1, 1.0, precision, rngs)
+
+    def __call__(self, obs: Observation) -> Float[Array, "*batch"]:
+        """Values."""
+        return self.value(self.preprocess(obs))
+
+    def value(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch"]:
+        """From the trunk's features."""
+        return self.output_layer(features)[..., 0].astype(jnp.float32)
+
+
+class ActorCritic(nnx.Module):
+    """Both, as one pytree of parameters. With a shared trunk its parameters appear once."""
+
+    def __init__(self, actor: Actor, critic: Critic) -> None:
+        self.actor = actor
+        self.critic = critic
+
+    def __call__(self, obs: Observation) -> tuple[Float[Array, "n 8"], Float[Array, "n"]]:
+        """Logits and values of a batch, for learning: the same numbers as of actor and critic
+        apart, by the way that is faster for gradients.
+
+        In a large batch the first layers of both trunks are one product with
+        :func:`indicators`, which need no gradient: two thirds of the work, and no 417 numbers for
+        each row. In a small one building that matrix would cost more than it saves.
+        """
+        actor, critic = self.actor.preprocess, self.critic.preprocess
+        trunks = [actor] if actor is critic else [actor, critic]
+        if obs.client_action.size < LARGE_BATCH:
+            features = [trunk(obs) for trunk in trunks]
+        else:
+            first = actor.hidden_1
+            table = jnp.concatenate([trunk.table() for trunk in trunks], axis=1)
+            selected = indicators(obs)
+            if first.dtype == jnp.bfloat16:
+                table, selected = table.astype(jnp.bfloat16), selected.astype(jnp.bfloat16)
+            sums = jnp.matmul(selected, table, precision=first.precision)
+            each = jnp.split(sums, len(trunks), axis=-1)
+            features = [trunk.second(x) for trunk, x in zip(trunks, each, strict=True)]
+        return self.actor.logits(features[0]), self.critic.value(features[-1])
+
+
+def make_therapy_networks(
+    hidden_size: int = 256,
+    *,
+    shared_trunk: bool = False,
+    precision: Precision = "auto",
+    rngs: nnx.Rngs,
+) -> tuple[Actor, Critic]:
+    """An actor and a critic, with a trunk each (175 k parameters at 256) or one for both."""
+    actor_trunk = TherapyNet(hidden_size, precision=precision, rngs=rngs)
+    actor = Actor(actor_trunk, hidden_size, precision, rngs)
+    critic_trunk = (
+        actor_trunk if shared_trunk else TherapyNet(hidden_size, precision=precision, rngs=rngs)
+    )
+    return actor, Critic(critic_trunk, hidden_size, precision, rngs)
