@@ -1,0 +1,135 @@
+"""Whatever users type: the configuration loader and the command line.
+
+Every input ends in a configuration within bounds or in one line of ``ConfigError``. Inputs are
+mutations of valid files and command lines, so that they get past the first check.
+"""
+
+import math
+import os
+import random
+import string
+
+import pytest
+
+from jaxtherapy import config as configuration
+from jaxtherapy.config import ConfigError, TrainingConfig, load_config
+from jaxtherapy.train import read_configuration
+
+N_INPUTS = int(os.environ.get("JAXTHERAPY_FUZZ_INPUTS", "2000"))
+
+SCALARS = [
+    "0", "-1", "1", "1e6", "3e-4", "1e999", "-1e999", ".nan", ".inf", "-.inf", "0x7fffffff",
+    "1_000", "1:30", "9" * 400, "0.1", "true", "no", "null", "~", "''", '"\\u0000"', '"\\ud800"',
+    "größe", "日本", "🙂", "../../etc", "/", ".", "{experiment_name}", "%s%n", "$(true)",
+    "2024-01-01", "2024-99-99", "!!binary aGk=", "!!python/object:os.system {}", "!!set {a}",
+    "!!float x", "!!int ''", "!!timestamp x", "[", "{", "*a", "&a [*a]", "[1, [2, [3]]]", "{a: 1}",
+    "[[1,2],[3,4]]", "cold_stuck", "[cold_stuck, cold_warm]", "average", "|", ">", "? x", "- 1",
+    "[" * 50, "[" * 3000, "<<: {}", "@", "`", "\t",
+]  # fmt: skip
+
+
+def one_line(error: ConfigError) -> bool:
+    text = str(error)
+    return "\n" not in text and 0 < len(text) < 2000
+
+
+def within_bounds(config: TrainingConfig) -> bool:
+    for name, about in configuration.SETTINGS.items():
+        value = getattr(config, name)
+        if isinstance(value, float | int) and not isinstance(value, bool):
+            assert math.isfinite(value)
+            assert about.minimum <= value <= about.maximum and value > about.above, name
+    return True
+
+
+def mutate_bytes(rng: random.Random, data: bytes) -> bytes:
+    data = bytearray(data)
+    for _ in range(rng.randint(1, 4)):
+        at = rng.randrange(len(data) + 1)
+        kind = rng.randrange(5)
+        if kind == 0:
+            data = data[:at]
+        elif kind == 1 and data:
+            data[at % len(data)] ^= 1 << rng.randrange(8)
+        elif kind == 2:
+            data[at:at] = rng.choice(SCALARS).encode()
+        elif kind == 3:
+            data[at:at] = bytes(rng.randrange(256) for _ in range(rng.randint(1, 6)))
+        else:
+            end = min(len(data), at + rng.randint(1, 40))
+            data[at:at] = data[at:end]
+    return bytes(data)
+
+
+def random_file(rng: random.Random, valid: list[bytes]) -> bytes:
+    kind = rng.randrange(3)
+    if kind == 0:
+        return mutate_bytes(rng, rng.choice(valid))
+    names = [*configuration.SETTINGS, *configuration.ALIASES, *configuration.IGNORED]
+    lines = []
+    for _ in range(rng.randint(0, 5)):
+        name = rng.choice(names)
+        if rng.random() < 0.1:
+            name = mutate_bytes(rng, name.encode()).decode(errors="replace")
+        lines.append(f"{name}: {rng.choice(SCALARS)}")
+    return "\n".join(lines).encode(errors="replace")
+
+
+def test_configuration_files(tmp_path, request):
+    rng = random.Random(20_241)
+    valid = [path.read_bytes() for path in (request.config.rootpath / "configs").glob("*.yaml")]
+    path = tmp_path / "fuzz.yaml"
+    accepted = refused = 0
+    for _ in range(N_INPUTS):
+        contents = random_file(rng, valid)
+        path.write_bytes(contents)
+        try:
+            assert within_bounds(load_config(path))
+            accepted += 1
+        except ConfigError as error:
+            assert one_line(error), contents
+            refused += 1
+    assert accepted > N_INPUTS // 20 and refused > N_INPUTS // 20
+
+
+def random_arguments(rng: random.Random) -> list[str]:
+    arguments = []
+    for _ in range(rng.randint(0, 4)):
+        name = configuration.flag(rng.choice([*configuration.SETTINGS, "config", "help-me", "x"]))
+        if rng.random() < 0.1:
+            name = name[: rng.randrange(len(name) + 1)]
+        if rng.random() < 0.1:
+            name = name.replace("--", "--no-", 1)
+        value = rng.choice(SCALARS)
+        if rng.random() < 0.3:
+            value = "".join(rng.choices(string.printable + "é\0\ud800", k=rng.randint(0, 8)))
+        arguments += rng.choice([[name, value], [f"{name}={value}"], [name], [value]])
+    return arguments
+
+
+def test_command_lines(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(20_242)
+    accepted = refused = 0
+    for _ in range(N_INPUTS):
+        arguments = random_arguments(rng)
+        try:
+            config, _ = read_configuration(arguments)
+            assert within_bounds(config)
+            accepted += 1
+        except ConfigError as error:
+            assert one_line(error), arguments
+            refused += 1
+        except SystemExit as end:  # -h shows the help
+            assert end.code == 0
+    assert accepted > N_INPUTS // 50 and refused > N_INPUTS // 20
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("text", SCALARS)
+@pytest.mark.parametrize("name", ["patterns", "entropy", "n_envs", "utility_matrix", "output_dir"])
+def test_every_odd_value_of_some_settings(name, text):
+    try:
+        within_bounds(load_config(None, {name: text}))
+    except ConfigError as error:
+        assert one_line(error)
