@@ -1,0 +1,88 @@
+"""What all commands share: how they start, and how they end when something is wrong.
+
+Imports the standard library alone, so that Ctrl-C is answered while everything else is imported.
+"""
+
+import importlib
+import os
+import signal
+import sys
+from collections.abc import Callable
+from functools import wraps
+from types import FrameType
+from typing import ParamSpec
+
+INTERRUPTED = 130
+"""The exit code that shells give a command ended by Ctrl-C."""
+
+P = ParamSpec("P")
+
+
+def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
+    """Makes a command's ``main`` end in one line and an exit code where it raises what we expect.
+
+    Args:
+        interrupted: what Ctrl-C is answered with, unless the KeyboardInterrupt has its own text.
+    """
+
+    def decorate(main: Callable[P, int]) -> Callable[P, int]:
+        @wraps(main)
+        def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:
+            # Only now: the commands have imported JAX already, `launch` must not wait for it.
+            from jaxtherapy.config import ConfigError
+            from jaxtherapy.training.errors import RunError
+
+            try:
+                return main(*args, **kwargs)
+            except ConfigError as error:
+                print(f"error: {error}", file=sys.stderr)
+                return 2
+            except RunError as error:
+                print(f"error: {error}", file=sys.stderr)
+                return error.exit_code
+            except KeyboardInterrupt as error:
+                print(str(error) or interrupted, file=sys.stderr)
+                return INTERRUPTED
+
+        return wrapped
+
+    return decorate
+
+
+def launch(module: str) -> int:
+    """Imports a command's module and runs its ``main``; Ctrl-C on the way is one line.
+
+    The process ends at once: nothing has begun, and half-imported libraries could turn an
+    exception into others or swallow it. Where Ctrl-C is ignored or has a handler, it stays so.
+    """
+    before = signal.getsignal(signal.SIGINT)
+    if before is signal.default_int_handler:
+        signal.signal(signal.SIGINT, _leave)
+    main: Callable[[], int] = importlib.import_module(module).main
+    signal.signal(signal.SIGINT, before)
+    return main()
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    os.write(2, b"interrupted before anything began\n")
+    os._exit(INTERRUPTED)
+
+
+def train() -> int:
+    """``jaxtherapy-train``."""
+    return launch("jaxtherapy.train")
+
+
+def evaluate() -> int:
+    """``jaxtherapy-evaluate``."""
+    return launch("jaxtherapy.evaluate")
+
+
+def report() -> int:
+    """``jaxtherapy-report``."""
+    return launch("jaxtherapy.report")
+
+
+def play() -> int:
+    """``jaxtherapy-play``."""
+    return launch("jaxtherapy.play")

@@ -1,0 +1,674 @@
+"""Every setting of a training: its name, type, default, bounds and unit, in one place.
+
+The YAML keys, the command-line flags and ``--help`` are all made from :class:`TrainingConfig`.
+Values are checked where they come in; whatever is wrong ends in a :class:`ConfigError` of one line.
+"""
+
+import argparse
+import dataclasses
+import difflib
+import math
+import os
+import re
+import reprlib
+import types
+import typing
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from jaxtherapy.client.expectations import MECHANISMS
+from jaxtherapy.client.patterns import PATTERNS
+from jaxtherapy.client.utilities import NAMED_MATRICES
+
+MAX_CONFIG_BYTES = 1_000_000
+
+Matrix = tuple[tuple[float, ...], ...]
+
+
+class ConfigError(ValueError):
+    """A setting that can't be used; the message is one line that says what is allowed."""
+
+
+@dataclass(frozen=True)
+class Setting:
+    """What is known about a setting beside its type and default."""
+
+    group: str
+    help: str
+    unit: str = ""
+    choices: tuple[str, ...] = ()
+    minimum: float = -math.inf
+    maximum: float = math.inf
+    above: float = -math.inf  # an open lower bound
+    null: str = ""  # what null means; empty: null is not allowed
+    in_file: bool = True  # whether config.yaml records it: not so for what controls one run only
+
+
+def _setting(default: Any, group: str, help: str, **about: Any) -> Any:
+    return dataclasses.field(
+        default=default, metadata={"setting": Setting(group=group, help=help, **about)}
+    )
+
+
+_EXPERIMENT = "Experiment"
+_HOSTS = "Several hosts"
+_CLIENTS = "Clients"
+_TRAINING = "Training"
+_NETWORK = "Network"
+_LOGGING = "Evaluation, logs and checkpoints"
+
+ALIASES = {"enable_perception": "enable_parataxic"}
+IGNORED = {"lstm_hidden_size": "the network has no recurrent layer any more"}
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """A complete training. Every field is a YAML key and, in kebab-case, a flag."""
+
+    experiment_name: str = _setting(
+        "therapy_ppo", _EXPERIMENT, "names the experiment and its folders"
+    )
+    output_dir: str = _setting(
+        "models/{experiment_name}", _EXPERIMENT, "folder for weights and checkpoints"
+    )
+    seed: int = _setting(42, _EXPERIMENT, "decides everything random", minimum=0, maximum=2**31 - 1)
+    n_seeds: int = _setting(
+        1, _EXPERIMENT, "train seeds seed … seed+n−1 together", minimum=1, maximum=100_000
+    )
+    seeds_at_once: int | None = _setting(
+        None,
+        _EXPERIMENT,
+        "train so many seeds together, in groups one after another",
+        minimum=1,
+        maximum=100_000,
+        null="as many as fit into memory",
+    )
+    device: str = _setting("auto", _EXPERIMENT, "where to compute", choices=("auto", "cpu", "gpu"))
+    distributed: bool = _setting(
+        False,
+        _HOSTS,
+        "one of several hosts, as the scheduler (SLURM, Open MPI, Kubernetes …) announces it",
+        in_file=False,
+    )
+    coordinator: str | None = _setting(
+        None, _HOSTS, "HOST:PORT of the first host", null="found by itself", in_file=False
+    )
+    n_hosts: int | None = _setting(
+        None, _HOSTS, "how many there are", minimum=1, null="found by itself", in_file=False
+    )
+    host_index: int | None = _setting(
+        None, _HOSTS, "which this is, from 0", minimum=0, null="found by itself", in_file=False
+    )
+    resume_from: str | None = _setting(
+        None,
+        _EXPERIMENT,
+        "continue from a checkpoint_*.pth, a policy_*.pth or an experiment's folder",
+        null="start anew",
+        in_file=False,
+    )
+    resume: bool = _setting(
+        False, _EXPERIMENT, "continue this experiment from its latest checkpoint", in_file=False
+    )
+    overwrite: bool = _setting(
+        False, _EXPERIMENT, "replace an experiment of the same name", in_file=False
+    )
+
+    patterns: tuple[str, ...] = _setting(
+        ("cold_stuck", "dominant_stuck", "submissive_stuck", "mixed_random", "cold_warm"),
+        _CLIENTS,
+        "initial-memory patterns, drawn uniformly; repeat one to draw it more often",
+        choices=PATTERNS,
+    )
+    mechanism: str = _setting(
+        "frequency_amplifier", _CLIENTS, "how memory shapes expectations", choices=MECHANISMS
+    )
+    threshold: float = _setting(
+        0.9, _CLIENTS, "success threshold", unit="share of the RS range", above=0, maximum=1
+    )
+    max_sessions: int = _setting(
+        100, _CLIENTS, "sessions until an episode is cut off", minimum=1, maximum=10_000
+    )
+    entropy: float = _setting(
+        0.5,
+        _CLIENTS,
+        "temperature of the client's choice",
+        unit="utility",
+        minimum=1e-6,
+        maximum=1e6,
+    )
+    bond_alpha: float | None = _setting(
+        5.0, _CLIENTS, "slope of the bond", minimum=0, maximum=1e3, null="5"
+    )
+    bond_offset: float = _setting(
+        0.7, _CLIENTS, "RS share at which the bond is ½", minimum=-10, maximum=10
+    )
+    history_weight: float = _setting(
+        1.0, _CLIENTS, "strength of the amplifiers", minimum=0, maximum=1e3
+    )
+    bond_power: float = _setting(
+        1.0, _CLIENTS, "exponent of the bond in bond-weighted mechanisms", minimum=0, maximum=100
+    )
+    smoothing: float = _setting(
+        0.1, _CLIENTS, "added to each conditional count", unit="memory weight", above=0, maximum=1e3
+    )
+    recency_ratio: float = _setting(
+        2.0, _CLIENTS, "weight of the newest memory over the oldest", minimum=1, maximum=1e3
+    )
+    enable_parataxic: bool = _setting(True, _CLIENTS, "the client may mishear the therapist")
+    baseline_accuracy: float = _setting(
+        0.5, _CLIENTS, "probability of hearing an act as it was", minimum=0, maximum=1
+    )
+    anticomplement: str = _setting(
+        "pool", _CLIENTS, "how stuck patterns answer their pool acts", choices=("pool", "exact")
+    )
+    utility_matrix: str | Matrix = _setting(
+        "random",
+        _CLIENTS,
+        "client utilities: drawn anew for each client, a named matrix, or 8 rows of 8 numbers",
+        choices=("random", *NAMED_MATRICES),
+    )
+
+    total_timesteps: int = _setting(
+        500_000, _TRAINING, "length of the training", unit="steps", minimum=1, maximum=10**12
+    )
+    n_envs: int = _setting(
+        8, _TRAINING, "clients treated in parallel", minimum=1, maximum=1_000_000
+    )
+    n_steps: int | None = _setting(
+        None,
+        _TRAINING,
+        "rollout length per client",
+        unit="steps",
+        minimum=1,
+        maximum=1_000_000,
+        null="batch_size",
+    )
+    batch_size: int = _setting(
+        64, _TRAINING, "minibatch", unit="steps", minimum=1, maximum=100_000_000
+    )
+    n_epochs: int = _setting(10, _TRAINING, "passes over each rollout", minimum=1, maximum=1_000)
+    learning_rate: float = _setting(3e-4, _TRAINING, "Adam's step size", above=0, maximum=10)
+    gamma: float = _setting(0.99, _TRAINING, "discount", unit="per session", minimum=0, maximum=1)
+    gae_lambda: float = _setting(
+        0.95, _TRAINING, "decay of the advantage trace", minimum=0, maximum=1
+    )
+    clip_range: float = _setting(
+        0.2, _TRAINING, "trust region of ratios and values", above=0, maximum=100
+    )
+    ent_coef: float = _setting(
+        0.01, _TRAINING, "weight of the entropy bonus", minimum=0, maximum=100
+    )
+    vf_coef: float = _setting(0.5, _TRAINING, "weight of the value loss", minimum=0, maximum=100)
+    max_grad_norm: float | None = _setting(
+        0.5, _TRAINING, "clip of the global gradient norm", above=0, maximum=1e9, null="off"
+    )
+
+    hidden_size: int = _setting(
+        256, _NETWORK, "width of both hidden layers", minimum=1, maximum=16_384
+    )
+    shared_trunk: bool = _setting(False, _NETWORK, "one trunk for actor and critic")
+    precision: str = _setting(
+        "auto",
+        _NETWORK,
+        "matrix products: the device's fast float32, full float32, or bfloat16",
+        choices=("auto", "float32", "bfloat16"),
+    )
+
+    log_dir: str = _setting("logs/{experiment_name}", _LOGGING, "folder for the CSV log")
+    save_freq: int = _setting(
+        10_000, _LOGGING, "a checkpoint this often", unit="steps", minimum=1, maximum=10**12
+    )
+    eval_freq: int = _setting(
+        5_000, _LOGGING, "an evaluation this often", unit="steps", minimum=1, maximum=10**12
+    )
+    eval_episodes: int = _setting(
+        100, _LOGGING, "therapies per evaluation", minimum=1, maximum=1_000_000
+    )
+    eval_deterministic: bool = _setting(
+        False, _LOGGING, "evaluate the most likely act instead of a sample"
+    )
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            value = _checked(field.name, getattr(self, field.name))
+            object.__setattr__(self, field.name, value)
+        if not self.patterns:
+            raise ConfigError("patterns is empty; name at least one of " + ", ".join(PATTERNS))
+        if self.seed + self.n_seeds > 2**31:
+            raise ConfigError(f"seed + n_seeds must stay below 2147483648, got seed {self.seed}")
+        if self.coordinator is None and not self.distributed:
+            for name, value in (("n_hosts", self.n_hosts), ("host_index", self.host_index)):
+                if value is not None:
+                    raise ConfigError(
+                        f"{flag(name)} is given without {flag('coordinator')}; add "
+                        f"{flag('coordinator')} HOST:PORT, the address of the first host"
+                    )
+        if self.coordinator is not None and not re.fullmatch(r".+:[0-9]+", self.coordinator):
+            raise ConfigError(f"coordinator is {self.coordinator!r}, it must be HOST:PORT")
+        if self.host_index is not None and self.host_index >= (self.n_hosts or 2**31):
+            raise ConfigError(
+                f"host_index is {self.host_index}, it must be below n_hosts, {self.n_hosts}"
+            )
+        if self.n_envs * self.rollout_length > 2**30:
+            raise ConfigError(
+                f"n_envs × n_steps is {self.n_envs * self.rollout_length}; "
+                f"at most {2**30} transitions fit a rollout"
+            )
+        if self.n_updates >= 2**31:
+            raise ConfigError(
+                f"total_timesteps needs {self.n_updates} updates, at most {2**31 - 1}; "
+                "raise n_envs or n_steps"
+            )
+
+    @property
+    def rollout_length(self) -> int:
+        """Steps per client and update."""
+        return self.batch_size if self.n_steps is None else self.n_steps
+
+    @property
+    def steps_per_update(self) -> int:
+        """Steps of all clients per update."""
+        return self.n_envs * self.rollout_length
+
+    @property
+    def n_updates(self) -> int:
+        """Updates of the whole training: as many as it takes to reach ``total_timesteps``."""
+        return -(-self.total_timesteps // self.steps_per_update)
+
+    @property
+    def output_path(self) -> Path:
+        """``output_dir`` with the experiment's name filled in."""
+        return _path(self.output_dir, self.experiment_name)
+
+    @property
+    def log_path(self) -> Path:
+        """``log_dir`` with the experiment's name filled in."""
+        return _path(self.log_dir, self.experiment_name)
+
+
+def _path(template: str, experiment_name: str) -> Path:
+    path = Path(template.replace("{experiment_name}", experiment_name))
+    try:
+        return path.expanduser()
+    except RuntimeError:  # no home to speak of
+        return path
+
+
+_FIELDS = {field.name: field for field in dataclasses.fields(TrainingConfig)}
+_TYPES = typing.get_type_hints(TrainingConfig)
+SETTINGS: dict[str, Setting] = {name: field.metadata["setting"] for name, field in _FIELDS.items()}
+
+
+# --- checking one value ---------------------------------------------------------------------
+
+
+def _shown(value: Any) -> str:
+    """A value, short and on one line, whatever it is."""
+    try:
+        return reprlib.repr(value)
+    except Exception:  # hostile __repr__ or an integer too long to print
+        return f"a {type(value).__name__}"
+
+
+def _is_optional(name: str) -> bool:
+    return type(None) in typing.get_args(_TYPES[name])
+
+
+def _base_type(name: str) -> Any:
+    hint = _TYPES[name]
+    if isinstance(hint, types.UnionType) and _is_optional(name):
+        return next(kind for kind in typing.get_args(hint) if kind is not type(None))
+    return hint
+
+
+def _type_name(name: str) -> str:
+    kind = _base_type(name)
+    if kind == tuple[str, ...]:
+        return "list of names"
+    if name == "utility_matrix":
+        return "name or 8×8 numbers"
+    return {int: "int", float: "float", bool: "true or false", str: "text"}[kind]
+
+
+def _allowed(name: str) -> str:
+    """What a setting accepts, in words."""
+    about = SETTINGS[name]
+    if about.choices:
+        words = "one of " if name != "patterns" else "a list of "
+        text = words + ", ".join(about.choices)
+        return text + (", or 8 rows of 8 numbers" if name == "utility_matrix" else "")
+    text = {"int": "a whole number", "float": "a number"}.get(_type_name(name), _type_name(name))
+    if about.above > -math.inf:
+        text += f" above {about.above:g}"
+    if about.minimum > -math.inf:
+        text += f" of at least {about.minimum:g}"
+    if about.maximum < math.inf:
+        text += f" and at most {about.maximum:g}"
+    if about.null:
+        text += f", or null ({about.null})"
+    return text
+
+
+def _refuse(name: str, value: Any, hint: str = "") -> ConfigError:
+    return ConfigError(f"{name} is {_shown(value)}, must be {_allowed(name)}{hint}")
+
+
+def _number(name: str, value: Any) -> float:
+    """A finite number; numbers written as text (YAML 1.1 reads ``3e-4`` as text) count."""
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise _refuse(name, value)
+    if isinstance(value, str) and len(value) > 100:
+        raise _refuse(name, value)
+    try:
+        number = float(value)
+    except (ValueError, OverflowError):
+        raise _refuse(name, value) from None
+    if not math.isfinite(number):
+        raise _refuse(name, value)
+    return number
+
+
+def _whole_number(name: str, value: Any) -> int:
+    number = _number(name, value)
+    if number != int(number):
+        raise _refuse(name, value)
+    if isinstance(value, str):
+        return int(number) if abs(number) < 2**53 else int(value)
+    return int(value)
+
+
+def _boolean(name: str, value: Any) -> bool:
+    words = {"true": True, "yes": True, "on": True, "false": False, "no": False, "off": False}
+    if isinstance(value, str) and value.lower() in words:
+        return words[value.lower()]
+    if not isinstance(value, bool):
+        raise _refuse(name, value)
+    return value
+
+
+def _text(name: str, value: Any) -> str:
+    if not isinstance(value, str) or not value or len(value) > 4096 or not value.isprintable():
+        raise _refuse(name, value)
+    if name == "experiment_name" and (
+        value in (".", "..") or len(value.encode(errors="replace")) > 200 or set(value) & set("/\\")
+    ):
+        raise ConfigError(f"experiment_name is {_shown(value)}, must be usable as a folder's name")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise _refuse(name, value) from None
+    return value
+
+
+def _names(name: str, value: Any) -> tuple[str, ...]:
+    names = [value] if isinstance(value, str) else value
+    if not isinstance(names, list | tuple) or len(names) > 1000:
+        raise _refuse(name, value)
+    for entry in names:
+        if not isinstance(entry, str) or entry not in SETTINGS[name].choices:
+            raise _refuse(name, entry, _nearest(entry, SETTINGS[name].choices))
+    return tuple(names)
+
+
+def _utility_matrix(name: str, value: Any) -> str | Matrix:
+    if isinstance(value, str) and value.lstrip().startswith("["):  # rows on the command line
+        value = _parse_yaml(value, "utility_matrix")
+    if isinstance(value, str):
+        if value not in SETTINGS[name].choices:
+            raise _refuse(name, value, _nearest(value, SETTINGS[name].choices))
+        return value
+    is_square = (
+        isinstance(value, list | tuple)
+        and len(value) == 8
+        and all(isinstance(row, list | tuple) and len(row) == 8 for row in value)
+    )
+    if not is_square:
+        raise _refuse(name, value)
+    matrix = tuple(tuple(_number(name, cell) for cell in row) for row in value)
+    cells = [cell for row in matrix for cell in row]
+    if max(abs(cell) for cell in cells) > 1e6:
+        raise ConfigError("utility_matrix has a cell beyond ±1e6; rescale it")
+    if max(cells) - min(cells) < 1e-3:
+        raise ConfigError("utility_matrix is constant; RS needs at least two different utilities")
+    return matrix
+
+
+def _checked(name: str, value: Any) -> Any:
+    """The value in its right type, or a ConfigError."""
+    about = SETTINGS[name]
+    kind = _base_type(name)
+    if value is None or (isinstance(value, str) and value in ("null", "none") and about.null):
+        if not about.null:
+            raise _refuse(name, value)
+        return None
+    if name == "utility_matrix":
+        return _utility_matrix(name, value)
+    if kind == tuple[str, ...]:
+        return _names(name, value)
+    if kind is bool:
+        return _boolean(name, value)
+    if kind is str:
+        text = _text(name, value)
+        if about.choices and text not in about.choices:
+            raise _refuse(name, value, _nearest(text, about.choices))
+        return text
+    number = _whole_number(name, value) if kind is int else _number(name, value)
+    if not about.minimum <= number <= about.maximum or number <= about.above:
+        raise _refuse(name, value)
+    return number
+
+
+def _nearest(name: Any, known: Iterable[str]) -> str:
+    match = difflib.get_close_matches(str(name)[:100], list(known), 1)
+    return f"; did you mean {match[0]}?" if match else ""
+
+
+# --- files ----------------------------------------------------------------------------------
+
+
+class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+    """YAML's safe loader, refusing a key that stands twice: the first would be lost silently."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        if isinstance(node, yaml.MappingNode):
+            seen = set()
+            for key_node, _ in node.value:
+                if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
+                    raise ConfigError(f"{_shown(key_node.value)} stands twice; keep one")
+                seen.add(
+                    getattr(key_node, "value", None)
+                    if isinstance(key_node, yaml.ScalarNode)
+                    else None
+                )
+        return super().construct_mapping(node, deep)
+
+
+def _parse_yaml(text: str, source: str) -> Any:
+    try:
+        return yaml.load(text, _StrictLoader)
+    except ConfigError as error:
+        raise ConfigError(f"{source}: {error}") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" in line {mark.line + 1}" if mark else ""
+        raise ConfigError(f"{source} is not valid YAML{where}; check quotes and indents") from None
+    except (ValueError, TypeError, RecursionError, OverflowError, LookupError, AttributeError):
+        # The loader's own constructors: impossible dates, endless nesting, unhashable keys.
+        raise ConfigError(f"{source} has a value that can't be read; check it") from None
+
+
+def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
+    """The keys and raw values of a YAML file; no value is checked yet.
+
+    Raises:
+        ConfigError: unreadable, not a mapping, or with keys that are no settings.
+    """
+    path = Path(path)
+    try:
+        with open(path, "rb") as file:
+            raw = file.read(MAX_CONFIG_BYTES + 1)
+    except FileNotFoundError:
+        raise ConfigError(
+            f"config file {_shown(str(path))} does not exist; check --config"
+        ) from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "not a usable path"
+        raise ConfigError(f"config file {_shown(str(path))} can't be read: {reason}") from None
+    if len(raw) > MAX_CONFIG_BYTES:
+        raise ConfigError(f"config file {_shown(str(path))} is over {MAX_CONFIG_BYTES} bytes")
+    try:
+        text = raw.decode("utf-8")
+    except UnicodeDecodeError:
+        raise ConfigError(f"config file {_shown(str(path))} is not UTF-8 text") from None
+    values = _parse_yaml(text, f"config file {_shown(str(path))}")
+    if values is None:
+        return {}
+    if not isinstance(values, dict):
+        raise ConfigError(f"config file {_shown(str(path))} must be a list of 'key: value' lines")
+    return _known_keys(values)
+
+
+def _known_keys(values: Mapping[Any, Any]) -> dict[str, Any]:
+    """Aliases resolved, ignored keys kept; an unknown key is refused with the nearest known one."""
+    known = {}
+    for key, value in values.items():
+        name = ALIASES.get(key, key) if isinstance(key, str) else key
+        if name not in SETTINGS and name not in IGNORED:
+            hint = _nearest(key, [*SETTINGS, *ALIASES])
+            raise ConfigError(
+                f"unknown setting {_shown(key)} = {_shown(value)}{hint or '; see --help'}"
+            )
+        if name in known:
+            raise ConfigError(f"{name} is given twice, once as {key}; keep one")
+        known[name] = value
+    return known
+
+
+def load_config(
+    path: str | os.PathLike[str] | None = None, overrides: Mapping[str, Any] | None = None
+) -> TrainingConfig:
+    """The configuration of a YAML file (or the defaults), with ``overrides`` on top.
+
+    Raises:
+        ConfigError: one line naming the key, its value and what is allowed.
+    """
+    values = read_config_file(path) if path is not None else {}
+    values |= _known_keys(overrides or {})
+    return TrainingConfig(**{name: v for name, v in values.items() if name not in IGNORED})
+
+
+def get_default_config() -> TrainingConfig:
+    """All defaults."""
+    return TrainingConfig()
+
+
+def config_as_dict(config: TrainingConfig) -> dict[str, Any]:
+    """What ``config.yaml`` records: everything but what controls a single run."""
+    values = {name: getattr(config, name) for name, about in SETTINGS.items() if about.in_file}
+    return {name: _plain(value) for name, value in values.items()}
+
+
+def _plain(value: Any) -> Any:
+    return [_plain(entry) for entry in value] if isinstance(value, tuple) else value
+
+
+def dump_config(config: TrainingConfig) -> str:
+    """The complete configuration as YAML."""
+    return yaml.safe_dump(config_as_dict(config), sort_keys=False, allow_unicode=True)
+
+
+def save_config(config: TrainingConfig, path: str | os.PathLike[str]) -> None:
+    """Writes the complete configuration as YAML; :func:`load_config` gives it back."""
+    Path(path).write_text(dump_config(config), encoding="utf-8")
+
+
+# --- command line ---------------------------------------------------------------------------
+
+
+class OneLineParser(argparse.ArgumentParser):
+    """An argument parser whose errors are one line."""
+
+    def error(self, message: str) -> typing.NoReturn:
+        """Raises :class:`ConfigError` where argparse would print its usage and exit."""
+        shown = "".join(c if c.isprintable() else "?" for c in message[:300])
+        raise ConfigError(f"{shown} (see --help)")
+
+
+def flag(name: str) -> str:
+    """The flag of a setting."""
+    return "--" + name.replace("_", "-")
+
+
+def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """A parser with every setting as a flag; :class:`TrainingConfig` checks the raw values."""
+    parser = OneLineParser(
+        prog=prog,
+        description=description,
+        allow_abbrev=False,
+        argument_default=argparse.SUPPRESS,
+        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
+    )
+    groups: dict[str, Any] = {}
+    for name, about in SETTINGS.items():
+        if about.group not in groups:
+            groups[about.group] = parser.add_argument_group(about.group)
+            if about.group == _EXPERIMENT:
+                groups[about.group].add_argument(
+                    "--config", metavar="FILE", help="YAML file of settings; flags win over it"
+                )
+        names = [flag(name), *(flag(old) for old, new in ALIASES.items() if new == name)]
+        group = groups[about.group]
+        if _base_type(name) is bool:
+            group.add_argument(
+                *names, dest=name, nargs="?", const="true", metavar="true|false", help=_help(name)
+            )
+            group.add_argument(
+                *("--no-" + each[2:] for each in names),
+                dest=name,
+                action="store_const",
+                const="false",
+                help=argparse.SUPPRESS,
+            )
+        elif _base_type(name) == tuple[str, ...]:
+            group.add_argument(*names, dest=name, nargs="+", metavar="NAME", help=_help(name))
+        else:
+            group.add_argument(*names, dest=name, metavar=_metavar(name), help=_help(name))
+    for name in IGNORED:
+        parser.add_argument(flag(name), dest=name, help=argparse.SUPPRESS)
+    return parser
+
+
+def _metavar(name: str) -> str:
+    return {"int": "N", "float": "X", "text": "TEXT"}.get(_type_name(name), "VALUE")
+
+
+def _help(name: str) -> str:
+    about, default = SETTINGS[name], _FIELDS[name].default
+    shown = " ".join(default) if isinstance(default, tuple) else default
+    if default is None:
+        shown = f"null: {about.null}"
+    elif isinstance(default, bool):
+        shown = str(default).lower()
+    unit = f", {about.unit}" if about.unit else ""
+    choices = f"; of {', '.join(about.choices)}" if about.choices else ""
+    return f"{about.help}{choices} ({_type_name(name)}{unit}; default {shown})".replace("%", "%%")
+
+
+def parse_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
+    """The flags that were given, by setting (and ``config``); no value is checked yet.
+
+    Raises:
+        ConfigError: an unknown flag or a missing value.
+    """
+    given, unknown = parser.parse_known_args(list(argv))
+    if unknown:
+        name = unknown[0].split("=")[0]
+        known = [option for action in parser._actions for option in action.option_strings]
+        raise ConfigError(
+            f"unknown argument {_shown(name)}{_nearest(name, known) or '; see --help'}"
+        )
+    return vars(given)

@@ -1,0 +1,289 @@
+"""Train a therapist: ``python -m jaxtherapy.train --config configs/quickstart.yaml``."""
+
+import sys
+
+from jaxtherapy.command import ends_in_one_line, launch
+
+if __name__ == "__main__":  # before the imports that take a second: Ctrl-C is answered meanwhile
+    sys.exit(launch("jaxtherapy.train"))
+
+import argparse
+import contextlib
+import os
+import time
+from collections.abc import Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import jax
+import numpy as np
+from rich.console import Console
+
+from jaxtherapy import config as configuration
+from jaxtherapy.agents.ppo import Settings
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.training import devices, hosts, loop, memory, resume, run_info
+from jaxtherapy.training.display import TrainingDisplay, console
+from jaxtherapy.training.errors import RunError
+from jaxtherapy.training.files import ExperimentLock, RunFiles
+from jaxtherapy.training.loop import Training
+from jaxtherapy.training.pictures import draw_learning_curve
+from jaxtherapy.training.programs import StoppedWhileCompiling, compile_programs
+from jaxtherapy.training.resume import Start
+from jaxtherapy.training.setup import make_ppo, make_settings
+from jaxtherapy.training.signals import StopRequest
+from jaxtherapy.training.start import prepare
+from jaxtherapy.training.summary import across_seeds, print_summary
+
+
+@ends_in_one_line("interrupted; continue from the latest checkpoint with --resume")
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code: 0, or 2 for what can't be run, 1 for what broke off."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    config, notes = read_configuration(arguments)
+    return train(config, notes, ["python", "-m", "jaxtherapy.train", *arguments])
+
+
+@cache
+def _parser() -> argparse.ArgumentParser:
+    return configuration.build_parser("python -m jaxtherapy.train", __doc__ or "")
+
+
+def read_configuration(arguments: Sequence[str]) -> tuple[TrainingConfig, list[str]]:
+    """The configuration in force (flag, then file, then default), and what to tell about it."""
+    given = configuration.parse_flags(_parser(), arguments)
+    path = given.pop("config", None) or resume.base_config(given)
+    config = configuration.load_config(path, given)
+    notes = []
+    if path is not None:
+        in_file = configuration.read_config_file(path)
+        for name in given.keys() & in_file.keys() & configuration.SETTINGS.keys():
+            before = getattr(configuration.load_config(None, {name: in_file[name]}), name)
+            after = getattr(config, name)
+            if before != after:
+                flag = configuration.flag(name)
+                notes.append(f"{flag} {after} replaces {name}: {before} of {path}")
+        given = in_file | given
+    for name in given.keys() & configuration.IGNORED.keys():
+        notes.append(f"{name} is ignored: {configuration.IGNORED[name]}")
+    return config, sorted(notes)
+
+
+def train(config: TrainingConfig, notes: list[str], command: list[str]) -> int:
+    """Runs a whole training; see the module's docstring for the command."""
+    config = resume.as_trained(config)
+    files = RunFiles.of(config)
+    for group in _groups(config, files):
+        resume.find_start(config, group)
+    if hosts.are_several(config) and (code := hosts.supervise()) is not None:
+        return code
+    devices.choose_device(config.device, config)
+    out = console(quiet=not hosts.is_first_host())
+    try:
+        with ExitStack() as held:
+            stop = held.enter_context(StopRequest())
+            if hosts.is_first_host():
+                _hold(files, held)
+            session = Session(config, make_settings(config), stop, out, command)
+            return _train_all(session, files, notes)
+    except BaseException as error:
+        if jax.process_count() > 1:  # leaving in good order would wait for hosts that are gone
+            hosts.leave(error)
+        raise
+
+
+def _groups(config: TrainingConfig, files: RunFiles) -> list[RunFiles]:
+    at_once = config.seeds_at_once or config.n_seeds
+    return [files.of_group(seeds) for seeds in memory.groups(files.seeds, at_once)]
+
+
+@dataclass(frozen=True)
+class Session:
+    """What stays the same for all groups of seeds."""
+
+    config: TrainingConfig
+    settings: Settings
+    stop: StopRequest
+    out: Console
+    command: list[str]
+
+
+def _hold(files: RunFiles, held: ExitStack) -> None:
+    """Keeps other runs out until the end of this one."""
+    try:
+        held.enter_context(ExperimentLock(files.output))
+        held.enter_context(ExperimentLock(files.log, f".{files.name}.lock"))
+        files.sweep()
+    except OSError as error:
+        raise RunError(
+            f"can't write to {error.filename or files.output}: {error.strerror}; choose other "
+            "folders with --output-dir and --log-dir"
+        ) from None
+
+
+def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
+    """Trains all groups of seeds (usually one), one after another."""
+    config, out = session.config, session.out
+    out.print(
+        f"{config.experiment_name} on {devices.describe(_mesh(config, config.n_seeds))}, "
+        f"{config.total_timesteps:,} steps, "
+        + (f"seed {config.seed}" if config.n_seeds == 1 else f"{config.n_seeds} seeds")
+    )
+    if config.n_seeds > 1 and not (config.resume or config.resume_from):
+        plan = memory.plan(
+            make_ppo(config),
+            session.settings,
+            config.n_seeds,
+            config.seeds_at_once,
+            -int(hosts.largest(-memory.available_bytes())[0]),
+        )
+        notes = [*notes, str(plan)]
+        if plan.n_groups > 1:
+            config = replace(config, seeds_at_once=plan.seeds_at_once)
+            session = replace(session, config=config)
+    groups = _groups(config, files)
+    # Again, now that other runs are kept out; and for all groups before one of them is touched.
+    starts = [resume.find_start(config, group) for group in groups]
+    for note in [*notes, *dict.fromkeys(start.note for start in starts if start.note)]:
+        out.print(note)
+    best: dict[int, float] = {}
+    seconds = 0.0
+    for number, (group, start) in enumerate(zip(groups, starts, strict=True), 1):
+        if len(groups) > 1:
+            first, last = group.seeds[0], group.seeds[-1]
+            out.print(f"group {number} of {len(groups)}: seeds {first} … {last}")
+        training, fresh = _train_group(session, group, start)
+        best |= dict(zip(group.seeds, training.progress.best_reward, strict=True))
+        seconds += training.progress.duration
+        training.programs = training.state = None  # type: ignore[assignment]  # room for the next
+        if not training.finished:
+            break
+    else:
+        if not fresh and run_info.status(files.run) == "finished":
+            out.print(
+                f"nothing left to do at step {training.progress.step:,}; "
+                "train on with a higher --total-timesteps"
+            )
+            return 0
+    hosts.wait_for_all("written")
+    if hosts.is_first_host():
+        training.progress.duration = seconds
+        _finish(session, files, training, best)
+    hosts.wait_for_all("finished")
+    return 0
+
+
+def _mesh(config: TrainingConfig, n_seeds: int) -> Any:
+    return devices.make_mesh(n_seeds, config.n_envs)
+
+
+def _train_group(session: Session, files: RunFiles, start: Start) -> tuple[Training, bool]:
+    """Compiles, trains and saves; also returns whether there was anything left to do."""
+    config, stop, out = session.config, session.stop, session.out
+    clock = time.monotonic()
+    try:
+        with out.status("compiling"):
+            programs = compile_programs(make_ppo(config), session.settings, files.seeds, stop)
+        compile_seconds = time.monotonic() - clock
+        out.print(f"compiled in {compile_seconds:.1f} s")
+        training = prepare(config, files, start, programs)
+    except StoppedWhileCompiling:
+        out.print(f"stopped by {stop.signal_name} before the first update; nothing to save")
+        sys.stdout.flush()
+        os._exit(0)  # a compiler thread is still at work and can't be asked to stop
+    except OSError as error:
+        raise loop.cannot_write(error, files.output) from None
+    except jax.errors.JaxRuntimeError as error:
+        raise _runtime_error(error, config, len(files.seeds)) from None
+    try:
+        if training.finished:
+            return training, False
+        info = run_info.describe(training.state.params, session.command)
+        info |= {"seeds": list(files.all_seeds), "compile_seconds": round(compile_seconds, 3)}
+        _run(training, info, stop, out)
+        return training, True
+    finally:
+        training.writer.close()
+        training.checkpoints.close()
+
+
+def _run(training: Training, info: dict[str, Any], stop: StopRequest, out: Console) -> None:
+    """The loop, with ``run.json`` telling how it stands."""
+    config, files = training.config, training.files
+    try:
+        if hosts.is_first_host():
+            run_info.write(files.run, info)
+        with TrainingDisplay(out, config.total_timesteps, training.progress.step) as display:
+            loop.run(training, display, stop)
+        try:
+            training.checkpoints.wait()
+        except Exception as error:
+            raise loop.cannot_save(error, files.checkpoints) from None
+    except RunError as error:
+        _record_failure(files, info, error)
+        raise
+    except OSError as error:
+        raise loop.cannot_write(error, files.output) from None
+    except jax.errors.JaxRuntimeError as error:
+        failure = _runtime_error(error, config, len(files.seeds))
+        _record_failure(files, info, failure)
+        raise failure from None
+
+
+def _record_failure(files: RunFiles, info: dict[str, Any], error: RunError) -> None:
+    with contextlib.suppress(OSError):
+        failed = {"status": "failed", "reason": str(error), "ended": run_info.now()}
+        run_info.write(files.run, info | failed)
+
+
+def _finish(session: Session, files: RunFiles, training: Training, best: dict[int, float]) -> None:
+    """Pictures, tables, and the end of ``run.json``.
+
+    Args:
+        session, files: of the whole run.
+        training: of the last group, with the duration of all.
+        best: the best evaluation reward of each seed that was trained.
+    """
+    config, out, progress = session.config, session.out, training.progress
+    several = config.n_seeds > 1
+    try:
+        info = run_info.read(files.run)
+        info |= {
+            "status": "finished" if training.finished else "interrupted",
+            "ended": run_info.now(),
+            "steps": progress.step,
+            "train_seconds": round(progress.duration, 3),
+            "steps_per_second": round(progress.steps_per_second * len(best), 1),
+            "best_evaluation_reward": [
+                best[seed] if np.isfinite(best.get(seed, np.nan)) else None
+                for seed in files.all_seeds
+            ],
+        }
+        seed = across_seeds(files, list(best), out) if several else files.seeds[0]
+        if training.finished:
+            if not several:
+                draw_learning_curve(training.logs[0], config.experiment_name, files.picture)
+            result = print_summary(config, files, seed, progress, out)
+            info["comparison"] = {
+                name: np.asarray(values).tolist() for name, values in result._asdict().items()
+            }
+        else:
+            out.print(
+                f"stopped by {session.stop.signal_name or 'another host'} at step "
+                f"{progress.step:,}; everything is saved: continue with --resume-from "
+                f"{files.output}"
+            )
+        run_info.write(files.run, info)
+    except OSError as error:
+        raise loop.cannot_write(error, files.output) from None
+
+
+def _runtime_error(error: Exception, config: TrainingConfig, n_seeds: int) -> RunError:
+    if "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
+        return memory.out_of_memory(make_ppo(config), n_seeds)
+    reason = " ".join(str(error).split())[:200]
+    if jax.process_count() > 1:
+        return RunError(f"{hosts.LOST} ({reason})", exit_code=1)
+    return RunError(f"the device reported: {reason}", exit_code=1)

@@ -1,0 +1,212 @@
+"""Where a run's files are, and how they are written: whole or not at all."""
+
+import contextlib
+import fcntl
+import glob
+import os
+import re
+import shutil
+from collections.abc import Collection
+from dataclasses import dataclass, replace
+from pathlib import Path
+from types import TracebackType
+
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.training.errors import RunError
+
+
+def write_atomically(path: Path, contents: bytes) -> None:
+    """Writes beside, flushes to the disk and renames: readers see the old file or the new one.
+
+    Raises:
+        OSError: the folder is gone, read-only or full; ``path`` is as it was.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            file.write(contents)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def _sweep(folder: Path, names: str) -> None:
+    """Removes what killed writes of files with these names (a pattern) left in a folder."""
+    leftover = re.compile(rf"\.(?:{names})\.[0-9]+\.tmp")
+    for path in folder.glob(".*.tmp"):
+        if leftover.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+@dataclass(frozen=True)
+class RunFiles:
+    """The contract's files of one experiment, or of a group of its seeds."""
+
+    output: Path
+    log: Path
+    name: str
+    seeds: tuple[int, ...]
+    all_seeds: tuple[int, ...]
+
+    @classmethod
+    def of(cls, config: TrainingConfig) -> "RunFiles":
+        """The files that this configuration writes."""
+        seeds = tuple(range(config.seed, config.seed + config.n_seeds))
+        places = config.output_path, config.log_path, config.experiment_name
+        return cls(*places, seeds, seeds)
+
+    def of_group(self, seeds: tuple[int, ...]) -> "RunFiles":
+        """The files of these seeds alone, which are trained together."""
+        return replace(self, seeds=seeds)
+
+    @property
+    def part(self) -> str:
+        """Names the group within ``checkpoints/``; empty where all seeds are trained together."""
+        if self.seeds == self.all_seeds:
+            return ""
+        return f"seeds_{self.seeds[0]}_{self.seeds[-1]}"
+
+    @property
+    def is_first_group(self) -> bool:
+        """Whether no other group is trained before."""
+        return self.seeds[0] == self.all_seeds[0]
+
+    @property
+    def config(self) -> Path:
+        """The complete configuration in force."""
+        return self.output / "config.yaml"
+
+    @property
+    def run(self) -> Path:
+        """Versions, device, commit, command, timings, parameter counts."""
+        return self.output / "run.json"
+
+    @property
+    def checkpoints(self) -> Path:
+        """Orbax: the complete training state."""
+        return self.output / "checkpoints" / self.part
+
+    def weights_folder(self, seed: int) -> Path:
+        """Where a seed's ``.pth`` files are."""
+        return self.output if len(self.all_seeds) == 1 else self.output / f"seed_{seed}"
+
+    def best(self, seed: int) -> Path:
+        """The weights of a seed with the best evaluation reward."""
+        return self.weights_folder(seed) / "policy_best.pth"
+
+    def csv(self, seed: int) -> Path:
+        """A seed's log."""
+        suffix = "" if len(self.all_seeds) == 1 else f"_seed{seed}"
+        return self.log / f"{self.name}{suffix}_progress.csv"
+
+    @property
+    def picture(self) -> Path:
+        """The learning curve."""
+        return self.log / f"{self.name}_progress.png"
+
+    @property
+    def summary(self) -> Path:
+        """Statistics across seeds at every evaluation."""
+        return self.log / f"{self.name}_summary.csv"
+
+    def exists(self) -> bool:
+        """Whether there is an experiment of this name already, finished or not."""
+        return self.config.exists() or self.checkpoints.exists() or self.csv(self.seeds[0]).exists()
+
+    def create(self) -> None:
+        """Makes the folders."""
+        for seed in self.seeds:
+            self.weights_folder(seed).mkdir(parents=True, exist_ok=True)
+        self.log.mkdir(parents=True, exist_ok=True)
+
+    def sweep(self) -> None:
+        """Removes what killed writes left. Only for who holds the locks: others may be writing."""
+        name = re.escape(self.name)
+        _sweep(
+            self.log, rf"{name}(?:_seed[0-9]+)?_progress\.csv|{name}_(?:progress\.png|summary\.csv)"
+        )
+        for folder in {self.output, *map(self.weights_folder, self.seeds)}:
+            _sweep(folder, r"config\.yaml|run\.json|(?:policy_[a-z]+|checkpoint_[0-9]+)\.pth")
+
+    def remove(self) -> None:
+        """Removes what an earlier run of this name wrote, and nothing else."""
+        for folder in {self.output, *self.output.glob("seed_*")}:
+            for pattern in ("policy_*.pth", "checkpoint_*.pth"):
+                for path in folder.glob(pattern):
+                    path.unlink()
+            if folder != self.output:
+                with contextlib.suppress(OSError):  # the user keeps something there
+                    folder.rmdir()
+        checkpoints = self.output / "checkpoints"
+        if checkpoints.exists():
+            shutil.rmtree(checkpoints)
+        for path in (self.config, self.run, self.picture, self.summary):
+            path.unlink(missing_ok=True)
+        name = glob.escape(self.name)
+        for pattern in (f"{name}_progress.csv", f"{name}_seed*_progress.csv"):
+            for path in self.log.glob(pattern):
+                path.unlink()
+
+    def remove_after(self, step: int, without_best: Collection[int] = ()) -> None:
+        """Removes the ``checkpoint_*.pth`` of later steps, and with them the final policy.
+
+        Args:
+            step: of the checkpoint to go back to.
+            without_best: seeds whose best policy is of a later step and goes too. Where it is of
+                an earlier one it stays: only the log can tell.
+        """
+        for seed in self.seeds:
+            folder = self.weights_folder(seed)
+            numbers = {path: path.stem.removeprefix("checkpoint_") for path in folder.glob("*.pth")}
+            later = [
+                p for p, n in numbers.items() if n.isascii() and n.isdecimal() and int(n) > step
+            ]
+            for path in [*later, folder / "policy_final.pth"] if later else []:
+                path.unlink(missing_ok=True)
+            if later and seed in without_best:
+                self.best(seed).unlink(missing_ok=True)
+
+
+class ExperimentLock:
+    """Held while a run writes to a folder under a name; a second run is refused.
+
+    The kernel drops the lock when its process ends, however it ends.
+    """
+
+    def __init__(self, folder: Path, name: str = ".lock") -> None:
+        self._folder = folder
+        self._name = name
+        self._handle = -1
+
+    def __enter__(self) -> "ExperimentLock":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        self._handle = os.open(self._folder / self._name, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            os.close(self._handle)
+            raise RunError(
+                f"another run is writing to {self._folder}; wait for it, or give this one another "
+                "--experiment-name"
+            ) from None
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        os.close(self._handle)

@@ -1,0 +1,168 @@
+"""How many seeds fit into memory at once: an estimate before anything is compiled."""
+
+import math
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxtherapy.agents.ppo import PPO, Settings, collect, init
+from jaxtherapy.networks import N_FEATURES
+from jaxtherapy.training.errors import RunError
+
+HEADROOM = 0.85
+"""Share of the free memory that is planned with: the estimate is none to the byte."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a seed takes, what there is, and what follows.
+
+    Attributes:
+        fixed: bytes of a seed that no rollout size changes: weights, Adam's moments, gradients.
+        rollout: bytes of a seed that grow with n_envs × n_steps.
+        available: free bytes, over all devices.
+        seeds_at_once: how many are trained together.
+        n_seeds: how many there are.
+    """
+
+    fixed: int
+    rollout: int
+    available: int
+    seeds_at_once: int
+    n_seeds: int
+
+    @property
+    def n_groups(self) -> int:
+        """Trainings one after another."""
+        return -(-self.n_seeds // self.seeds_at_once)
+
+    def __str__(self) -> str:
+        together = (
+            f"all {self.n_seeds} seeds at once"
+            if self.n_groups == 1
+            else f"{self.n_groups} groups of up to {self.seeds_at_once} seeds, one after another"
+        )
+        return (
+            f"memory: about {readable(self.fixed + self.rollout)} a seed, "
+            f"{readable(self.available)} free: {together}"
+        )
+
+
+def readable(n_bytes: float) -> str:
+    """``12.3 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1_000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1_000
+    return f"{n_bytes:.3g} TB"
+
+
+def _bytes(tree: PyTree) -> int:
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def bytes_of_a_seed(ppo: PPO, settings: Settings) -> tuple[int, int]:
+    """What training one seed needs: (independent of the rollout's size, growing with it)."""
+    state = jax.eval_shape(partial(init, ppo), settings, jnp.int32(0))
+    _, rollout, _ = jax.eval_shape(partial(collect, ppo), settings, state)
+    learned = _bytes(state.params) + _bytes(state.opt_state)
+    # The state, its successor until that is known to be healthy, a copy being saved; gradients.
+    fixed = 3 * learned + 2 * _bytes(state.params)
+    # Features and two layers of all rows at once, when values are computed in one pass.
+    activations = 4 * ppo.steps_per_update * (N_FEATURES + 2 * ppo.hidden_size)
+    clients = _bytes(state.dyads) // ppo.n_envs
+    evaluation = ppo.eval_episodes * (2 * clients + 4 * (N_FEATURES + 2 * ppo.hidden_size))
+    growing = 2 * _bytes(rollout) + activations + 4 * ppo.n_envs * clients
+    return fixed, max(growing, evaluation)
+
+
+def available_bytes() -> int:
+    """Free memory of all devices this process can use; on a CPU, of the host or its container."""
+    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    if all("bytes_limit" in each for each in stats):
+        free = sum(each["bytes_limit"] - each.get("bytes_in_use", 0) for each in stats)
+        return int(free * jax.process_count())
+    return host_memory()
+
+
+def host_memory() -> int:
+    """Free bytes of the host, or what its container may still take."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        return min(free, limit - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free
+
+
+def plan(
+    ppo: PPO, settings: Settings, n_seeds: int, seeds_at_once: int | None, available: int
+) -> Plan:
+    """Deals the seeds into groups that fit, as equal as can be.
+
+    Args:
+        ppo, settings: of the run.
+        n_seeds: how many there are.
+        seeds_at_once: the user's wish, if any; it is obeyed.
+        available: free bytes.
+
+    Raises:
+        RunError: not even one seed fits.
+    """
+    fixed, rollout = bytes_of_a_seed(ppo, settings)
+    usable = HEADROOM * available
+    fit = int(usable // (fixed + rollout))
+    if seeds_at_once is None and fit < 1:
+        raise RunError(
+            f"one seed needs about {readable(fixed + rollout)} of memory, and "
+            f"{readable(available)} are free; lower " + _smaller(ppo, settings, usable)
+        )
+    at_once = min(n_seeds, seeds_at_once or fit)
+    n_groups = -(-n_seeds // at_once)
+    if seeds_at_once is None:
+        # Equal groups compile once; look a little further for a number that divides.
+        divisors = [n for n in range(n_groups, 2 * n_groups) if n_seeds % n == 0]
+        n_groups = divisors[0] if divisors else n_groups
+        at_once = -(-n_seeds // n_groups)
+    return Plan(fixed, rollout, available, at_once, n_seeds)
+
+
+def _smaller(ppo: PPO, settings: Settings, usable: float) -> str:
+    """Which setting to lower, and to what, so that a seed fits."""
+    for name in ("n_envs", "n_steps", "eval_episodes"):
+        value = before = getattr(ppo, name)
+        while value > 1:
+            value //= 2
+            if sum(bytes_of_a_seed(replace(ppo, **{name: value}), settings)) <= usable:
+                return f"{name} from {before} to {value}"
+    return f"hidden_size, now {ppo.hidden_size}"
+
+
+def out_of_memory(ppo: PPO, n_seeds: int) -> RunError:
+    """One line instead of XLA's many, when the estimate was too low."""
+    if n_seeds > 1:
+        advice = f"pass --seeds-at-once {n_seeds // 2}, or lower n_seeds from {n_seeds}"
+    elif ppo.n_envs > 1:
+        advice = f"lower n_envs from {ppo.n_envs} to {ppo.n_envs // 2}"
+    elif ppo.n_steps > 1:
+        advice = f"lower n_steps from {ppo.n_steps} to {ppo.n_steps // 2}"
+    else:
+        advice = f"lower hidden_size from {ppo.hidden_size}"
+    return RunError(f"out of memory; {advice}", exit_code=1)
+
+
+def groups(seeds: tuple[int, ...], at_once: int) -> list[tuple[int, ...]]:
+    """Seeds in equal groups (or, where that can't be, of two sizes one apart)."""
+    n_groups = -(-len(seeds) // at_once)
+    return [tuple(int(seed) for seed in part) for part in np.array_split(seeds, n_groups)]

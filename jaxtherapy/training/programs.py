@@ -1,0 +1,156 @@
+"""The compiled programs of a run. Every one has a leading axis of seeds."""
+
+import threading
+from collections.abc import Callable, Hashable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh, NamedSharding
+from jax.sharding import PartitionSpec as P
+from jaxtyping import PyTree
+
+from jaxtherapy.agents.ppo import PPO, Settings, TrainState, evaluate, init, train
+from jaxtherapy.training import devices
+from jaxtherapy.training.signals import StopRequest
+
+
+class StoppedWhileCompiling(Exception):
+    """The user asked to stop before there was anything to save."""
+
+
+@dataclass(frozen=True)
+class Programs:
+    """Compiled for one configuration, number of seeds and set of devices."""
+
+    init: Callable[..., TrainState]
+    train: Callable[..., TrainState]
+    evaluate: Callable[..., Any]
+    template: TrainState
+    sharding: TrainState
+    mesh: Mesh
+
+    def reset_log(self, state: TrainState) -> TrainState:
+        """The same, with nothing logged since the last row."""
+        zeros = jax.jit(
+            partial(jax.tree.map, jnp.zeros_like), out_shardings=self.sharding.log, donate_argnums=0
+        )
+        return state.replace(log=zeros(state.log))
+
+
+@jax.jit
+def snapshot(tree: PyTree) -> PyTree:
+    """A copy that stays when training donates the original."""
+    return jax.tree.map(jnp.copy, tree)
+
+
+def compile_programs(
+    ppo: PPO, settings: Settings, seeds: tuple[int, ...], stop: StopRequest
+) -> Programs:
+    """The programs of a run, bound to its settings and seeds.
+
+    Settings are arguments of the programs, not constants in them: another learning rate or
+    threshold finds the compiled program, in this process or in the persistent cache.
+
+    Raises:
+        StoppedWhileCompiling: a signal came meanwhile.
+    """
+    mesh = devices.make_mesh(len(seeds), ppo.n_envs)
+    settings = jax.tree.map(np.asarray, settings)  # belongs to every host and device
+    key = (ppo, jax.tree.structure(settings), len(seeds), mesh)
+    if key not in _compiled:
+        _compiled[key] = _compile(ppo, settings, len(seeds), mesh, stop)
+    compiled, template, sharding = _compiled[key]
+    by_seed = NamedSharding(mesh, P(devices.SEEDS))
+    numbers = np.array(seeds, np.int32)
+    return Programs(
+        init=lambda: compiled["init"](
+            settings, jax.make_array_from_callback(numbers.shape, by_seed, numbers.__getitem__)
+        ),
+        train=partial(compiled["train"], settings),
+        evaluate=partial(compiled["evaluate"], settings),
+        template=template,
+        sharding=sharding,
+        mesh=mesh,
+    )
+
+
+def compile_quickly() -> dict[str, Any]:
+    """Compiler options for programs in which a CPU spends its time in matrix products, or none.
+
+    Those come from a library; optimising the rest takes seconds and saves none.
+    """
+    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+
+
+_compiled: dict[Hashable, tuple[dict[str, Any], TrainState, TrainState]] = {}
+
+
+def _compile(
+    ppo: PPO, settings: Settings, n_seeds: int, mesh: Mesh, stop: StopRequest
+) -> tuple[dict[str, Any], TrainState, TrainState]:
+    """Compiles side by side, in threads, so that a signal is heard meanwhile."""
+    seeds = jax.ShapeDtypeStruct((n_seeds,), jnp.int32)
+    n_updates = jax.ShapeDtypeStruct((), jnp.int32)
+    one_seed = jax.eval_shape(partial(init, ppo), settings, jnp.int32(0))
+    template = jax.tree.map(lambda x: jax.ShapeDtypeStruct((n_seeds, *x.shape), x.dtype), one_seed)
+    everywhere, by_seed = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.SEEDS))
+    sharding = devices.state_sharding(mesh, template)
+    jobs: dict[str, tuple[Any, tuple[Any, ...]]] = {
+        "train": (
+            jax.jit(
+                devices.over_seeds(partial(train, ppo), mesh, (None, 0, None)),
+                in_shardings=(everywhere, sharding, everywhere),
+                out_shardings=sharding,
+                donate_argnums=1,
+            ),
+            (settings, template, n_updates),
+        ),
+        "evaluate": (
+            jax.jit(
+                devices.over_seeds(partial(evaluate, ppo), mesh, (None, 0)),
+                in_shardings=(everywhere, sharding),
+                out_shardings=by_seed,
+            ),
+            (settings, template),
+        ),
+        "init": (
+            jax.jit(
+                devices.over_seeds(partial(init, ppo), mesh, (None, 0)),
+                in_shardings=(everywhere, by_seed),
+                out_shardings=sharding,
+            ),
+            (settings, seeds),
+        ),
+    }
+    compiled: dict[str, Any] = {}
+    errors: list[BaseException] = []
+
+    def work(name: str) -> None:
+        function, arguments = jobs[name]
+        try:
+            options = compile_quickly() if name in ("init", "evaluate") else None
+            compiled[name] = function.lower(*arguments).compile(options)
+        except BaseException as error:
+            errors.append(error)
+
+    threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in jobs]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        while thread.is_alive():
+            thread.join(0.1)
+            if stop.requested and jax.process_count() == 1:  # several stop after a chunk, together
+                raise StoppedWhileCompiling
+    if errors:
+        raise errors[0]
+    return compiled, template, sharding
+
+
+def initial_state(ppo: PPO, settings: Settings, seeds: tuple[int, ...]) -> TrainState:
+    """The state before the first update, compiling nothing else."""
+    over_seeds = jax.vmap(partial(init, ppo), in_axes=(None, 0))
+    return jax.jit(over_seeds)(settings, np.array(seeds, np.int32))

@@ -1,0 +1,231 @@
+"""Where a run starts from: nothing, a checkpoint with its Orbax twin, or a ``.pth`` alone."""
+
+import re
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from jaxtherapy.config import ConfigError, TrainingConfig, config_as_dict, load_config
+from jaxtherapy.training import weights
+from jaxtherapy.training.errors import RunError
+from jaxtherapy.training.files import RunFiles
+
+FIXED_ON_RESUME = (
+    "seed",
+    "n_seeds",
+    "seeds_at_once",
+    "n_envs",
+    "hidden_size",
+    "shared_trunk",
+    "mechanism",
+)
+"""What shapes the stored state or is part of it; everything else may change on the way."""
+
+_CHECKPOINT_NAME = re.compile(r"checkpoint_(\d+)\.pth")
+
+
+@dataclass(frozen=True)
+class Start:
+    """What to begin with.
+
+    Attributes:
+        orbax_folder, orbax_step: the checkpoint to continue exactly, if any.
+        in_place: whether that is this experiment's own, rather than another's to branch off.
+        pth: weights (and perhaps Adam and counters) to continue from, if any.
+        note: what the user should know about it.
+    """
+
+    orbax_folder: Path | None = None
+    orbax_step: int = -1
+    in_place: bool = False
+    pth: weights.Checkpoint | None = None
+    note: str = ""
+
+
+def experiment_folder(path: Path) -> Path:
+    """The experiment that a file or folder given to ``--resume-from`` belongs to."""
+    folder = path if path.is_dir() else path.parent
+    while re.fullmatch(r"[0-9]+|seeds_[0-9]+_[0-9]+", folder.name) and "checkpoints" in (
+        folder.parent.name,
+        folder.parent.parent.name,
+    ):
+        folder = folder.parent
+    if folder.name == "checkpoints":
+        folder = folder.parent
+    return folder.parent if re.fullmatch(r"seed_\d+", folder.name) else folder
+
+
+def base_config(given: dict[str, Any]) -> Path | None:
+    """The configuration to resume with when no ``--config`` is given: the experiment's own."""
+    if given.get("resume_from"):
+        candidate = experiment_folder(Path(str(given["resume_from"]))) / "config.yaml"
+    elif str(given.get("resume", "false")).lower() in ("true", "yes", "on"):
+        candidate = load_config(None, given).output_path / "config.yaml"
+    else:
+        return None
+    try:
+        return candidate if candidate.is_file() else None
+    except (OSError, ValueError):
+        return None
+
+
+def as_trained(config: TrainingConfig) -> TrainingConfig:
+    """With the groups of the run to continue, where the configuration leaves them open."""
+    if not (config.resume or config.resume_from) or config.seeds_at_once is not None:
+        return config
+    try:
+        folder = experiment_folder(Path(config.resume_from or config.output_path))
+        trained_with = load_config(folder / "config.yaml")
+    except (ConfigError, OSError, ValueError):  # find_start says what is wrong
+        return config
+    return replace(config, seeds_at_once=trained_with.seeds_at_once)
+
+
+def orbax_steps(folder: Path, part: str = "") -> list[int]:
+    """Steps of the complete checkpoints below an experiment's folder, without opening them."""
+    checkpoints = folder / "checkpoints" / part
+    if not checkpoints.is_dir():
+        return []
+    return sorted(
+        int(path.name)
+        for path in checkpoints.iterdir()
+        if path.name.isascii() and path.name.isdecimal() and path.is_dir()
+    )
+
+
+def _parts(folder: Path) -> list[str]:
+    """The groups of an experiment; the empty one is that of all seeds."""
+    return ["", *(path.name for path in (folder / "checkpoints").glob("seeds_*"))]
+
+
+def find_start(config: TrainingConfig, files: RunFiles) -> Start:
+    """Decides where to start, touching nothing.
+
+    Raises:
+        RunError: there is something that would be overwritten, nothing to resume, or a mismatch.
+    """
+    if config.resume_from is not None and config.resume:
+        raise RunError("both --resume and --resume-from are given; keep one")
+    if config.resume_from is None and not config.resume:
+        if files.exists() and not config.overwrite:
+            raise RunError(
+                f"{files.output} holds an experiment already; continue it with "
+                f"--resume-from {files.output}, replace it with --overwrite, or choose another "
+                "--experiment-name"
+            )
+        return Start()
+    source = files.output if config.resume_from is None else Path(config.resume_from)
+    try:
+        if not source.exists():
+            raise RunError(f"{source} does not exist; there is nothing to resume")
+        return (
+            _from_folder(source, config, files)
+            if source.is_dir()
+            else _from_file(source, config, files)
+        )
+    except OSError as error:
+        raise RunError(f"{source} can't be read: {error.strerror}") from None
+
+
+def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles) -> Start:
+    experiment = experiment_folder(folder)
+    steps = orbax_steps(experiment, files.part)
+    if steps:
+        return _exact(experiment, steps[-1], config, files)
+    if any(orbax_steps(experiment, part) for part in _parts(experiment)):
+        _changes_since(experiment, config)  # of other seeds or groups, or these have yet to begin
+    if _is_own(experiment, files) and files.exists():
+        return Start(in_place=True, note="no checkpoint had been written yet: starting over")
+    raise RunError(f"{folder} holds no checkpoints; give an experiment's folder or a .pth file")
+
+
+def _from_file(path: Path, config: TrainingConfig, files: RunFiles) -> Start:
+    pth = weights.read(path)  # a damaged file is refused even where its twin is whole
+    experiment = experiment_folder(path)
+    match = _CHECKPOINT_NAME.fullmatch(path.name)
+    steps = orbax_steps(experiment, files.part)
+    if match and int(match[1]) in steps:
+        return _exact(experiment, int(match[1]), config, files)
+    behind = not steps or (match is not None and steps[-1] < int(match[1]))
+    if match and files.part and behind and _is_own(experiment, files):
+        return _from_folder(experiment, config, files)  # seeds that had not come so far
+    if _is_own(experiment, files) and config.overwrite:
+        raise RunError(
+            f"{path} lies in the folder that --overwrite would empty; move it, or give another "
+            "--experiment-name"
+        )
+    if files.exists() and not config.overwrite:
+        raise RunError(
+            f"{path} has no Orbax twin to continue exactly, and {files.output} holds an "
+            "experiment already; give another --experiment-name, or --overwrite"
+        )
+    if pth.hidden_size != config.hidden_size:
+        raise RunError(
+            f"{path} has hidden_size {pth.hidden_size}, this configuration {config.hidden_size}; "
+            f"pass --hidden-size {pth.hidden_size}"
+        )
+    if pth.shared_trunk != config.shared_trunk:
+        wanted = str(pth.shared_trunk).lower()
+        raise RunError(f"{path} has shared_trunk {wanted}; pass --shared-trunk {wanted}")
+    if pth.adam is None:
+        restored = "weights only: Adam's moments, counters and return statistics start anew"
+    else:
+        restored = (
+            "weights, Adam's moments and counters; clients, random keys and return statistics "
+            "could not be restored and start anew"
+        )
+    return Start(pth=pth, note=f"from {path}: {restored}")
+
+
+def _is_own(experiment: Path, files: RunFiles) -> bool:
+    return experiment.resolve() == files.output.resolve()
+
+
+def _exact(experiment: Path, step: int, config: TrainingConfig, files: RunFiles) -> Start:
+    changes = _changes_since(experiment, config)
+    in_place = _is_own(experiment, files)
+    later = [each for each in orbax_steps(experiment, files.part) if each > step]
+    if in_place and later and not config.overwrite:
+        raise RunError(
+            f"{experiment} has {len(later)} checkpoints after step {step}, up to {later[-1]}; "
+            "continue the latest with --resume, drop them with --overwrite, or branch off with "
+            "another --experiment-name"
+        )
+    if not in_place and files.exists() and not config.overwrite:
+        raise RunError(
+            f"{files.output} holds an experiment already; choose another --experiment-name or "
+            "pass --overwrite"
+        )
+    if not in_place and step >= config.total_timesteps:
+        raise RunError(
+            f"{experiment} is at step {step} already; branch off with --total-timesteps beyond it"
+        )
+    note = f"continuing at step {step:,}" + ("" if in_place else f", into {files.output}")
+    note = "; ".join([note, *changes])
+    return Start(experiment / "checkpoints" / files.part, step, in_place, note=note)
+
+
+def _changes_since(experiment: Path, config: TrainingConfig) -> list[str]:
+    """What differs from the configuration that the checkpoint was trained with, in words.
+
+    Raises:
+        RunError: something that can't change.
+    """
+    try:
+        trained_with = load_config(experiment / "config.yaml")
+    except ConfigError:
+        return []  # the shapes are still checked when the checkpoint is read
+    for name in FIXED_ON_RESUME:
+        then, wanted = getattr(trained_with, name), getattr(config, name)
+        if then != wanted:
+            raise RunError(
+                f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
+                "resumption, because the stored state depends on it; leave it as it was"
+            )
+    before, now = config_as_dict(trained_with), config_as_dict(config)
+    places = ("experiment_name", "output_dir", "log_dir", "device")
+    return [
+        f"{name} was {before[name]}, is {now[name]}"
+        for name in now
+        if before[name] != now[name] and name not in places
+    ]

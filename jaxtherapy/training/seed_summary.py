@@ -1,0 +1,206 @@
+"""A run of several seeds in one table and one picture: what training does, whatever the seed."""
+
+import io
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import matplotlib.figure
+import matplotlib.ticker
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.collections import LineCollection
+from matplotlib.lines import Line2D
+from rich.table import Table
+from rich.text import Text
+
+from jaxtherapy.analysis.across_seeds import AcrossSeeds, Ranking, across_seeds, rank_seeds
+from jaxtherapy.training.files import write_atomically
+from jaxtherapy.training.pictures import BLUE, GREEN, ORANGE
+from jaxtherapy.training.progress_log import COLUMNS, ProgressLog, Row
+
+METRICS = {
+    "test_reward": "test_reward_mean",
+    "test_success_rate": "test_success_rate",
+    "test_dropout_rate": "test_dropout_rate",
+    "test_length": "test_length_mean",
+}
+"""The summary's name of each metric, and its column in the logs."""
+
+SUMMARY_COLUMNS = (
+    "epoch",
+    "step",
+    "n_seeds",
+    *(f"{metric}_{statistic}" for metric in METRICS for statistic in AcrossSeeds._fields),
+)
+
+Rows = Mapping[int, Sequence[Row]]
+"""The rows of each seed's log; all seeds were evaluated at the same steps."""
+
+
+def read_rows(log: ProgressLog) -> list[Row]:
+    """The complete rows of a log as numbers."""
+    return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in log.rows()]
+
+
+def _column(rows: Rows, name: str) -> np.ndarray:
+    """(seeds, evaluations) of one column."""
+    return np.array([[row[name] for row in of_seed] for of_seed in rows.values()], float)
+
+
+def _steps(rows: Rows) -> np.ndarray:
+    """The steps at which all seeds were evaluated.
+
+    Raises:
+        ValueError: there is no seed, or not all have the same steps.
+    """
+    steps = [[row["step"] for row in of_seed] for of_seed in rows.values()]
+    if not steps:
+        raise ValueError("there is no seed to summarise")
+    if any(each != steps[0] for each in steps):
+        raise ValueError("the seeds' logs have different steps")
+    return np.array(steps[0], float)
+
+
+# --- CSV ------------------------------------------------------------------------------------
+
+
+def write_summary(rows: Rows, path: Path) -> None:
+    """Writes ``SUMMARY_COLUMNS``, a row for each evaluation; the same rows give the same bytes.
+
+    ``nan`` where there is nothing to say: spread and interval of a single seed.
+
+    Raises:
+        OSError: the folder is gone, read-only or full; ``path`` is as it was.
+    """
+    steps = _steps(rows)
+    epochs = _column(rows, "epoch")[0]
+    statistics = [across_seeds(_column(rows, column)) for column in METRICS.values()]
+    numbers = np.stack([column for metric in statistics for column in metric], axis=1)
+    lines = [",".join(SUMMARY_COLUMNS)]
+    for epoch, step, row in zip(epochs, steps, numbers, strict=True):
+        cells = [f"{epoch:.0f}", f"{step:.0f}", str(len(rows)), *(f"{x:.7g}" for x in row)]
+        lines.append(",".join(cells))
+    write_atomically(path, ("\n".join(lines) + "\n").encode())
+
+
+# --- picture --------------------------------------------------------------------------------
+
+
+def draw_seed_curves(rows: Rows, title: str, path: Path) -> None:
+    """Reward, success and dropout against steps: the seeds, their interquartile mean, its band.
+
+    Raises:
+        OSError: the folder is gone, read-only or full; ``path`` is as it was.
+    """
+    steps = _steps(rows)
+    figure = matplotlib.figure.Figure(figsize=(8, 6.5), layout="constrained")
+    rewards, rates = figure.subplots(2, 1, sharex=True)
+    _draw_metric(rewards, steps, _column(rows, "test_reward_mean"), BLUE, "-")
+    _draw_metric(rates, steps, _column(rows, "test_success_rate"), GREEN, "-")
+    _draw_metric(rates, steps, _column(rows, "test_dropout_rate"), ORANGE, "--")
+    rewards.set_title(title, parse_math=False)
+    rewards.set_ylabel("reward per therapy")
+    rates.set_ylabel("share of therapies")
+    rates.set_ylim(-0.02, 1.02)
+    rates.set_xlabel("environment steps")
+    rates.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=" "))
+    rates.legend(
+        handles=[
+            Line2D([], [], color=GREEN, lw=2.5),
+            Line2D([], [], color=ORANGE, lw=2.5, ls="--"),
+        ],
+        labels=["success", "dropout"],
+        frameon=False,
+    )
+    for axes in (rewards, rates):
+        axes.grid(alpha=0.25)
+        axes.spines[["top", "right"]].set_visible(False)
+    _explain(rewards, len(rows))
+    picture = io.BytesIO()
+    figure.savefig(picture, format="png", dpi=120)
+    write_atomically(path, picture.getvalue())
+
+
+def _opacity(n_seeds: int) -> float:
+    """Of a single seed's line: few are told apart, a thousand become a shade."""
+    return float(np.clip(2 / np.sqrt(n_seeds), 0.04, 0.5))
+
+
+def _draw_metric(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, style: str) -> None:
+    """The seeds as thin lines, over them the band and the interquartile mean."""
+    across = across_seeds(values)
+    marker = "o" if len(steps) == 1 else ""  # a line of one point shows nothing
+    if len(values) > 1:
+        curves = [np.column_stack([steps, of_seed]) for of_seed in values]
+        axes.add_collection(
+            LineCollection(
+                curves, colors=color, linewidths=0.7, alpha=_opacity(len(values)), zorder=1
+            )
+        )
+        axes.fill_between(
+            steps, across.iqm_low, across.iqm_high, color=color, alpha=0.35, lw=0, zorder=3
+        )
+        axes.autoscale_view()
+    # White beneath, so that the mean stands out from a thousand seeds.
+    axes.plot(steps, across.iqm, color="white", lw=4.5, marker=marker, zorder=2.5)
+    axes.plot(steps, across.iqm, color=color, lw=2.5, ls=style, marker=marker, zorder=4)
+
+
+def _explain(axes: Axes, n_seeds: int) -> None:
+    """A legend of what line, band and thin lines are."""
+    if n_seeds == 1:
+        axes.legend([Line2D([], [], color=BLUE, lw=2.5)], ["the only seed"], frameon=False)
+        return
+    handles = [
+        Line2D([], [], color=BLUE, lw=2.5),
+        Line2D([], [], color=BLUE, lw=9, alpha=0.35),
+        Line2D([], [], color=BLUE, lw=0.7, alpha=0.7),
+    ]
+    labels = ["interquartile mean", "its 95 % interval", f"each of {n_seeds:,} seeds"]
+    axes.legend(handles, labels, frameon=False)
+
+
+# --- table ----------------------------------------------------------------------------------
+
+
+def ranking(rows: Rows) -> Ranking:
+    """The best, median and worst seed by the reward of the last evaluation."""
+    return rank_seeds({seed: of_seed[-1]["test_reward_mean"] for seed, of_seed in rows.items()})
+
+
+def seeds_table(rows: Rows) -> Table:
+    """The best, median and worst seed by final reward, and all seeds with intervals."""
+    steps = _steps(rows)
+    table = Table(title=f"The last evaluation of {_seeds(len(rows))}", title_justify="left")
+    table.add_column("")
+    table.add_column("seed", justify="right")
+    for column in ("reward", "success", "dropout", "sessions"):
+        table.add_column(column, justify="right")
+    if not len(steps):
+        return table
+    last = {seed: of_seed[-1] for seed, of_seed in rows.items()}
+    for name, seed in ranking(rows)._asdict().items():
+        cells = [_number(metric, last[seed][column]) for metric, column in METRICS.items()]
+        table.add_row(name, str(seed), *cells)
+    table.add_section()
+    # Text, whose brackets are brackets on any console: markup would swallow them.
+    cells = [_with_interval(last, metric, column) for metric, column in METRICS.items()]
+    name = "IQM\n[95 % interval]" if len(rows) > 1 else "IQM"
+    table.add_row(*map(Text, (name, "all", *cells)))
+    return table
+
+
+def _seeds(n_seeds: int) -> str:
+    return "1 seed" if n_seeds == 1 else f"{n_seeds:,} seeds"
+
+
+def _number(metric: str, value: float) -> str:
+    return f"{value:.1%}" if metric.endswith("_rate") else f"{value:.1f}"
+
+
+def _with_interval(last: Mapping[int, Row], metric: str, column: str) -> str:
+    across = across_seeds(np.array([[row[column]] for row in last.values()]))
+    iqm, low, high = (
+        _number(metric, float(x[0])) for x in (across.iqm, across.iqm_low, across.iqm_high)
+    )
+    return iqm if len(last) == 1 else f"{iqm}\n[{low}, {high}]"

@@ -1,0 +1,141 @@
+"""The end of a run: what was learned, honestly, and where it lies."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from functools import cache
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import nnx
+from jaxtyping import PRNGKeyArray, PyTree
+from rich.console import Console
+
+from jaxtherapy.agents.ppo import (
+    PPO,
+    EvalResult,
+    Settings,
+    evaluation_key,
+    make_networks,
+    policy_therapist,
+)
+from jaxtherapy.analysis.comparison import compare
+from jaxtherapy.client import therapists
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.training import weights
+from jaxtherapy.training.checkpoints import Progress
+from jaxtherapy.training.display import comparison_table, format_duration
+from jaxtherapy.training.files import RunFiles
+from jaxtherapy.training.programs import compile_quickly
+from jaxtherapy.training.progress_log import ProgressLog
+from jaxtherapy.training.setup import make_ppo, make_settings
+
+SUMMARY_EPISODES = 1_000
+HARDLY_EVER = 0.05
+
+
+def across_seeds(files: RunFiles, seeds: Sequence[int], console: Console) -> int:
+    """The summary of all seeds as file, picture and table.
+
+    Returns:
+        The median seed, by final evaluation reward.
+    """
+    from jaxtherapy.training import seed_summary  # loads SciPy: only where it is needed
+
+    rows = {seed: seed_summary.read_rows(ProgressLog(files.csv(seed))) for seed in seeds}
+    # A group that was stopped is behind; one that has only begun says nothing yet.
+    rows = {seed: each for seed, each in rows.items() if each} or rows
+    n_rows = min(len(each) for each in rows.values())
+    rows = {seed: each[:n_rows] for seed, each in rows.items()}
+    seed_summary.write_summary(rows, files.summary)
+    seed_summary.draw_seed_curves(rows, files.name, files.picture)
+    console.print()
+    console.print(seed_summary.seeds_table(rows))
+    if not n_rows:
+        return seeds[0]
+    return seed_summary.ranking(rows).median
+
+
+def print_summary(
+    config: TrainingConfig, files: RunFiles, seed: int, progress: Progress, console: Console
+) -> EvalResult:
+    """Compares a seed's therapist with two that need no training, and lists the files."""
+    n_episodes = max(SUMMARY_EPISODES, config.eval_episodes)
+    ppo = replace(make_ppo(config), eval_episodes=n_episodes)
+    template = nnx.state(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))), nnx.Param)
+    folder = files.weights_folder(seed)
+    trained = tuple(
+        weights.from_named_arrays(weights.read(folder / name).weights, template)
+        for name in ("policy_final.pth", "policy_best.pth")
+    )
+    result = jax.device_get(
+        _line_up_program()(ppo, make_settings(config), evaluation_key(jnp.int32(seed)), trained)
+    )
+    several = len(files.all_seeds) > 1
+    of_seed = f" (median seed {seed})" if several else ""
+    names = [
+        f"trained, final{of_seed}",
+        f"trained, best{of_seed}",
+        "always complementary",
+        "random",
+    ]
+    console.print()
+    console.print(comparison_table(names, result, n_episodes))
+    console.print(verdict(result, config.threshold))
+    rate = progress.steps_per_second * len(files.seeds)
+    each = " of each seed" if several else ""
+    weights_folder = files.output / "seed_*" if several else files.output
+    log = files.log / f"{files.name}_seed*_progress.csv" if several else files.csv(seed)
+    console.print(
+        f"\n{progress.step:,} steps{each} in {format_duration(progress.duration)} "
+        f"({rate:,.0f} steps/s)\n"
+        f"  weights      {weights_folder}/policy_best.pth, policy_final.pth\n"
+        f"  checkpoints  {files.output}/ (continue with --resume-from {files.output})\n"
+        f"  log          {log}\n"
+        + (f"  summary      {files.summary}\n" if several else "")
+        + f"  picture      {files.picture}"
+    )
+    return result
+
+
+@cache
+def _line_up_program() -> Callable[..., EvalResult]:
+    return jax.jit(_line_up, static_argnums=0, compiler_options=compile_quickly())
+
+
+def _line_up(
+    ppo: PPO, settings: Settings, key: PRNGKeyArray, trained: tuple[PyTree, ...]
+) -> EvalResult:
+    lineup = [
+        *(policy_therapist(ppo, params) for params in trained),
+        therapists.complementary,
+        therapists.random,
+    ]
+    return compare(ppo, settings.clients, key, lineup)
+
+
+def verdict(result: EvalResult, threshold: float) -> str:
+    """One or two plain sentences about the final therapist."""
+    success = np.asarray(result.success_rate)
+    reward = np.asarray(result.reward_mean)
+    trained, complementary = success[0], success[2]
+    if trained < HARDLY_EVER:
+        also = (
+            " (nor do the untrained ones: these clients are hard)"
+            if complementary < HARDLY_EVER
+            else ""
+        )
+        return (
+            f"The trained therapist hardly ever succeeds{also}. At threshold {threshold:g} success "
+            "is so rare that there is little to learn from. Try "
+            + ("a lower --threshold (0.6 learns in minutes), " if threshold > 0.6 else "")
+            + "many clients at once (--n-envs 256 --n-steps 100 --batch-size 2560), "
+            "--gamma 0.995, and more --total-timesteps."
+        )
+    if reward[0] >= reward[2]:
+        return "The trained therapist earns at least as much as one who always complements."
+    return (
+        "The trained therapist earns less than one who always complements "
+        f"({reward[0]:.1f} against {reward[2]:.1f}); longer training or a higher entropy bonus "
+        "may help."
+    )

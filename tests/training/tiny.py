@@ -1,0 +1,52 @@
+"""The smallest training that has everything: evaluations, checkpoints, a remainder at the end."""
+
+import csv
+from pathlib import Path
+
+import yaml
+
+from jaxtherapy.train import main
+from jaxtherapy.training.progress_log import TIMING_COLUMNS
+
+TINY = {
+    "experiment_name": "tiny",
+    "patterns": ["cold_stuck"],
+    "threshold": 0.6,
+    "max_sessions": 12,
+    "total_timesteps": 400,
+    "n_envs": 2,
+    "n_steps": 8,
+    "batch_size": 8,
+    "n_epochs": 2,
+    "hidden_size": 8,
+    "eval_freq": 80,
+    "save_freq": 112,
+    "eval_episodes": 4,
+}
+
+
+def write_config(folder: Path, **changes) -> Path:
+    path = folder / "tiny.yaml"
+    path.write_text(yaml.safe_dump(TINY | changes))
+    return path
+
+
+def train(folder: Path, *flags, **changes) -> int:
+    """Runs the command in ``folder``, which is the current directory; returns its exit code."""
+    return main(["--config", str(write_config(folder, **changes)), "--device", "cpu", *flags])
+
+
+def rows_without_timings(path: Path) -> list[dict[str, str]]:
+    with open(path, newline="") as file:
+        rows = list(csv.DictReader(file))
+    return [{k: v for k, v in row.items() if k not in TIMING_COLUMNS} for row in rows]
+
+
+def results(folder: Path, name: str = "tiny") -> dict[str, object]:
+    """Everything in which two equal runs must agree."""
+    return {
+        "log": rows_without_timings(folder / "logs" / name / f"{name}_progress.csv"),
+        "final": (folder / "models" / name / "policy_final.pth").read_bytes(),
+        "best": (folder / "models" / name / "policy_best.pth").read_bytes(),
+        "checkpoint": (folder / "models" / name / "checkpoint_400.pth").read_bytes(),
+    }
