@@ -1,0 +1,182 @@
+"""The grid plays the therapies that the simulation plays, for the same clients everywhere."""
+
+from dataclasses import replace
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxtherapy.analysis import grid as grids
+from jaxtherapy.analysis.course import decode
+from jaxtherapy.analysis.grid import Player, play_grid
+from jaxtherapy.client import therapists
+from jaxtherapy.client.octants import COMPLEMENT
+from jaxtherapy.client.person import rs_threshold
+from jaxtherapy.client.simulation import simulate_course
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.training.setup import make_clients
+from tests.chance import assert_all_plausible, same_mean, same_proportion
+
+KEY = jax.random.key(11)
+SHORT = TrainingConfig(patterns=("cold_stuck",), max_sessions=20, threshold=0.6)
+SESSIONS = 20
+
+
+def sometimes_wrong(weights):
+    def therapist(key, dyad, params):
+        wrong = (dyad.time == 3) & (weights > 0)
+        return jnp.where(wrong, grids.INVALID, dyad.client_act)
+
+    return therapist
+
+
+BRANCHES = (
+    lambda weights: therapists.random,
+    lambda weights: therapists.complementary,
+    sometimes_wrong,
+)
+RANDOM, COMPLEMENTARY, WRONG, TRUSTED_WRONG = range(4)
+FINE, BAD = jnp.int32(0), jnp.int32(1)
+
+CELLS = [
+    make_clients(replace(SHORT, threshold=0.6)),
+    make_clients(replace(SHORT, threshold=0.95)),
+    make_clients(replace(SHORT, patterns=("conflictual",), entropy=2.0)),
+]
+
+
+@pytest.fixture(scope="module")
+def grid():
+    told = []
+    players = [Player(RANDOM, FINE), Player(COMPLEMENTARY, FINE), Player(WRONG, FINE, False)]
+    players.append(Player(WRONG, BAD))
+    result = play_grid(BRANCHES, players, CELLS, 31, 8, KEY, SESSIONS, told.append)
+    assert sum(told) == 4 * 3 * 31
+    return result
+
+
+def recorded_sessions(grid):
+    clients = grids.recorded_clients(3, 31, 8)
+    return np.take_along_axis(grid.outcomes.sessions, clients[None], axis=2)
+
+
+def test_the_grid_is_the_simulation(grid):
+    """Cell by cell, the dyads that ``simulate_course`` has for the same key."""
+    course = jax.jit(
+        lambda params: simulate_course(KEY, params, therapists.complementary, 31, SESSIONS)
+    )
+    for number, cell in enumerate(CELLS):
+        dyad, told = jax.tree.map(np.asarray, course(cell))
+        ours = grids.Outcomes(*(part[COMPLEMENTARY, number] for part in grid.outcomes))
+        np.testing.assert_array_equal(ours.success, dyad.success)
+        np.testing.assert_array_equal(ours.dropout, dyad.dropped_out)
+        np.testing.assert_array_equal(ours.sessions, dyad.time)
+        np.testing.assert_allclose(ours.bond, dyad.client.bond, rtol=1e-4)
+        width = dyad.client.u_high - dyad.client.u_low
+        np.testing.assert_allclose(ours.rs, (dyad.client.rs - dyad.client.u_low) / width, rtol=1e-4)
+        high_enough = dyad.client.rs >= jax.vmap(lambda c, p=cell: rs_threshold(c, p))(dyad.client)
+        np.testing.assert_array_equal(ours.success, high_enough & ~dyad.dropped_out)
+        who = slice(8 * number, 8 * number + 8)  # other clients are recorded in every cell
+        recorded = decode(
+            grid.records.acts[COMPLEMENTARY][:, [number]],
+            grid.records.rs[COMPLEMENTARY][:, [number]],
+            ours.initial_rs[None, who],
+            ours.success[None, who],
+        )
+        held = told.held[:, who].T
+        np.testing.assert_array_equal(recorded.held, held)
+        for mine, theirs in (
+            (recorded.client_act, told.client_act),
+            (recorded.therapist_act, told.therapist_act),
+            (recorded.heard_act, told.heard_act),
+        ):
+            np.testing.assert_array_equal(mine[held], theirs[:, who].T[held])
+        share = (told.rs - dyad.client.u_low) / width
+        np.testing.assert_allclose(recorded.rs[held], share[:, who].T[held], rtol=1e-4)
+        answered = COMPLEMENT[recorded.client_act[held]]
+        np.testing.assert_array_equal(recorded.therapist_act[held], answered)
+
+
+def test_clients_are_the_same_for_every_therapist_and_in_every_threshold(grid):
+    initial = grid.outcomes.initial_rs
+    np.testing.assert_array_equal(initial[RANDOM], initial[COMPLEMENTARY])
+    np.testing.assert_array_equal(initial[:, 0], initial[:, 1])
+    assert np.all(initial[:, 0] != initial[:, 2])
+    first = grid.records.acts[:, 0] // 64
+    np.testing.assert_array_equal(first[RANDOM], first[WRONG])
+
+
+def test_all_results_are_filed(grid):
+    assert np.all(grid.outcomes.sessions >= 1)
+    assert np.all(np.isfinite(grid.outcomes.rs)) and np.all(grid.outcomes.rs > 0)
+    held = (grid.records.acts != grids.NOT_HELD).sum(1)
+    np.testing.assert_array_equal(held, recorded_sessions(grid))
+    drop, success = grid.outcomes.dropout, grid.outcomes.success
+    expected = np.where(drop, -150, np.where(success, 100 + 2 * (20 - grid.outcomes.sessions), 0))
+    np.testing.assert_array_equal(grid.outcomes.reward, expected)
+
+
+def test_a_therapist_that_does_something_else_is_found_out(grid):
+    """Marked in the record, and refused when the batch is filed."""
+    acts = grid.records.acts[TRUSTED_WRONG]
+    np.testing.assert_array_equal(acts[3][recorded_sessions(grid)[TRUSTED_WRONG] > 3], -2)
+    assert np.all(acts[:3] >= 0)
+
+    def run(*_):
+        return None, grids.Record(acts, None)
+
+    player = Player(WRONG, BAD, trusted=False)
+    with pytest.raises(grids.InvalidActError) as caught:
+        grids._play_batch(run, grid, 1, player, np.arange(3), None, KEY, 8, 0, 8)
+    assert caught.value.player == 1
+
+
+@pytest.mark.parametrize("total", [1, 2, 3, 1_999, 2_001, 70_000, 123_457])
+@pytest.mark.parametrize("platform", ["cpu", "gpu"])
+@pytest.mark.parametrize("workers", [1, 2, 8])
+def test_batches_cover_everything_once_within_memory(total, platform, workers):
+    for n_sessions in (20, 10_000):
+        size = grids.batch_size(total, n_sessions, platform, workers)
+        spans = list(grids._batches(total, size))
+        assert [place for span in spans for place in range(*span)] == list(range(total))
+        assert 6 * size * n_sessions <= grids.RECORD_BYTES[platform] or size == 1
+
+
+def test_no_client_is_recorded_in_two_cells_if_there_are_enough():
+    assert len(np.unique(grids.recorded_clients(3, 30, 10))) == 30
+    assert grids.recorded_clients(3, 4, 2).tolist() == [[0, 1], [2, 3], [0, 1]]
+
+
+@pytest.mark.slow  # five programs to compile
+def test_outcomes_match_the_recorded_ones(recorded_outcomes):
+    """All rows of ``outcomes.json`` as two samples: Fisher for rates, Welch for means.
+
+    False alarms: 1 % over the whole family of 30 rows × 4 statistics.
+    """
+    rows = recorded_outcomes
+    assert len(rows) == 30
+    kinds = dict.fromkeys((row["mechanism"], row["pattern"]) for row in rows)
+    shared = {key: rows[0][key] for key in ("threshold", "max_sessions", "entropy")}
+    assert all(row[key] == value for row in rows for key, value in shared.items())
+    cells = [
+        make_clients(TrainingConfig(mechanism=mechanism, patterns=(pattern,), **shared))
+        for mechanism, pattern in kinds
+    ]
+    players = [Player(RANDOM), Player(COMPLEMENTARY)]
+    n = 1_000
+    ends = play_grid(BRANCHES[:2], players, cells, n, 0, jax.random.key(5), 60).outcomes
+    p_values = {}
+    for number, row in enumerate(rows):
+        player = {"random": 0, "complementary": 1}[row["policy"]]
+        place = player, list(kinds).index((row["mechanism"], row["pattern"]))
+        theirs = row["episodes"]
+        for statistic, ours in (("success", ends.success), ("dropout", ends.dropout)):
+            hits = round(row[f"{statistic}_rate"] * theirs)
+            p_values[number, statistic] = same_proportion(int(ours[place].sum()), n, hits, theirs)
+        for statistic, ours in (("reward", ends.reward), ("length", ends.sessions)):
+            p_values[number, statistic] = same_mean(
+                ours[place], row[f"{statistic}_mean"], row[f"{statistic}_std"], theirs
+            )
+    assert len(p_values) == 120
+    assert_all_plausible(p_values, rate=0.01)

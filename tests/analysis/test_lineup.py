@@ -1,0 +1,165 @@
+"""Therapists from files, names and users' modules; what is wrong is said in one line."""
+
+from dataclasses import replace
+from functools import partial
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from flax import nnx
+
+from jaxtherapy.agents.ppo import PPO, make_networks
+from jaxtherapy.analysis import lineup as lineups
+from jaxtherapy.client import dyad as dyads
+from jaxtherapy.client.person import ClientParams
+from jaxtherapy.config import TrainingConfig, save_config
+from jaxtherapy.training import weights
+from jaxtherapy.training.errors import RunError
+from tests.conftest import DATA
+
+
+@partial(jax.jit, static_argnums=0)
+def initial(hidden_size, seed):
+    return nnx.state(make_networks(PPO(hidden_size=hidden_size), jax.random.key(seed)), nnx.Param)
+
+
+def write_policy(path, hidden_size=4, seed=0):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    params = initial(hidden_size, seed)
+    weights.write(path, weights.state_dict(weights.to_named_arrays(params)))
+
+
+def write_experiment(folder, seeds=(), hidden_size=4, **settings):
+    folder.mkdir(parents=True)
+    config = TrainingConfig(
+        experiment_name=folder.name, log_dir=str(folder / "logs"), hidden_size=hidden_size
+    )
+    config = replace(config, n_seeds=max(1, len(seeds)), seed=seeds[0] if seeds else 42, **settings)
+    save_config(config, folder / "config.yaml")
+    for place in [folder / f"seed_{seed}" for seed in seeds] or [folder]:
+        write_policy(place / "policy_best.pth", hidden_size, seed=len(place.name))
+    return folder
+
+
+def test_a_folder_means_all_its_seeds(tmp_path):
+    folder = write_experiment(tmp_path / "study", seeds=(9, 10, 11))
+    (folder / "logs").mkdir()
+    (folder / "logs" / "study_seed10_progress.csv").touch()
+    found = lineups.find_all([folder], "best")
+    assert [policy.seed for policy in found] == [9, 10, 11]
+    assert {policy.group for policy in found} == {"study"}
+    told = lineups.assemble(found, ["complementary"], [], None)
+    assert [each.id for each in told.therapists] == [
+        "study/seed_9",
+        "study/seed_10",
+        "study/seed_11",
+        "complementary",
+    ]
+    assert [len(group.therapists) for group in told.groups] == [3, 1]
+    assert [each.log is not None for each in told.therapists] == [False, True, False, False]
+    # Seeds share a program: one branch for the policies, one for the baseline.
+    assert len(told.branches) == 2 and [p.branch for p in told.players] == [0, 0, 0, 1]
+
+
+def test_single_files_know_their_experiment(tmp_path):
+    folder = write_experiment(tmp_path / "one")
+    found = lineups.find_all([folder / "policy_best.pth", folder, folder], "best")
+    assert [policy.group for policy in found] == ["one/policy_best", "one", "one #2"]
+    assert all(policy.experiment == folder and policy.seed == 42 for policy in found)
+    loose = lineups.find_all([DATA / "tianshou_policy.pth"], "best")[0]
+    assert (loose.group, loose.experiment, loose.seed) == ("tianshou_policy", None, None)
+
+
+@pytest.mark.parametrize(
+    ("path", "complaint"),
+    [("nowhere", "does not exist"), ("empty", "policy_final.pth does not exist")],
+)
+def test_nothing_to_find(tmp_path, path, complaint):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RunError, match=complaint):
+        lineups.find_all([tmp_path / path], "final")
+
+
+def test_policies_of_different_widths_answer_from_their_own_weights(tmp_path):
+    """Against a forward pass in NumPy from the file, for the most likely act."""
+    write_policy(tmp_path / "narrow.pth", hidden_size=4)
+    write_policy(tmp_path / "wide.pth", hidden_size=7)
+    write_policy(tmp_path / "other.pth", hidden_size=4, seed=3)
+    paths = [tmp_path / f"{name}.pth" for name in ("narrow", "wide", "other")]
+    told = lineups.assemble(lineups.find_all(paths, "best"), [], [], deterministic=True)
+    assert [player.branch for player in told.players] == [0, 1, 0]
+    history = np.arange(50, dtype=np.int8) % 9
+    params = ClientParams()
+    client = dyads.intake(jax.random.key(0), params)
+    for path, player in zip(paths, told.players, strict=True):
+        therapist = told.branches[player.branch](player.weights)
+        arrays = {k[6:]: v for k, v in weights.read(path).weights.items() if k.startswith("actor.")}
+        for act in range(8):
+            dyad = client.replace(client_act=jnp.int8(act), history=jnp.asarray(history))
+            features = np.concatenate(
+                [
+                    arrays["preprocess.client_action_embed.weight"][act],
+                    [0.0],
+                    arrays["preprocess.history_embed.weight"][history].ravel(),
+                ]
+            )
+            for layer in ("preprocess.mlp.0", "preprocess.mlp.2"):
+                features = np.maximum(
+                    0, arrays[f"{layer}.weight"] @ features + arrays[f"{layer}.bias"]
+                )
+            logits = arrays["output_layer.weight"] @ features + arrays["output_layer.bias"]
+            assert therapist(jax.random.key(0), dyad, params) == logits.argmax()
+
+
+USERS = """
+import jax, jax.numpy as jnp
+def contrary(key, observation):
+    return (observation.client_action + 4) % 8
+def omniscient(key, dyad, params):
+    return jnp.argmax(dyad.client.u[dyad.client_act])
+def one_argument(key):
+    return 0
+def floating(key, observation):
+    return jnp.float32(1)
+def broken(key, observation):
+    return observation.mood
+a_number = 3
+"""
+
+
+@pytest.fixture
+def users(tmp_path, monkeypatch):
+    (tmp_path / "users_own_therapists.py").write_text(USERS)
+    monkeypatch.syspath_prepend(tmp_path)
+    return "users_own_therapists"
+
+
+def test_users_functions_of_observation_or_of_everything(users):
+    params = jax.tree.map(jnp.asarray, ClientParams())
+    dyad = dyads.intake(jax.random.key(0), params)
+    contrary = lineups.load_therapist(f"{users}:contrary")
+    assert contrary(jax.random.key(0), dyad, params) == (dyad.client_act + 4) % 8
+    omniscient = lineups.load_therapist(f"{users}:omniscient")
+    assert omniscient(jax.random.key(0), dyad, params) == dyad.client.u[dyad.client_act].argmax()
+    told = lineups.assemble([], ["random"], [f"{users}:contrary"], None)
+    assert [each.kind for each in told.therapists] == ["custom", "baseline"]
+    assert [player.trusted for player in told.players] == [False, True]
+
+
+@pytest.mark.parametrize(
+    ("name", "complaint"),
+    [
+        ("no_colon", "module:function"),
+        ("no_such_module_anywhere:f", "can't be imported: ModuleNotFoundError"),
+        ("users_own_therapists:missing", "can't be imported: AttributeError"),
+        ("users_own_therapists:a_number", "can't be imported: TypeError"),
+        ("users_own_therapists:one_argument", "takes 1 arguments"),
+        ("users_own_therapists:floating", "whole number"),
+        ("users_own_therapists:broken", "fails: AttributeError"),
+    ],
+)
+def test_what_is_no_therapist_is_refused(users, name, complaint):
+    with pytest.raises(RunError, match=complaint) as caught:
+        lineups.load_therapist(name)
+    assert "\n" not in str(caught.value)

@@ -1,0 +1,229 @@
+"""The report: one safe file, with everything in it, the same every time."""
+
+import dataclasses
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from jaxtherapy.analysis import figures, report, results
+from jaxtherapy.report import main
+from jaxtherapy.training.progress_log import COLUMNS
+from tests.analysis.small_evaluation import HOSTILE, small_evaluation
+
+PICTURES = ("learning_curves", "comparison", "differences", "cells", "seeds", "course")
+
+
+def write_log(path, rewards=(1.0, 2.0, 3.0)):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [
+        [reward if "reward" in name else 100 * (place + 1) if name == "step" else 0.5
+         for name in COLUMNS]
+        for place, reward in enumerate(rewards)
+    ]  # fmt: skip
+    lines = [",".join(COLUMNS), *(",".join(map(str, row)) for row in rows)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """An evaluation, its training's logs, and the report that the command made of them."""
+    folder = tmp_path_factory.mktemp("report")
+    evaluation = small_evaluation()
+    for therapist in evaluation.therapists[:2]:
+        therapist.experiment = str(folder / "models" / "study")
+        log = folder / "logs" / "study" / f"study_seed{therapist.seed}_progress.csv"
+        write_log(log, (1.0, therapist.seed, 3.0))
+    evaluation.therapists[0].log = str(folder / "logs" / "study" / "study_seed1_progress.csv")
+    results.write(evaluation, folder)
+    assert main([str(folder)]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def told(folder):
+    return report.read_evaluation(folder / "evaluation.json")
+
+
+@pytest.fixture(scope="module")
+def page(folder):
+    return (folder / "report.html").read_text(encoding="utf-8")
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and text by the tag it is in."""
+
+    def __init__(self, page):
+        super().__init__()
+        self.tags, self.text, self.inside = [], {}, []
+        self.feed(page)
+        self.close()
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "input", "img", "br"):
+            self.inside.append(tag)
+
+    def handle_startendtag(self, tag, attrs):
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag):
+        assert self.inside.pop() == tag, f"{tag} closes nothing"
+
+    def handle_data(self, data):
+        key = self.inside[-1] if self.inside else ""
+        self.text[key] = self.text.get(key, "") + data
+
+
+@pytest.fixture(scope="module")
+def parsed(page):
+    return Page(page)
+
+
+def test_it_is_one_small_file_that_asks_for_nothing(page, parsed):
+    assert 50_000 < len(page.encode()) < 5_000_000
+    for tag, attributes in parsed.tags:
+        for name in ("src", "href", "action", "data", "poster", "srcset", "xlink:href"):
+            value = attributes.get(name) or "#"
+            assert value.startswith(("#", "data:")), f"<{tag} {name}={value!r}>"
+        assert tag not in ("img", "iframe", "object", "embed", "base")
+    assert not re.search(r"@import|url\((?!#)", page)
+    urls = set(re.findall(r"https?://[^\s\"'<>)]+", page))
+    assert urls <= {"http://www.w3.org/2000/svg"}  # a name, never asked for
+    policies = [a["content"] for t, a in parsed.tags if a.get("http-equiv")]
+    assert policies and policies[0].startswith("default-src 'none'")
+
+
+def test_every_tag_is_closed(parsed):
+    assert not parsed.inside
+
+
+def test_it_is_made_for_phones_and_for_everyone(page, parsed):
+    assert ("html", {"lang": "en"}) in parsed.tags
+    viewport = [a["content"] for t, a in parsed.tags if a.get("name") == "viewport"]
+    assert viewport == ["width=device-width, initial-scale=1"]
+    assert "prefers-color-scheme: dark" in page
+    levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch(r"h\d", tag)]
+    assert levels[0] == 1 and levels.count(1) == 1
+    ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    anchors = {a["href"][1:] for t, a in parsed.tags if t == "a"}
+    assert anchors and anchors <= set(ids)
+
+
+def test_every_figure_is_drawn_and_told(folder, told, page, parsed):
+    pictures = figures.pictures(told, report.find_logs(told))
+    assert [picture.name for picture in pictures][:6] == list(PICTURES)
+    assert len(pictures) == 6 + 2 * 3  # course, trajectories and responses of two groups
+    shown = [a["aria-label"] for t, a in parsed.tags if a.get("role") == "img" and t == "div"]
+    alts = [panel.alt for picture in pictures for panel in picture.panels]
+    assert sorted(shown) == sorted(alts) and all(len(alt) > 40 for alt in alts)
+    assert page.count("<svg aria-hidden") == len(alts)
+    for drawing in re.findall(r"<svg aria-hidden.*?</svg>", page, flags=re.DOTALL):
+        assert drawing.count("<path") > 5 and drawing.count("<text") > 5
+        assert "#0072b2" not in drawing.lower()  # colours are the page's, light or dark
+    for picture in pictures:
+        png = (folder / "figures" / f"{picture.name}.png").read_bytes()
+        svg = (folder / "figures" / f"{picture.name}.svg").read_text()
+        assert png.startswith(b"\x89PNG") and len(png) > 10_000
+        assert svg.count("<path") > 10 and svg.rstrip().endswith("</svg>")
+
+
+def test_names_can_not_break_out(page, parsed):
+    assert page.count("</script>") == 2 and "<img" not in page
+    assert HOSTILE in parsed.text["h1"]
+    data = re.search(r'id="episodes">(.*?)</script>', page, flags=re.DOTALL)[1]
+    assert not set("<>&\u2028") & set(data)
+    assert json.loads(data)["labels"]["study/seed_1"] == f"{HOSTILE}/1"
+
+
+def test_numbers_are_those_of_the_json(told, page):
+    text = page.replace("\N{NO-BREAK SPACE}", " ")
+    row = next(r for r in told["outcomes"] if r["therapist"] == "random" and r["cell"] == "all")
+    assert row["metrics"]["success"]["estimate"] == 0.1
+    assert "10.0 % [5.0, 15.0]" in text
+    assert "−40.0 pp [−45.0, −35.0] (0.02)" in text  # not significant, so no star
+    assert "+20.0 pp [15.0, 25.0]* (0.02)" in text
+
+
+def test_the_verdict_is_in_words(told):
+    shape = told["courses"][0]["shapes"][0]
+    assert "high–low–high as Tracey describes it (p = 0.002)" in figures.verdict(told, shape, "x")
+    no = shape | {"high_low_high": False, "p_high_low_high": 0.4}
+    assert "not both above the middle (p = 0.4)" in figures.verdict(told, no, "x")
+    down = no | {"curvature": shape["curvature"] | {"estimate": -0.3}}
+    assert "inverted U" in figures.verdict(told, down, "x")
+    flat = no | {"p_curvature": 0.3}
+    assert "no high–low–high course is shown" in figures.verdict(told, flat, "x")
+    assert "too few" in figures.verdict(told, shape | {"p_high_low_high": None}, "x")
+
+
+def test_of_a_group_the_median_seed_is_followed(told):
+    assert figures.followed(told) == ["study/seed_1", "complementary"]
+
+
+def test_the_same_evaluation_makes_the_same_report(folder, told, page):
+    pictures = {each.name: each for each in figures.pictures(told, report.find_logs(told))}
+    for name in ("learning_curves", "seeds"):
+        for place, panel in enumerate(pictures[name].panels):
+            assert figures.panel_svg(panel, f"{name}-{place}") in page
+    for kind, contents in figures.paper_files(pictures["differences"]).items():
+        assert (folder / "figures" / f"differences.{kind}").read_bytes() == contents
+
+
+def test_a_bare_evaluation_has_a_report_too(tmp_path):
+    evaluation = small_evaluation("plain")
+    bare = dataclasses.replace(
+        evaluation, courses=[], episodes=[], seeds=[], improvement=[], differences=[]
+    )
+    bare.cells, bare.outcomes = bare.cells[:1], [o for o in bare.outcomes if o.cell == "all"]
+    results.write(bare, tmp_path)
+    written = report.write_report(tmp_path / "evaluation.json", tmp_path / "elsewhere")
+    assert [path.name for path in written] == ["report.html", "comparison.png", "comparison.svg"]
+    page = written[0].read_text()
+    assert 'id="player"' not in page and "Course of therapy" not in page
+
+
+def test_drawing_again_removes_the_figures_that_no_longer_belong(tmp_path, monkeypatch):
+    monkeypatch.setattr(figures, "paper_files", lambda picture: {"svg": b"<svg/>"})
+    monkeypatch.setattr(figures, "panel_svg", lambda panel, salt: "")
+    results.write(small_evaluation("plain"), tmp_path)
+    names = [path.name for path in report.write_report(tmp_path)[1:]]
+    assert len(names) > 6 and all(figures.PAPER_FILES.fullmatch(name) for name in names)
+    stale = ["course_7_gone.png", "learning_curves.png", "responses_2_x_y.svg"]
+    mine = ["comparison_for_talk.png", "course_notes.svg", "course_1_.txt", "my.png", "cells.pdf"]
+    for name in stale + mine:
+        (tmp_path / "figures" / name).write_text("x")
+    bare = dataclasses.replace(small_evaluation("plain"), courses=[], seeds=[])
+    results.write(bare, tmp_path)
+    written = [path.name for path in report.write_report(tmp_path)[1:]]
+    assert set(written) < set(names)
+    left = {path.name for path in (tmp_path / "figures").iterdir()}
+    assert left == {*written, *mine}
+
+
+def test_logs_that_are_none_are_left_out(tmp_path):
+    log = tmp_path / "log.csv"
+    write_log(log)
+    assert figures.read_log(log)["step"] == [100, 200, 300]
+    for text in ("", "step\n", "step,train_reward_mean\n1,x\n", "a,b\n1,2\n", "a,b\n1\n"):
+        log.write_text(text)
+        assert figures.read_log(log) is None
+    assert figures.read_log(tmp_path / "missing.csv") is None
+
+
+def test_mistakes_are_one_line(tmp_path, capsys):
+    other = tmp_path / "evaluation.json"
+    for arrange, said in (
+        (lambda: None, "can't be read"),
+        (lambda: other.write_text("{"), "is no JSON"),
+        (lambda: other.write_text('{"schema": "x"}'), "its schema is 'x'"),
+        (lambda: other.write_text("[]"), "its schema is None"),
+        (lambda: other.write_bytes(b"\xff\xfe"), "not UTF-8"),
+    ):
+        arrange()
+        assert main([str(tmp_path)]) == 2
+        out, err = capsys.readouterr()
+        assert not out and said in err and err.count("\n") == 1
+    assert main([]) == 2 and "see --help" in capsys.readouterr().err
