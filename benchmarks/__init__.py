@@ -1,0 +1,1 @@
+"""How fast jaxtherapy is, and where the time goes. See docs/performance.md."""

@@ -1,0 +1,114 @@
+"""The environment alone: a random therapist, steps per second against parallel clients."""
+
+from collections.abc import Callable
+from functools import partial
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float, Int, PRNGKeyArray
+
+from benchmarks.rows import Row, line, row
+from benchmarks.sizes import Sizes
+from benchmarks.timing import is_out_of_memory, program_bytes, seconds_per_step
+from jaxtherapy.agents.rows import replace_rows
+from jaxtherapy.client import dyad as dyads
+from jaxtherapy.client.dyad import Dyad
+from jaxtherapy.client.person import ClientParams
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.envs.rewards import reward
+from jaxtherapy.training.setup import make_clients
+
+
+class Play(NamedTuple):
+    """Clients in treatment, and what has been seen of them."""
+
+    dyads: Dyad
+    key: PRNGKeyArray
+    seen: Int[Array, ""]
+    earned: Float[Array, ""]
+
+
+def intakes(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) -> Dyad:
+    """New clients, each with a key of its own."""
+    return jax.vmap(lambda i: dyads.intake(jax.random.fold_in(key, i), clients))(index)
+
+
+def begin(clients: ClientParams, n_clients: int) -> Play:
+    """As many clients, at their first session."""
+    key, first = jax.random.split(jax.random.key(0))
+    return Play(intakes(first, clients, jnp.arange(n_clients)), key, jnp.int32(0), jnp.float32(0))
+
+
+def play(n_clients: int, n_steps: int, clients: ClientParams, before: Play) -> Play:
+    """``n_steps`` sessions of every client with a random therapist; the ended are replaced.
+
+    What training computes of the environment is computed here: the observation, the reward, both
+    ends and new clients. Observations and rewards enter a checksum, or XLA would leave them out.
+    """
+
+    def session(before: Play, _: None) -> tuple[Play, None]:
+        key, key_session, key_intake = jax.random.split(before.key, 3)
+        points = dyads.uniforms(key_session, 3 * n_clients).reshape(n_clients, 3)
+        act = (points[:, 0] * 8).astype(jnp.int8)
+        after = jax.vmap(lambda p, dyad, act: dyads.hold_session_at(p, dyad, act, clients))(
+            points[:, 1:], before.dyads, act
+        )
+        ended = dyads.is_over(after, clients)
+        earned = jnp.sum(reward(after, clients))
+        following = replace_rows(
+            ended, partial(intakes, key_intake, clients), after, slots=max(1, n_clients // 32)
+        )
+        obs = jax.vmap(lambda dyad: dyads.observe(dyad, clients))(following)
+        seen = sum(jnp.sum(x.astype(jnp.int32)) for x in jax.tree.leaves(obs))
+        return Play(following, key, before.seen + seen, before.earned + earned), None
+
+    return jax.lax.scan(session, before, length=n_steps)[0]
+
+
+def steps_per_call(n_clients: int) -> int:
+    """Enough sessions in a call that calling costs nothing."""
+    return min(4096, max(32, 2**18 // n_clients))
+
+
+def make_player(
+    config: TrainingConfig, n_clients: int
+) -> tuple[Callable[[Play], Play], Play, int, Any]:
+    """A compiled function that plays on, its first state, steps per call, and the program."""
+    clients, n_steps = make_clients(config), steps_per_call(n_clients)
+    state = jax.jit(begin, static_argnums=1)(clients, n_clients)
+    jitted = jax.jit(partial(play, n_clients, n_steps), donate_argnums=1)
+    compiled = jitted.lower(clients, state).compile()
+    return partial(compiled, clients), state, n_steps * n_clients, compiled
+
+
+def rates(config: TrainingConfig, n_clients: int, seconds: float, repeats: int) -> list[float]:
+    """Samples of steps per second, all clients together."""
+    player, state, steps, _ = make_player(config, n_clients)
+    times, _ = seconds_per_step(player, state, seconds=seconds, repeats=repeats)
+    return [steps / time for time in times]
+
+
+def measure(sizes: Sizes) -> list[Row]:
+    """Steps per second and memory against the number of clients."""
+    rows: list[Row] = []
+    config = TrainingConfig()
+    for n_clients in sizes.clients:
+        try:
+            player, state, steps, compiled = make_player(config, n_clients)
+            times, state = seconds_per_step(
+                player, state, seconds=sizes.seconds, repeats=sizes.repeats
+            )
+        except jax.errors.JaxRuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            print(f"  {n_clients:,} clients do not fit", flush=True)
+            break
+        case = f"{n_clients:,} clients"
+        rows += [
+            row(case, "environment", [steps / time for time in times], "steps/s"),
+            row(case, "time", [time / steps * 1e9 for time in times], "ns/step"),
+            row(case, "memory", program_bytes(compiled) / 2**20, "MiB", "of the program"),
+        ]
+        print(line(rows[-3]), flush=True)
+    return rows

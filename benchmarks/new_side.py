@@ -1,0 +1,41 @@
+"""The new side of the comparison: one rate, after compilation, as JSON. Counterpart of old_stack.
+
+``new_side.py environment``, ``new_side.py defaults``, ``new_side.py throughput``
+"""
+
+import argparse
+import json
+from statistics import median
+
+from benchmarks import environment, programs, training
+from benchmarks.programs import compile_training
+from benchmarks.sizes import TINY
+from jaxtherapy.config import TrainingConfig
+
+CLIENTS = 16384
+"""Of the environment alone: as many as keep two cores busy and fit their caches."""
+
+FILES = {"defaults": programs.DEFAULT, "throughput": programs.THROUGHPUT}
+
+
+def rate(what: str, seconds: float, tiny: bool) -> float:
+    """Steps per second."""
+    if what == "environment":
+        n_clients = 2 if tiny else CLIENTS
+        return median(environment.rates(TrainingConfig(), n_clients, seconds, 1))
+    config = programs.load(FILES[what], TINY.overrides if tiny else {})
+    return median(training.rates(compile_training(config), seconds, 1))
+
+
+def main() -> None:
+    """Measures one thing."""
+    parser = argparse.ArgumentParser("python -m benchmarks.new_side", description=__doc__)
+    parser.add_argument("what", choices=("environment", *FILES))
+    parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--tiny", action="store_true")
+    arguments = parser.parse_args()
+    print(json.dumps({"value": rate(arguments.what, arguments.seconds, arguments.tiny)}))
+
+
+if __name__ == "__main__":
+    main()
