@@ -14,7 +14,7 @@ import numpy as np
 from jaxtherapy.agents.ppo import with_weights
 from jaxtherapy.client.dyad import Observation
 from jaxtherapy.config import load_config
-from jaxtherapy.training import weights
+from jaxtherapy.training import devices, weights
 from jaxtherapy.training.checkpoints import Progress
 from jaxtherapy.training.programs import initial_state
 from jaxtherapy.training.setup import make_ppo, make_settings
@@ -35,7 +35,8 @@ def main(source: Path, target: Path) -> None:
     config = load_config(None, {"hidden_size": pth.hidden_size, "shared_trunk": pth.shared_trunk})
     ppo, settings = make_ppo(config), make_settings(config)
     state = initial_state(ppo, settings, (0,))
-    state, _ = from_weights(pth, state, Progress(best_reward=[0.0]))
+    placed = devices.on_one_device(state)
+    state, _ = from_weights(pth, state, Progress(best_reward=[0.0]), placed)
     state = jax.tree.map(lambda x: x[0], state)
     networks = with_weights(ppo, state.params)
     obs = observations()
