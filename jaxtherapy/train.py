@@ -126,11 +126,6 @@ def _hold(files: RunFiles, held: ExitStack) -> None:
 def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
     """Trains all groups of seeds (usually one), one after another."""
     config, out = session.config, session.out
-    out.print(
-        f"{config.experiment_name} on {devices.describe(_mesh(config, config.n_seeds))}, "
-        f"{config.total_timesteps:,} steps, "
-        + (f"seed {config.seed}" if config.n_seeds == 1 else f"{config.n_seeds} seeds")
-    )
     if config.n_seeds > 1 and not (config.resume or config.resume_from):
         plan = memory.plan(
             make_ppo(config),
@@ -138,17 +133,26 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
             config.n_seeds,
             config.seeds_at_once,
             -int(hosts.largest(-memory.available_bytes())[0]),
+            len(devices.usable_devices(config.n_seeds)),
         )
         notes = [*notes, str(plan)]
         if plan.n_groups > 1:
             config = replace(config, seeds_at_once=plan.seeds_at_once)
             session = replace(session, config=config)
     groups = _groups(config, files)
+    mesh = devices.make_mesh(len(groups[0].seeds), config.n_envs)
+    out.print(
+        f"{config.experiment_name} on {devices.describe(mesh)}, "
+        f"{config.total_timesteps:,} steps, "
+        + (f"seed {config.seed}" if config.n_seeds == 1 else f"{config.n_seeds} seeds")
+    )
     # Again, now that other runs are kept out; and for all groups before one of them is touched.
     starts = [resume.find_start(config, group) for group in groups]
-    for note in [*notes, *dict.fromkeys(start.note for start in starts if start.note)]:
+    idle = devices.idle(mesh, len(groups[0].seeds))
+    for note in filter(None, [idle, *notes, *dict.fromkeys(start.note for start in starts)]):
         out.print(note)
     best: dict[int, float] = {}
+    diverged: dict[int, int] = {}
     seconds = 0.0
     for number, (group, start) in enumerate(zip(groups, starts, strict=True), 1):
         if len(groups) > 1:
@@ -156,6 +160,7 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
             out.print(f"group {number} of {len(groups)}: seeds {first} … {last}")
         training, fresh = _train_group(session, group, start)
         best |= dict(zip(group.seeds, training.progress.best_reward, strict=True))
+        diverged |= training.diverged
         seconds += training.progress.duration
         training.programs = training.state = None  # type: ignore[assignment]  # room for the next
         if not training.finished:
@@ -170,13 +175,16 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
     hosts.wait_for_all("written")
     if hosts.is_first_host():
         training.progress.duration = seconds
-        _finish(session, files, training, best)
+        _finish(session, files, training, best, diverged)
     hosts.wait_for_all("finished")
+    if diverged:
+        raise RunError(
+            f"{len(diverged)} of {config.n_seeds} seeds diverged and stand at their last good "
+            f"state, in every file too: {', '.join(map(str, diverged))}; "
+            f"{loop.what_diverged(config)}",
+            exit_code=1,
+        )
     return 0
-
-
-def _mesh(config: TrainingConfig, n_seeds: int) -> Any:
-    return devices.make_mesh(n_seeds, config.n_envs)
 
 
 def _train_group(session: Session, files: RunFiles, start: Start) -> tuple[Training, bool]:
@@ -238,13 +246,20 @@ def _record_failure(files: RunFiles, info: dict[str, Any], error: RunError) -> N
         run_info.write(files.run, info | failed)
 
 
-def _finish(session: Session, files: RunFiles, training: Training, best: dict[int, float]) -> None:
+def _finish(
+    session: Session,
+    files: RunFiles,
+    training: Training,
+    best: dict[int, float],
+    diverged: dict[int, int],
+) -> None:
     """Pictures, tables, and the end of ``run.json``.
 
     Args:
         session, files: of the whole run.
         training: of the last group, with the duration of all.
         best: the best evaluation reward of each seed that was trained.
+        diverged: the seeds that stood still, and from which step.
     """
     config, out, progress = session.config, session.out, training.progress
     several = config.n_seeds > 1
@@ -260,6 +275,7 @@ def _finish(session: Session, files: RunFiles, training: Training, best: dict[in
                 best[seed] if np.isfinite(best.get(seed, np.nan)) else None
                 for seed in files.all_seeds
             ],
+            "diverged": {str(seed): step for seed, step in diverged.items()},
         }
         seed = across_seeds(files, list(best), out) if several else files.seeds[0]
         if training.finished:

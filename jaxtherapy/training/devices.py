@@ -8,6 +8,7 @@ over a mesh axis). With fewer seeds than devices the clients of a seed are sprea
 import contextlib
 import os
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,15 +21,19 @@ from jaxtyping import PyTree
 from jaxtherapy.agents.ppo import TrainState
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training.errors import RunError
-from jaxtherapy.training.hosts import join_hosts
+from jaxtherapy.training.hosts import are_several, join_hosts
 
 SEEDS, CLIENTS = "seeds", "clients"
 
 # --- choosing -------------------------------------------------------------------------------
 
 
-def choose_device(device: str, hosts: TrainingConfig | None = None) -> None:
+def choose_device(device: str, config: TrainingConfig | None = None) -> None:
     """Restricts JAX to a device, joins other hosts and turns the compilation cache on.
+
+    Args:
+        device: ``auto``, ``cpu`` or ``gpu``.
+        config: of a training, which may have several hosts, and seeds for several cores.
 
     Raises:
         RunError: a GPU is asked for and there is none, or the other hosts can't be reached.
@@ -42,8 +47,10 @@ def choose_device(device: str, hosts: TrainingConfig | None = None) -> None:
             base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
             jax.config.update("jax_compilation_cache_dir", str(Path(base) / "jaxtherapy" / "xla"))
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
-    if hosts is not None:
-        join_hosts(hosts)
+    if config is not None and are_several(config):
+        join_hosts(config)
+    elif config is not None:
+        _deal_to_cores(config)
     try:
         jax.devices()
     except (RuntimeError, AssertionError):
@@ -52,23 +59,60 @@ def choose_device(device: str, hosts: TrainingConfig | None = None) -> None:
         ) from None
 
 
+def _deal_to_cores(config: TrainingConfig) -> None:
+    """Lets every core of a CPU count as a device, where there are seeds for all of them.
+
+    A core then trains seeds of its own: small products are poorly shared among cores.
+    """
+    if _cpu_devices_are_given():
+        return
+    n_groups = -(-config.n_seeds // (config.seeds_at_once or config.n_seeds))
+    smallest_group = config.n_seeds // n_groups
+    with contextlib.suppress(RuntimeError):  # a process that has trained before keeps its devices
+        jax.config.update("jax_num_cpu_devices", min(available_cores(), smallest_group))
+
+
+def _cpu_devices_are_given() -> bool:
+    """Whether the user says how many devices a CPU is."""
+    flags = os.environ.get("XLA_FLAGS", "")
+    return "host_platform_device_count" in flags or "JAX_NUM_CPU_DEVICES" in os.environ
+
+
+def available_cores() -> int:
+    """Cores that this process may use."""
+    if hasattr(os, "sched_getaffinity"):  # not on macOS
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 # --- laying out -----------------------------------------------------------------------------
 
 
+def mesh_shape(n_seeds: int, n_envs: int, n_devices: int) -> tuple[int, int]:
+    """Shares of seeds and of clients: as many shares of seeds as are equal, since seeds need
+    nothing of each other; clients only where there are fewer seeds than devices."""
+    seeds = max(d for d in range(1, min(n_seeds, n_devices) + 1) if n_seeds % d == 0)
+    if n_seeds >= n_devices:
+        return seeds, 1
+    return seeds, max(d for d in range(1, n_devices // seeds + 1) if n_envs % d == 0)
+
+
+def usable_devices(n_seeds: int) -> list[jax.Device]:
+    """All of them; but cores of one CPU are not worth talking between for the clients of a seed."""
+    devices = jax.devices()
+    if devices[0].platform == "cpu" and not _cpu_devices_are_given() and jax.process_count() == 1:
+        return devices[:n_seeds]
+    return devices
+
+
 def make_mesh(n_seeds: int, n_envs: int) -> Mesh:
-    """The devices as seeds × clients: as many as divide the work evenly, seeds first.
+    """The devices as seeds × clients; see :func:`mesh_shape`.
 
     Raises:
         RunError: there are several hosts, and some would have nothing to do.
     """
-    devices = jax.devices()
-    shapes = [
-        (seeds, clients)
-        for seeds in range(1, len(devices) + 1)
-        for clients in range(1, len(devices) // seeds + 1)
-        if n_seeds % seeds == 0 and n_envs % clients == 0
-    ]
-    seeds, clients = max(shapes, key=lambda shape: (shape[0] * shape[1], shape[0]))
+    devices = usable_devices(n_seeds)
+    seeds, clients = mesh_shape(n_seeds, n_envs, len(devices))
     if jax.process_count() > 1 and seeds * clients < len(devices):
         raise RunError(
             f"{n_seeds} seeds of {n_envs} clients can't be dealt evenly to {len(devices)} devices "
@@ -92,8 +136,17 @@ def on_one_device(template: PyTree) -> PyTree:
 
 
 def over_seeds(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | None, ...]) -> Any:
-    """``vmap`` over seeds, each device on its own share; no device waits for another's seeds."""
-    batched = jax.vmap(function, in_axes)
+    """A function of one seed as one of many; no device waits for another's seeds.
+
+    A GPU works on its seeds side by side (``vmap``). A CPU takes them one after another: products
+    of small batches keep a core busy, and as a batch of products they are slower.
+
+    Args:
+        function: of one seed.
+        mesh: the devices among which seeds are dealt.
+        in_axes: per argument 0, where it has a leading axis of seeds, or None.
+    """
+    batched = partial(_share_of_seeds, function, in_axes, mesh.devices.flat[0].platform)
     if mesh.size == 1:
         return batched
     return jax.shard_map(
@@ -104,6 +157,30 @@ def over_seeds(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | No
         axis_names={SEEDS},
         check_vma=False,
     )
+
+
+def _share_of_seeds(
+    function: Callable[..., Any], in_axes: tuple[int | None, ...], platform: str, *arguments: Any
+) -> Any:
+    """The seeds of one device."""
+    if platform != "cpu":
+        return jax.vmap(function, in_axes)(*arguments)
+
+    def one(by_seed: list[Any]) -> Any:
+        each = iter(by_seed)
+        return function(
+            *(
+                argument if axis is None else next(each)
+                for argument, axis in zip(arguments, in_axes, strict=True)
+            )
+        )
+
+    by_seed = [x for x, axis in zip(arguments, in_axes, strict=True) if axis is not None]
+    if jax.tree.leaves(by_seed)[0].shape[0] > 1:
+        return jax.lax.map(one, by_seed)
+    # One seed needs no axis of seeds in its program: a sixth less time at the defaults.
+    alone = one(jax.tree.map(lambda x: x[0], by_seed))
+    return jax.tree.map(lambda x: x[None], alone)
 
 
 def describe(mesh: Mesh) -> str:
@@ -117,6 +194,16 @@ def describe(mesh: Mesh) -> str:
     shares += f" × {clients} of clients" if clients > 1 else ""
     hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
     return f"{mesh.size} × {kind}{hosts}, {shares}"
+
+
+def idle(mesh: Mesh, n_seeds: int) -> str:
+    """What to do about devices that have nothing to do; nothing where all are busy."""
+    n_devices = len(usable_devices(n_seeds))
+    cores = mesh.devices.flat[0].platform == "cpu" and not _cpu_devices_are_given()
+    if mesh.size == n_devices or cores:  # which then share each other's work
+        return ""
+    seeds = "1 seed keeps" if n_seeds == 1 else f"{n_seeds} seeds keep"
+    return f"{seeds} {mesh.size} of {n_devices} devices busy; a multiple of {n_devices} keeps all"
 
 
 def own_rows(mesh: Mesh, n_seeds: int) -> tuple[int, ...]:

@@ -89,6 +89,10 @@ class TrainingDisplay:
             live="" if reward != reward else f"reward {reward:.1f}, success {success:.0%}",
         )
 
+    def note(self, text: str) -> None:
+        """A line of its own."""
+        self._console.print(text)
+
     def evaluated(self, step: int, row: dict[str, float], is_best: bool, time_left: float) -> None:
         """Reports an evaluation."""
         self._console.print(

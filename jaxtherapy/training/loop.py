@@ -34,6 +34,7 @@ class Training:
         own: which of the seeds this host writes, as positions; all of them where it is alone.
         logs: theirs.
         stopped: a host was asked to stop.
+        diverged: seeds that stand still at their last good state, and at which step.
     """
 
     config: TrainingConfig
@@ -46,6 +47,7 @@ class Training:
     logs: list[ProgressLog]
     writer: Writer = field(default_factory=lambda: Writer(jax.process_count() == 1))
     stopped: bool = False
+    diverged: dict[int, int] = field(default_factory=dict)
     seconds_per_update: float = 0.0
     seconds_since_row: float = 0.0
     steps_since_row: int = 0
@@ -110,19 +112,22 @@ def _train_chunk(training: Training, display: TrainingDisplay, stop: StopRequest
     else:
         n_updates = 1  # to learn how long one takes
     training.state = training.programs.train(training.state, np.int32(n_updates))
-    log, diverged = hosts.fetch((training.state.log, training.state.diverged))
+    log, diverged, updates = hosts.fetch(
+        (training.state.log, training.state.diverged, training.state.n_updates)
+    )
     # Hosts decide alike: how long it took, and whether one of them was asked to stop.
     elapsed, stopped = hosts.largest(training.lap(), stop.requested)
     training.stopped = bool(stopped)
     training.progress.duration += elapsed
-    if np.any(diverged):
-        _stop_diverged(training, diverged)
+    if training.config.n_seeds == 1 and diverged[0]:
+        _stop_diverged(training)
     training.seconds_per_update = elapsed / n_updates
     training.seconds_since_row += elapsed
     steps = n_updates * training.config.steps_per_update
     training.steps_since_row += steps
     training.progress.step += steps
     training.progress.epoch += n_updates
+    _note_diverged(training, diverged, updates, display)
     ended = np.sum(log.reward.count)
     live = np.sum(log.reward.mean * log.reward.count) / ended if ended else float("nan")
     display.advance(
@@ -189,7 +194,10 @@ def _row(progress: Progress, seed_results: Any, return_scale: float, rate: float
     result, log = seed_results
     nan = float("nan")
     ended = float(log.reward.count)
-    losses = {name: float(x) / int(log.n_updates) for name, x in log.losses._asdict().items()}
+    n_updates = int(log.n_updates)  # none where the seed has diverged
+    losses = {
+        name: float(x) / n_updates if n_updates else nan for name, x in log.losses._asdict().items()
+    }
 
     def std(moments: Any) -> float:
         return float(np.sqrt(moments.squared_deviations / ended)) if ended else nan
@@ -283,17 +291,25 @@ def cannot_save(error: Exception, folder: Path) -> RunError:
     )
 
 
-def _stop_diverged(training: Training, diverged: np.ndarray) -> None:
+def _note_diverged(
+    training: Training, diverged: np.ndarray, updates: np.ndarray, display: TrainingDisplay
+) -> None:
+    """Of several seeds, says which stand still from now on; the others go on."""
+    progress = training.progress
+    for i in np.flatnonzero(diverged):
+        seed = training.files.seeds[i]
+        if seed not in training.diverged:
+            missing = (progress.epoch - int(updates[i])) * training.config.steps_per_update
+            training.diverged[seed] = progress.step - missing
+            display.note(
+                f"seed {seed} diverged in the update after step {training.diverged[seed]:,}; it "
+                "keeps its last good state, the others go on"
+            )
+
+
+def _stop_diverged(training: Training) -> None:
     """Saves the last good state and says what probably happened."""
     training.writer.wait()
-    if len(training.files.seeds) > 1:
-        which = [seed for seed, bad in zip(training.files.seeds, diverged, strict=True) if bad]
-        raise RunError(
-            f"training diverged after step {training.progress.step:,} for seed "
-            f"{', '.join(map(str, which))}: a loss, gradient or weight is not finite; "
-            f"{likely_cause(training.config)}. The last checkpoints are in {training.files.output}",
-            exit_code=1,
-        )
     done = int(np.max(hosts.fetch(training.state.n_updates)))
     training.progress.step += (done - training.progress.epoch) * training.config.steps_per_update
     training.progress.epoch = done
@@ -303,11 +319,15 @@ def _stop_diverged(training: Training, diverged: np.ndarray) -> None:
         training.writer.wait()
         training.checkpoints.wait()
     raise RunError(
-        f"training diverged in the update after step {training.progress.step:,}: a loss, gradient "
-        f"or weight is not finite; {likely_cause(training.config)}. The last good state is in "
-        f"{training.files.output}",
+        f"training diverged in the update after step {training.progress.step:,}: "
+        f"{what_diverged(training.config)}. The last good state is in {training.files.output}",
         exit_code=1,
     )
+
+
+def what_diverged(config: TrainingConfig) -> str:
+    """What happened and why, probably."""
+    return f"a loss, gradient or weight is not finite; {likely_cause(config)}"
 
 
 def likely_cause(config: TrainingConfig) -> str:

@@ -13,6 +13,7 @@ from jaxtyping import PyTree
 
 from jaxtherapy.agents.ppo import PPO, Settings, collect, init
 from jaxtherapy.networks import N_FEATURES
+from jaxtherapy.training.devices import mesh_shape
 from jaxtherapy.training.errors import RunError
 
 HEADROOM = 0.85
@@ -26,7 +27,8 @@ class Plan:
     Attributes:
         fixed: bytes of a seed that no rollout size changes: weights, Adam's moments, gradients.
         rollout: bytes of a seed that grow with n_envs × n_steps.
-        available: free bytes, over all devices.
+        available: free bytes of each device.
+        n_devices: among which seeds are dealt.
         seeds_at_once: how many are trained together.
         n_seeds: how many there are.
     """
@@ -34,6 +36,7 @@ class Plan:
     fixed: int
     rollout: int
     available: int
+    n_devices: int
     seeds_at_once: int
     n_seeds: int
 
@@ -48,9 +51,10 @@ class Plan:
             if self.n_groups == 1
             else f"{self.n_groups} groups of up to {self.seeds_at_once} seeds, one after another"
         )
+        where = f" for each of {self.n_devices} devices" if self.n_devices > 1 else ""
         return (
             f"memory: about {readable(self.fixed + self.rollout)} a seed, "
-            f"{readable(self.available)} free: {together}"
+            f"{readable(self.available)} free{where}: {together}"
         )
 
 
@@ -83,12 +87,13 @@ def bytes_of_a_seed(ppo: PPO, settings: Settings) -> tuple[int, int]:
 
 
 def available_bytes() -> int:
-    """Free memory of all devices this process can use; on a CPU, of the host or its container."""
-    stats = [device.memory_stats() or {} for device in jax.local_devices()]
+    """Free memory of each device of this process, the smallest; on a CPU, its share of the host's
+    or of the container's."""
+    local = jax.local_devices()
+    stats = [device.memory_stats() or {} for device in local]
     if all("bytes_limit" in each for each in stats):
-        free = sum(each["bytes_limit"] - each.get("bytes_in_use", 0) for each in stats)
-        return int(free * jax.process_count())
-    return host_memory()
+        return int(min(each["bytes_limit"] - each.get("bytes_in_use", 0) for each in stats))
+    return host_memory() // len(local)
 
 
 def host_memory() -> int:
@@ -107,7 +112,12 @@ def host_memory() -> int:
 
 
 def plan(
-    ppo: PPO, settings: Settings, n_seeds: int, seeds_at_once: int | None, available: int
+    ppo: PPO,
+    settings: Settings,
+    n_seeds: int,
+    seeds_at_once: int | None,
+    available: int,
+    n_devices: int = 1,
 ) -> Plan:
     """Deals the seeds into groups that fit, as equal as can be.
 
@@ -115,7 +125,8 @@ def plan(
         ppo, settings: of the run.
         n_seeds: how many there are.
         seeds_at_once: the user's wish, if any; it is obeyed.
-        available: free bytes.
+        available: free bytes of each device.
+        n_devices: how many there are.
 
     Raises:
         RunError: not even one seed fits.
@@ -123,19 +134,32 @@ def plan(
     fixed, rollout = bytes_of_a_seed(ppo, settings)
     usable = HEADROOM * available
     fit = int(usable // (fixed + rollout))
-    if seeds_at_once is None and fit < 1:
+    if seeds_at_once is not None:
+        at_once = min(n_seeds, seeds_at_once)
+        return Plan(fixed, rollout, available, n_devices, at_once, n_seeds)
+    if fit < 1:
         raise RunError(
             f"one seed needs about {readable(fixed + rollout)} of memory, and "
             f"{readable(available)} are free; lower " + _smaller(ppo, settings, usable)
         )
-    at_once = min(n_seeds, seeds_at_once or fit)
-    n_groups = -(-n_seeds // at_once)
-    if seeds_at_once is None:
-        # Equal groups compile once; look a little further for a number that divides.
-        divisors = [n for n in range(n_groups, 2 * n_groups) if n_seeds % n == 0]
-        n_groups = divisors[0] if divisors else n_groups
-        at_once = -(-n_seeds // n_groups)
-    return Plan(fixed, rollout, available, at_once, n_seeds)
+
+    def sizes(n_groups: int) -> tuple[int, int]:
+        return -(-n_seeds // n_groups), n_seeds // n_groups
+
+    def fits(n_groups: int) -> bool:
+        return all(
+            size // mesh_shape(size, ppo.n_envs, n_devices)[0] <= fit for size in sizes(n_groups)
+        )
+
+    fewest = next(n for n in range(1, n_seeds + 1) if fits(n))
+    # Equal groups compile once, and multiples of the devices keep all of them busy: look a little
+    # further for such.
+    candidates = [n for n in range(fewest, min(2 * fewest, n_seeds + 1)) if fits(n)]
+    n_groups = max(
+        candidates,
+        key=lambda n: (n_seeds % n == 0, n_seeds % (n * n_devices) == 0, -n),
+    )
+    return Plan(fixed, rollout, available, n_devices, sizes(n_groups)[0], n_seeds)
 
 
 def _smaller(ppo: PPO, settings: Settings, usable: float) -> str:

@@ -9,7 +9,7 @@ import pytest
 from jaxtherapy import train
 from jaxtherapy.agents.ppo import train as ppo_train
 from jaxtherapy.config import TrainingConfig, load_config
-from jaxtherapy.training import memory
+from jaxtherapy.training import devices, memory
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.programs import compile_quickly, initial_state
 from jaxtherapy.training.setup import make_ppo, make_settings
@@ -59,6 +59,41 @@ def test_seeds_that_do_not_fit_are_dealt_into_equal_groups(n_seeds, room):
     if n_seeds % 4 == 0 and room >= 2:
         assert len(sizes) == 1  # compiled once
     assert len(groups) <= 2 * -(-n_seeds // room)  # not for the price of twice as many
+
+
+@pytest.mark.parametrize("n_devices", [2, 4, 7])
+@pytest.mark.parametrize("n_seeds", [1, 3, 8, 100, 1000, 1001, 1009])
+@pytest.mark.parametrize("room", [1, 3, 75, 500])
+def test_no_device_gets_more_seeds_than_fit(n_seeds, n_devices, room):
+    """Whatever number of devices a group is dealt to, and whether or not it divides evenly."""
+    ppo, settings = of()
+    a_seed = sum(memory.bytes_of_a_seed(ppo, settings))
+    available = int((room + 0.5) * a_seed / memory.HEADROOM)
+    plan = memory.plan(ppo, settings, n_seeds, None, available, n_devices)
+    groups = memory.groups(tuple(range(n_seeds)), plan.seeds_at_once)
+    assert len(groups) == plan.n_groups
+    for group in groups:
+        shares, _ = devices.mesh_shape(len(group), ppo.n_envs, n_devices)
+        assert len(group) // shares <= room
+    if n_seeds % n_devices == 0 and room >= n_seeds // n_devices:
+        assert plan.n_groups == 1
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "n_envs", "n_devices", "shape"),
+    [
+        (8, 4, 4, (4, 1)),
+        (7, 8, 4, (1, 1)),  # more seeds than devices: clients stay together
+        (6, 8, 4, (3, 1)),
+        (3, 8, 4, (3, 1)),  # seeds before clients: they need nothing of each other
+        (2, 8, 4, (2, 2)),
+        (1, 8, 4, (1, 4)),
+        (1, 6, 4, (1, 3)),
+        (1, 1, 4, (1, 1)),
+    ],
+)
+def test_seeds_are_dealt_before_clients(n_seeds, n_envs, n_devices, shape):
+    assert devices.mesh_shape(n_seeds, n_envs, n_devices) == shape
 
 
 def test_the_users_wish_is_obeyed():

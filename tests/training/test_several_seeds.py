@@ -2,9 +2,13 @@
 
 import json
 
+import jax
+import jax.numpy as jnp
 import numpy as np
+import pytest
 
 from jaxtherapy import torch_weights
+from jaxtherapy.training import loop
 from tests.training import tiny
 
 
@@ -43,3 +47,40 @@ def test_several_seeds_resume_bit_for_bit(folder):
         log = folder / f"logs/tiny/tiny_seed{seed}_progress.csv"
         assert tiny.rows_without_timings(log) == logs[seed]
         assert torch_weights.load(path)
+
+
+@pytest.mark.parametrize("grouped", [False, True])
+def test_a_seed_that_diverges_stands_still_and_the_others_go_on(
+    folder, undisturbed, monkeypatch, capsys, grouped
+):
+    """From its third update on, one seed earns what no number can hold."""
+    train_chunk = loop._train_chunk
+
+    def poisoned(training, *rest):
+        if 41 in training.files.seeds and training.progress.epoch == 2:
+            stats = training.state.return_stats
+            row = training.files.seeds.index(41)
+            endless = stats.replace(mean=stats.mean.at[row].set(jnp.inf))
+            training.state = training.state.replace(return_stats=endless)
+        train_chunk(training, *rest)
+
+    monkeypatch.setattr(loop, "_train_chunk", poisoned)
+    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0)
+    flags = ["--n-seeds", "2", "--seed", "41"] + grouped * ["--seeds-at-once", "1"]
+    assert tiny.train(folder, *flags) == 1
+    told = capsys.readouterr()
+    assert "seed 41 diverged in the update after step 32" in told.out
+    assert told.err.count("\n") == 1 and "1 of 2 seeds diverged" in told.err
+    assert "The last evaluation of 2 seeds" in told.out  # all that belongs to the end is there
+    info = json.loads((folder / "models/tiny/run.json").read_text())
+    assert info["status"] == "finished" and info["diverged"] == {"41": 32}
+    final = torch_weights.load(folder / "models/tiny/seed_41/policy_final.pth")
+    assert all(np.all(np.isfinite(array)) for array in jax.tree.leaves(final))
+    sick = tiny.rows_without_timings(folder / "logs/tiny/tiny_seed41_progress.csv")
+    assert [int(row["step"]) for row in sick] == [80, 160, 240, 320, 400]
+    assert {row["test_reward_mean"] for row in sick} == {sick[0]["test_reward_mean"]}
+    assert sick[-1]["policy_loss"] == "nan"
+    healthy = tiny.rows_without_timings(folder / "logs/tiny/tiny_seed42_progress.csv")
+    alone = tiny.rows_without_timings(undisturbed / "logs/tiny/tiny_progress.csv")
+    assert len(healthy) == len(alone) and all(row["policy_loss"] != "nan" for row in healthy)
+    np.testing.assert_allclose(float(healthy[0]["entropy"]), float(alone[0]["entropy"]), rtol=1e-3)
