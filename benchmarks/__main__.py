@@ -17,6 +17,8 @@ from pathlib import Path
 from benchmarks import hardware, rows
 from benchmarks.report import RESULTS, Report
 from benchmarks.sizes import CPU, GPU, TINY, Sizes
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.training import devices
 
 PARTS = {
     "ceilings": "a large matrix product per precision, a large copy",
@@ -83,6 +85,8 @@ def run_part(part: str, argv: list[str], gpu: bool) -> list[rows.Row] | None:
 
 def child(part: str, sizes: Sizes, results: Path) -> int:
     """Measures one part and leaves its rows."""
+    if part == "training":
+        devices.deal_to_cores(TrainingConfig(n_seeds=max(sizes.seeds)))  # as the command does
     measured = importlib.import_module(f"benchmarks.{part}").measure(sizes)
     results.write_text(rows.dump(measured))
     return 0

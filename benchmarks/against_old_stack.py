@@ -115,6 +115,7 @@ def training(sides: Sides, repeats: int) -> list[Row]:
             "old, defaults": lambda: sides.old("training"),
             "new, defaults": lambda: sides.new("defaults"),
             "new, throughput setting": lambda: sides.new("throughput"),
+            "new, throughput, 256 wide": lambda: sides.new("wide"),
         },
         repeats,
         "steps/s",

@@ -13,7 +13,7 @@ from benchmarks.sizes import Sizes
 from benchmarks.timing import is_out_of_memory, program_bytes, seconds_per_step
 from jaxtherapy.agents.rows import replace_rows
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.dyad import Dyad
+from jaxtherapy.client.dyad import Dyad, Observation
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.envs.rewards import reward
@@ -21,12 +21,12 @@ from jaxtherapy.training.setup import make_clients
 
 
 class Play(NamedTuple):
-    """Clients in treatment, and what has been seen of them."""
+    """Clients in treatment, what a therapist sees of them, and what it has earned."""
 
     dyads: Dyad
     key: PRNGKeyArray
-    seen: Int[Array, ""]
-    earned: Float[Array, ""]
+    obs: Observation
+    earned: Float[Array, "n"]
 
 
 def intakes(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) -> Dyad:
@@ -37,14 +37,21 @@ def intakes(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) ->
 def begin(clients: ClientParams, n_clients: int) -> Play:
     """As many clients, at their first session."""
     key, first = jax.random.split(jax.random.key(0))
-    return Play(intakes(first, clients, jnp.arange(n_clients)), key, jnp.int32(0), jnp.float32(0))
+    dyads_now = intakes(first, clients, jnp.arange(n_clients))
+    return Play(dyads_now, key, observations(clients, dyads_now), jnp.zeros(n_clients))
+
+
+def observations(clients: ClientParams, now: Dyad) -> Observation:
+    """Of all clients."""
+    return jax.vmap(lambda dyad: dyads.observe(dyad, clients))(now)
 
 
 def play(n_clients: int, n_steps: int, clients: ClientParams, before: Play) -> Play:
     """``n_steps`` sessions of every client with a random therapist; the ended are replaced.
 
     What training computes of the environment is computed here: the observation, the reward, both
-    ends and new clients. Observations and rewards enter a checksum, or XLA would leave them out.
+    ends and new clients. Observations and rewards lie in memory after every step, as they would for
+    a therapist that looks at them.
     """
 
     def session(before: Play, _: None) -> tuple[Play, None]:
@@ -55,13 +62,11 @@ def play(n_clients: int, n_steps: int, clients: ClientParams, before: Play) -> P
             points[:, 1:], before.dyads, act
         )
         ended = dyads.is_over(after, clients)
-        earned = jnp.sum(reward(after, clients))
+        earned = before.earned + reward(after, clients)
         following = replace_rows(
             ended, partial(intakes, key_intake, clients), after, slots=max(1, n_clients // 32)
         )
-        obs = jax.vmap(lambda dyad: dyads.observe(dyad, clients))(following)
-        seen = sum(jnp.sum(x.astype(jnp.int32)) for x in jax.tree.leaves(obs))
-        return Play(following, key, before.seen + seen, before.earned + earned), None
+        return Play(following, key, observations(clients, following), earned), None
 
     return jax.lax.scan(session, before, length=n_steps)[0]
 

@@ -7,13 +7,13 @@ sum need not be the whole.
 import tempfile
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import jax
 
 from benchmarks import command, flops, programs
 from benchmarks.ceilings import copy_rate, product_rate
-from benchmarks.programs import DEFAULT, STRATEGY, THROUGHPUT
+from benchmarks.programs import DEFAULT, STRATEGY, THROUGHPUT, compile_phase
 from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
 from benchmarks.timing import seconds_per_call
@@ -35,23 +35,17 @@ class Phase(NamedTuple):
     work: flops.Work | None
 
 
-def compiled_phase(function: Any, ppo: PPO, *arguments: Any) -> Any:
-    """A phase over seeds, compiled; the settings are shared."""
-    over_seeds = jax.vmap(partial(function, ppo), in_axes=(None, *[0] * (len(arguments) - 1)))
-    return jax.jit(over_seeds).lower(*arguments).compile()
-
-
 def phase_times(ppo: PPO, settings: Settings, sizes: Sizes) -> dict[str, Phase]:
     """Every phase of one seed, after one update (so that it meets what training meets)."""
     state = programs.initial_state(ppo, settings, 1)
-    step = compiled_phase(algorithm.train_step, ppo, settings, state)
+    step = compile_phase(algorithm.train_step, ppo, settings, state)
     state = step(settings, state)
-    collect = compiled_phase(algorithm.collect, ppo, settings, state)
+    collect = compile_phase(algorithm.collect, ppo, settings, state)
     collected = collect(settings, state)
-    advantages = compiled_phase(algorithm.advantages, ppo, settings, *collected)
+    advantages = compile_phase(algorithm.advantages, ppo, settings, *collected)
     state_after, targets, _ = advantages(settings, *collected)
-    update = compiled_phase(algorithm.update, ppo, settings, state_after, targets)
-    evaluate = compiled_phase(algorithm.evaluate, ppo, settings, state)
+    update = compile_phase(algorithm.update, ppo, settings, state_after, targets)
+    evaluate = compile_phase(algorithm.evaluate, ppo, settings, state)
     work = flops.work(ppo, state.dyads, collected[1], targets.obs)
     time = partial(seconds_per_call, seconds=sizes.seconds, repeats=sizes.repeats)
     return {

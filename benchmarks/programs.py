@@ -8,10 +8,13 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
+from jax.sharding import NamedSharding
+from jax.sharding import PartitionSpec as P
 
 from jaxtherapy.agents import ppo as algorithm
 from jaxtherapy.agents.ppo import PPO, Settings, TrainState
 from jaxtherapy.config import TrainingConfig, load_config
+from jaxtherapy.training import devices
 from jaxtherapy.training.setup import make_ppo, make_settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -47,23 +50,44 @@ def load(name: str, overrides: dict[str, Any]) -> TrainingConfig:
 
 
 def initial_state(ppo: PPO, settings: Settings, n_seeds: int) -> TrainState:
-    """Of seeds 42, 43, …"""
+    """Of seeds 42, 43, …, where the training command has them."""
     start = jax.jit(jax.vmap(partial(algorithm.init, ppo), in_axes=(None, 0)))
-    return start(settings, 42 + jnp.arange(n_seeds, dtype=jnp.int32))
+    state = start(settings, 42 + jnp.arange(n_seeds, dtype=jnp.int32))
+    mesh = devices.make_mesh(n_seeds, ppo.n_envs)
+    return jax.device_put(state, devices.state_sharding(mesh, state))
 
 
 def compile_training(config: TrainingConfig, n_seeds: int = 1) -> Training:
     """Compiles ``ppo.train`` over seeds, donating its state. The clock covers tracing as well."""
     ppo, settings = make_ppo(config), make_settings(config)
+    settings = jax.tree.map(np.asarray, settings)
     state = initial_state(ppo, settings, n_seeds)
-    function = jax.vmap(partial(algorithm.train, ppo), in_axes=(None, 0, None))
+    mesh = devices.make_mesh(n_seeds, ppo.n_envs)
+    function = devices.over_seeds(partial(algorithm.train, ppo), mesh, (None, 0, None))
+    everywhere, sharding = NamedSharding(mesh, P()), devices.state_sharding(mesh, state)
     start = time.perf_counter()
-    jitted = jax.jit(function, donate_argnums=1)
+    jitted = jax.jit(
+        function,
+        in_shardings=(everywhere, sharding, everywhere),
+        out_shardings=sharding,
+        donate_argnums=1,
+    )
     compiled = jitted.lower(settings, state, jax.ShapeDtypeStruct((), jnp.int32)).compile()
     return Training(config, ppo, settings, compiled, state, time.perf_counter() - start, n_seeds)
 
 
+def compile_phase(function: Any, ppo: PPO, *arguments: Any) -> Any:
+    """A part of PPO over seeds, compiled as in training; the settings are shared."""
+    n_seeds = jax.tree.leaves(arguments[1])[0].shape[0]
+    mesh = devices.make_mesh(n_seeds, ppo.n_envs)
+    in_axes = (None, *[0] * (len(arguments) - 1))
+    return (
+        jax.jit(devices.over_seeds(partial(function, ppo), mesh, in_axes))
+        .lower(*arguments)
+        .compile()
+    )
+
+
 def compile_evaluation(training: Training) -> Any:
     """The evaluation of every seed."""
-    function = jax.vmap(partial(algorithm.evaluate, training.ppo), in_axes=(None, 0))
-    return jax.jit(function).lower(training.settings, training.state).compile()
+    return compile_phase(algorithm.evaluate, training.ppo, training.settings, training.state)

@@ -109,11 +109,9 @@ def measure(scale: Scale) -> dict[str, float]:
         results[name] = ratio(above, below, scale.turns)
         print(f"{name}: {results[name]:.3g}", flush=True)
 
-    many = environment_rate(scale.many)
-    crowd = environment_rate(scale.crowd)
+    crowd, one = environment_rate(scale.crowd), environment_rate(1)
     note(f"environment, {scale.crowd} clients over plain Python", crowd, numpy_rate())
-    note(f"environment, {scale.many} clients over 1", many, environment_rate(1))
-    note(f"environment, {scale.crowd} clients over {scale.many}", crowd, many)
+    note(f"environment, {scale.many} clients over 1", environment_rate(scale.many), one)
     defaults = training_rates(programs.DEFAULT, scale.settings)
     note("training at the defaults over its matrix products alone", *defaults)
     shorter = {"n_steps": 20} | scale.settings

@@ -1,7 +1,5 @@
 """Clocks: calls until enough time has passed, as often as asked."""
 
-import resource
-import sys
 import time
 from collections.abc import Callable
 from typing import Any
@@ -64,19 +62,6 @@ def program_bytes(compiled: Any) -> int:
         + memory.output_size_in_bytes
         + memory.temp_size_in_bytes
         - memory.alias_size_in_bytes
-    )
-
-
-def peak_bytes() -> tuple[int, str]:
-    """The most memory this process has held on the device (GPU) or at all (CPU), and which."""
-    device = jax.devices()[0]
-    statistics = device.memory_stats() or {}
-    if "peak_bytes_in_use" in statistics:
-        return int(statistics["peak_bytes_in_use"]), "device memory of the process so far"
-    unit = 1 if sys.platform == "darwin" else 1024
-    return (
-        resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit,
-        "resident memory of the process so far, compilers included",
     )
 
 

@@ -193,7 +193,10 @@ def _train_group(session: Session, files: RunFiles, start: Start) -> tuple[Train
     clock = time.monotonic()
     try:
         with out.status("compiling"):
-            programs = compile_programs(make_ppo(config), session.settings, files.seeds, stop)
+            n_evaluations = (config.total_timesteps // config.eval_freq + 1) * len(files.seeds)
+            programs = compile_programs(
+                make_ppo(config), session.settings, files.seeds, stop, n_evaluations
+            )
         compile_seconds = time.monotonic() - clock
         out.print(f"compiled in {compile_seconds:.1f} s")
         training = prepare(config, files, start, programs)

@@ -50,7 +50,7 @@ def choose_device(device: str, config: TrainingConfig | None = None) -> None:
     if config is not None and are_several(config):
         join_hosts(config)
     elif config is not None:
-        _deal_to_cores(config)
+        deal_to_cores(config)
     try:
         jax.devices()
     except (RuntimeError, AssertionError):
@@ -59,7 +59,7 @@ def choose_device(device: str, config: TrainingConfig | None = None) -> None:
         ) from None
 
 
-def _deal_to_cores(config: TrainingConfig) -> None:
+def deal_to_cores(config: TrainingConfig) -> None:
     """Lets every core of a CPU count as a device, where there are seeds for all of them.
 
     A core then trains seeds of its own: small products are poorly shared among cores.

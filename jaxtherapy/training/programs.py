@@ -47,22 +47,36 @@ def snapshot(tree: PyTree) -> PyTree:
     return jax.tree.map(jnp.copy, tree)
 
 
+FEW_EVALUATIONS = 12
+"""Up to so many, on a CPU, an optimised evaluation saves less than it takes to compile."""
+
+
 def compile_programs(
-    ppo: PPO, settings: Settings, seeds: tuple[int, ...], stop: StopRequest
+    ppo: PPO,
+    settings: Settings,
+    seeds: tuple[int, ...],
+    stop: StopRequest,
+    n_evaluations: int = FEW_EVALUATIONS,
 ) -> Programs:
     """The programs of a run, bound to its settings and seeds.
 
     Settings are arguments of the programs, not constants in them: another learning rate or
     threshold finds the compiled program, in this process or in the persistent cache.
 
+    Args:
+        ppo, settings, seeds: of the run.
+        stop: whether to give up.
+        n_evaluations: of the whole run, over all seeds.
+
     Raises:
         StoppedWhileCompiling: a signal came meanwhile.
     """
     mesh = devices.make_mesh(len(seeds), ppo.n_envs)
     settings = jax.tree.map(np.asarray, settings)  # belongs to every host and device
-    key = (ppo, jax.tree.structure(settings), len(seeds), mesh)
+    quickly = {"init", "evaluate"} if n_evaluations <= FEW_EVALUATIONS else {"init"}
+    key = (ppo, jax.tree.structure(settings), len(seeds), mesh, frozenset(quickly))
     if key not in _compiled:
-        _compiled[key] = _compile(ppo, settings, len(seeds), mesh, stop)
+        _compiled[key] = _compile(ppo, settings, len(seeds), mesh, stop, quickly)
     compiled, template, sharding = _compiled[key]
     by_seed = NamedSharding(mesh, P(devices.SEEDS))
     numbers = np.array(seeds, np.int32)
@@ -79,10 +93,8 @@ def compile_programs(
 
 
 def compile_quickly() -> dict[str, Any]:
-    """Compiler options for programs in which a CPU spends its time in matrix products, or none.
-
-    Those come from a library; optimising the rest takes seconds and saves none.
-    """
+    """Compiler options for programs that a CPU runs once or a few times: optimising them takes
+    seconds and saves less."""
     return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
 
 
@@ -90,7 +102,12 @@ _compiled: dict[Hashable, tuple[dict[str, Any], TrainState, TrainState]] = {}
 
 
 def _compile(
-    ppo: PPO, settings: Settings, n_seeds: int, mesh: Mesh, stop: StopRequest
+    ppo: PPO,
+    settings: Settings,
+    n_seeds: int,
+    mesh: Mesh,
+    stop: StopRequest,
+    quickly: set[str],
 ) -> tuple[dict[str, Any], TrainState, TrainState]:
     """Compiles side by side, in threads, so that a signal is heard meanwhile."""
     seeds = jax.ShapeDtypeStruct((n_seeds,), jnp.int32)
@@ -132,7 +149,7 @@ def _compile(
     def work(name: str) -> None:
         function, arguments = jobs[name]
         try:
-            options = compile_quickly() if name in ("init", "evaluate") else None
+            options = compile_quickly() if name in quickly else None
             compiled[name] = function.lower(*arguments).compile(options)
         except BaseException as error:
             errors.append(error)
