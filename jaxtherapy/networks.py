@@ -1,5 +1,6 @@
 """The actor-critic (Flax NNX), layer for layer the one that the PyTorch weights describe."""
 
+from collections.abc import Callable
 from typing import Any, Literal
 
 import jax
@@ -8,7 +9,9 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
+from jaxtherapy.client.memory import total
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.units import compiled_apart
 
 CLIENT_ACTION_FEATURES = 16
 HISTORY_FEATURES = 8
@@ -54,6 +57,8 @@ def _linear(n_in: int, n_out: int, gain: float, precision: Precision, rngs: nnx.
     )
 
 
+_BIAS = N_OCTANTS + 1 + HISTORY_SIZE * (HISTORY_PADDING + 1)
+
 N_INDICATORS = 464
 """Columns of :func:`indicators`: 8 + 1 + 50·9 + 1, and 4 empty ones that align rows in memory."""
 
@@ -66,6 +71,55 @@ def indicators(obs: Observation) -> Float[Array, "*batch 464"]:
     columns = [act, obs.session_number, history, jnp.ones((*act.shape[:-1], 1))]
     empty = N_INDICATORS - sum(x.shape[-1] for x in columns)
     return jnp.concatenate([*columns, jnp.zeros((*act.shape[:-1], empty))], axis=-1)
+
+
+@compiled_apart
+def _sum_of_rows(
+    table: Float[Array, "464 d"], session: Float[Array, "*batch 1"], rows: Int[Array, "*batch 51"]
+) -> Float[Array, "*batch d"]:
+    """Written out, so that a CPU reads whole rows and adds them as vectors."""
+    rows = rows.astype(jnp.uint32)  # none is negative, none out of bounds: nothing to check
+    terms = [table.at[rows[..., i]].get(mode="promise_in_bounds") for i in range(rows.shape[-1])]
+    return total(
+        [session * table[N_OCTANTS], jnp.broadcast_to(table[_BIAS], terms[0].shape), *terms]
+    )
+
+
+def _select(table: Float[Array, "464 d"], obs: Observation) -> Float[Array, "*batch d"]:
+    places = N_OCTANTS + 1 + (HISTORY_PADDING + 1) * jnp.arange(HISTORY_SIZE)
+    rows = [obs.client_action[..., None].astype(jnp.int32), places + obs.history.astype(jnp.int32)]
+    return _sum_of_rows(table, obs.session_number, jnp.concatenate(rows, axis=-1))
+
+
+@jax.custom_vjp
+def select(table: Float[Array, "464 d"], obs: Observation) -> Float[Array, "*batch d"]:
+    """``indicators(obs) @ table`` without the product: the sum of the 52 rows that are selected.
+
+    A ninth of the additions, and no multiplications but one. The gradient is that of the product.
+    """
+    return _select(table, obs)
+
+
+def _select_forward(
+    table: Float[Array, "464 d"], obs: Observation
+) -> tuple[Float[Array, "*batch d"], Observation]:
+    return _select(table, obs), obs
+
+
+def _select_backward(
+    obs: Observation, gradient: Float[Array, "*batch d"]
+) -> tuple[Float[Array, "464 d"], None]:
+    selected = indicators(obs)
+    axes = tuple(range(selected.ndim - 1))
+    return jnp.tensordot(selected, gradient, (axes, axes)), None
+
+
+select.defvjp(_select_forward, _select_backward)
+
+
+def selecting_pays(layer: nnx.Linear) -> bool:
+    """Whether sums of selected rows are faster than products: on a CPU, in float32."""
+    return jax.default_backend() == "cpu" and layer.dtype == jnp.float32
 
 
 @jax.custom_vjp
@@ -130,6 +184,13 @@ class TherapyNet(nnx.Module):
         )
         return self.second(self.hidden_1(features))
 
+    def prepared(self) -> Callable[[Observation], Float[Array, "*batch hidden"]]:
+        """The same function, where many observations meet the same weights."""
+        if not selecting_pays(self.hidden_1):
+            return self
+        table = self.table()
+        return lambda obs: self.second(select(table, obs))
+
     def second(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch hidden"]:
         """From the first layer's sums to the features."""
         return nnx.relu(self.hidden_2(nnx.relu(hidden)))
@@ -168,6 +229,11 @@ class Actor(nnx.Module):
         """Logits of the therapist's acts."""
         return self.logits(self.preprocess(obs))
 
+    def prepared(self) -> Callable[[Observation], Float[Array, "*batch 8"]]:
+        """The same function, where many observations meet the same weights."""
+        features = self.preprocess.prepared()
+        return lambda obs: self.logits(features(obs))
+
     def logits(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch 8"]:
         """From the trunk's features."""
         return self.output_layer(features).astype(jnp.float32)
@@ -185,6 +251,11 @@ class Critic(nnx.Module):
     def __call__(self, obs: Observation) -> Float[Array, "*batch"]:
         """Values."""
         return self.value(self.preprocess(obs))
+
+    def prepared(self) -> Callable[[Observation], Float[Array, "*batch"]]:
+        """The same function, where many observations meet the same weights."""
+        features = self.preprocess.prepared()
+        return lambda obs: self.value(features(obs))
 
     def value(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch"]:
         """From the trunk's features."""
@@ -213,10 +284,12 @@ class ActorCritic(nnx.Module):
         else:
             first = actor.hidden_1
             table = jnp.concatenate([trunk.table() for trunk in trunks], axis=1)
-            selected = indicators(obs)
-            if first.dtype == jnp.bfloat16:
-                table, selected = table.astype(jnp.bfloat16), selected.astype(jnp.bfloat16)
-            sums = jnp.matmul(selected, table, precision=first.precision)
+            if selecting_pays(first):
+                sums = select(table, obs)
+            else:
+                dtype = jnp.bfloat16 if first.dtype == jnp.bfloat16 else jnp.float32
+                selected, table = indicators(obs).astype(dtype), table.astype(dtype)
+                sums = jnp.matmul(selected, table, precision=first.precision)
             each = jnp.split(sums, len(trunks), axis=-1)
             features = [trunk.second(x) for trunk, x in zip(trunks, each, strict=True)]
         return self.actor.logits(features[0]), self.critic.value(features[-1])

@@ -234,7 +234,7 @@ def collect(
         follow the last of them.
     """
     clients = settings.clients
-    actor = with_weights(ppo, state.params).actor
+    actor = with_weights(ppo, state.params).actor.prepared()
     observe = jax.vmap(lambda dyad: dyads.observe(dyad, clients))
 
     def session(before: Dyad, key: PRNGKeyArray) -> tuple[Dyad, Transition]:
@@ -301,7 +301,7 @@ def advantages(
         The state with updated return statistics, the targets, and the explained variance.
     """
     hyper = settings.hyperparameters
-    critic = with_weights(ppo, state.params).critic
+    critic = with_weights(ppo, state.params).critic.prepared()
     obs = jax.tree.map(lambda x, last: jnp.concatenate([x, last[None]]), rollout.obs, last_obs)
     all_values = critic(obs)
     values = all_values[:-1]
@@ -472,7 +472,7 @@ def _extend_log(log: TrainLog, rollout: Transition, report: Losses) -> TrainLog:
 
 def policy_therapist(ppo: PPO, params: PyTree) -> dyads.Therapist:
     """The trained therapist: samples its acts, or takes the most likely one."""
-    actor = with_weights(ppo, params).actor
+    actor = with_weights(ppo, params).actor.prepared()
 
     def therapist(key: PRNGKeyArray, dyad: Dyad, clients: ClientParams) -> Int[Array, ""]:
         logits = actor(dyads.observe(dyad, clients))
