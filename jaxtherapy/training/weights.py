@@ -305,7 +305,7 @@ def _adam(optim: Any, weights: Arrays) -> AdamMoments | None:
         mean_of_squares[name] = _array(entry.get("exp_avg_sq"), f"exp_avg_sq of {name}", shape)
         if np.any(mean_of_squares[name] < 0):
             raise _NotAPolicy(f"has negative exp_avg_sq for {name}")
-        counts.add(_step(entry.get("step", 0), name))
+        counts.add(_step(entry.get("step"), name))
     if len(counts) != 1:
         raise _NotAPolicy("has Adam step counts that do not agree")
     for arrays in (mean, mean_of_squares):  # a shared trunk's moments stand under both names
