@@ -110,7 +110,7 @@ def mutate(chance: random.Random, valid: dict[str, Any]) -> Any:
         if kind < 3 and isinstance(value, np.ndarray):
             container[key] = odd_array(chance, value)
         elif kind < 4:
-            container[key] = chance.choice(ODD_VALUES)
+            container[key] = copy.deepcopy(chance.choice(ODD_VALUES))
         elif kind == 4:
             other, at = chance.choice(found)
             container[key] = copy.deepcopy(other[at])
@@ -122,7 +122,7 @@ def mutate(chance: random.Random, valid: dict[str, Any]) -> Any:
         odd = chance.choice([*ODD_VALUES, *(np.array(number) for number in ODD_NUMBERS)])
         for container, key in places(tree):
             if key == "step":
-                container[key] = odd
+                container[key] = copy.deepcopy(odd)
     return tree if chance.random() < 0.9 else tree.get("model", tree)
 
 
