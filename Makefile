@@ -6,10 +6,16 @@ PYTHON ?= $(shell for each in python3 python3.13 python3.12 python3.11 python; d
 VENV := .venv
 RUN := $(VENV)/bin/python
 TORCH_VENV := .venv-torch
+FUZZ_VENV := .venv-fuzz
+# Tianshou 1.2 needs NumPy 1, which no Python after 3.12 has wheels of.
+TORCH_PYTHON ?= $(shell for each in $(PYTHON) python3.12 python3.11; do \
+	command -v $$each >/dev/null 2>&1 \
+	&& $$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
+	&& echo $$each && break; done)
 # An NVIDIA GPU that answers gets JAX with CUDA; everything else gets plain CPU JAX.
 EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda || echo dev)
 
-.PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser \
+.PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser fuzz \
 	bench bench-gpu bench-old-stack bench-check lint format clean
 
 help:
@@ -22,6 +28,7 @@ help:
 	@echo "make test-browser   open a report in a headless Chromium (has to be installed)"
 	@echo "make test-long   several devices and hosts, killed runs, the benchmarks themselves"
 	@echo "make test-hard    30 killed runs and 60 000 fuzzed inputs"
+	@echo "make fuzz ARGS=\"program -max_total_time=300\"   fuzzing led by coverage (own environment)"
 	@echo "make bench [ARGS=\"environment training\"]   how fast it is on this CPU; under 10 minutes"
 	@echo "make bench-gpu    the same and more on a GPU"
 	@echo "make bench-old-stack   side by side with NumPy, PyTorch and Tianshou (own environment)"
@@ -68,9 +75,18 @@ test-hard: setup
 	JAXTHERAPY_KILLS=30 JAXTHERAPY_FUZZ_INPUTS=20000 \
 	$(RUN) -m pytest --override-ini addopts=-q --numprocesses 2 --dist loadfile tests/crash tests/fuzz $(ARGS)
 
-$(TORCH_VENV)/.installed: tests/torch/requirements.txt pyproject.toml
+$(FUZZ_VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it, or pass PYTHON=/path/to/python3"; exit 2; }
-	@test -x $(TORCH_VENV)/bin/python || $(PYTHON) -m venv $(TORCH_VENV)
+	@test -x $(FUZZ_VENV)/bin/python || $(PYTHON) -m venv $(FUZZ_VENV)
+	@$(FUZZ_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --editable . atheris
+	@touch $@
+
+fuzz: $(FUZZ_VENV)/.installed
+	@JAX_PLATFORMS=cpu $(FUZZ_VENV)/bin/python -m tests.fuzz.coverage_guided $(ARGS)
+
+$(TORCH_VENV)/.installed: tests/torch/requirements.txt pyproject.toml
+	@test -n "$(TORCH_PYTHON)" || { echo "error: Tianshou 1.2 needs NumPy 1, and that Python 3.11 or 3.12; install one, or pass TORCH_PYTHON=/path/to/python3.12"; exit 2; }
+	@test -x $(TORCH_VENV)/bin/python || $(TORCH_PYTHON) -m venv $(TORCH_VENV)
 	@$(TORCH_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/torch/requirements.txt
 	@touch $@
 
@@ -102,4 +118,4 @@ format: setup
 	$(VENV)/bin/ruff format .
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) build *.egg-info
+	rm -rf $(VENV) $(TORCH_VENV) $(FUZZ_VENV) build *.egg-info

@@ -25,6 +25,8 @@ from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.client.utilities import NAMED_MATRICES
 
 MAX_CONFIG_BYTES = 1_000_000
+MAX_NUMBER_LENGTH = 100
+"""Characters; YAML's 1:30:00 takes the square of its length to read."""
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -137,7 +139,7 @@ class TrainingConfig:
         _CLIENTS,
         "temperature of the client's choice",
         unit="utility",
-        minimum=1e-6,
+        minimum=1e-20,  # far below, utilities divided by it would overflow float32
         maximum=1e6,
     )
     bond_alpha: float | None = _setting(
@@ -153,7 +155,12 @@ class TrainingConfig:
         1.0, _CLIENTS, "exponent of the bond in bond-weighted mechanisms", minimum=0, maximum=100
     )
     smoothing: float = _setting(
-        0.1, _CLIENTS, "added to each conditional count", unit="memory weight", above=0, maximum=1e3
+        0.1,
+        _CLIENTS,
+        "added to each conditional count",
+        unit="memory weight",
+        minimum=0,
+        maximum=1e3,
     )
     recency_ratio: float = _setting(
         2.0, _CLIENTS, "weight of the newest memory over the oldest", minimum=1, maximum=1e3
@@ -234,7 +241,7 @@ class TrainingConfig:
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
-            value = _checked(field.name, getattr(self, field.name))
+            value = checked(field.name, getattr(self, field.name))
             object.__setattr__(self, field.name, value)
         if not self.patterns:
             raise ConfigError("patterns is empty; name at least one of " + ", ".join(PATTERNS))
@@ -361,7 +368,7 @@ def _number(name: str, value: Any) -> float:
     """A finite number; numbers written as text (YAML 1.1 reads ``3e-4`` as text) count."""
     if isinstance(value, bool) or not isinstance(value, int | float | str):
         raise _refuse(name, value)
-    if isinstance(value, str) and len(value) > 100:
+    if isinstance(value, str) and len(value) > MAX_NUMBER_LENGTH:
         raise _refuse(name, value)
     try:
         number = float(value)
@@ -377,7 +384,10 @@ def _whole_number(name: str, value: Any) -> int:
     if number != int(number):
         raise _refuse(name, value)
     if isinstance(value, str):
-        return int(number) if abs(number) < 2**53 else int(value)
+        try:
+            return int(value)
+        except ValueError:  # such as 1e6
+            return int(number)
     return int(value)
 
 
@@ -437,8 +447,12 @@ def _utility_matrix(name: str, value: Any) -> str | Matrix:
     return matrix
 
 
-def _checked(name: str, value: Any) -> Any:
-    """The value in its right type, or a ConfigError."""
+def checked(name: str, value: Any) -> Any:
+    """The value of one setting in its right type.
+
+    Raises:
+        ConfigError: it is none that the setting can have.
+    """
     about = SETTINGS[name]
     kind = _base_type(name)
     if value is None or (isinstance(value, str) and value in ("null", "none") and about.null):
@@ -485,6 +499,17 @@ class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ign
                     else None
                 )
         return super().construct_mapping(node, deep)
+
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        if len(str(node.value)) > MAX_NUMBER_LENGTH:
+            raise ConfigError(f"{_shown(node.value)} is too long for a number; shorten it")
+        if node.tag == "tag:yaml.org,2002:int":
+            return self.construct_yaml_int(node)
+        return self.construct_yaml_float(node)
+
+
+for _kind in ("int", "float"):
+    _StrictLoader.add_constructor(f"tag:yaml.org,2002:{_kind}", _StrictLoader.construct_number)
 
 
 def _parse_yaml(text: str, source: str) -> Any:

@@ -60,7 +60,7 @@ def read_configuration(arguments: Sequence[str]) -> tuple[TrainingConfig, list[s
     if path is not None:
         in_file = configuration.read_config_file(path)
         for name in given.keys() & in_file.keys() & configuration.SETTINGS.keys():
-            before = getattr(configuration.load_config(None, {name: in_file[name]}), name)
+            before = configuration.checked(name, in_file[name])
             after = getattr(config, name)
             if before != after:
                 flag = configuration.flag(name)

@@ -1,6 +1,7 @@
 """Settings: one source of truth for YAML keys, flags, defaults and bounds."""
 
 import dataclasses
+import time
 
 import pytest
 import yaml
@@ -107,6 +108,10 @@ def test_yaml_11_reads_3e_4_as_text_and_we_do_not(tmp_path):
         ({"experiment_name": ".."}, "folder's name"),
         ({"experiment_name": "a\nb"}, "experiment_name"),
         ({"gamma": None}, "gamma is None"),
+        ({"total_timesteps": "1e16"}, "total_timesteps is '1e16'"),
+        ({"total_timesteps": "1e300"}, "total_timesteps is '1e300'"),
+        ({"seed": "1e17"}, "seed is '1e17'"),
+        ({"n_envs": "9007199254740993.0"}, "n_envs is '9007199254740993.0'"),
         ({"seed": -1}, "seed is -1"),
         ({"seed": 2**31 - 1, "n_seeds": 2}, "seed + n_seeds"),
         ({"n_envs": 1_000_000, "n_steps": 1_000_000}, "n_envs × n_steps"),
@@ -143,6 +148,20 @@ def test_bad_files_end_in_one_line(tmp_path, text, expected):
         load_config(path)
     assert expected in str(error.value)
     assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("tag", ["", "!!int ", "!!float "])
+def test_an_endless_number_is_refused_at_once(tmp_path, tag):
+    """YAML 1.1 reads 1:30:00 as a number to the base of 60, in the square of its length."""
+    path = tmp_path / "long.yaml"
+    path.write_text(f"seed: {tag}1{':30' * 66_000}\n")
+    began = time.perf_counter()
+    with pytest.raises(ConfigError, match="too long for a number") as error:
+        load_config(path)
+    assert time.perf_counter() - began < 2
+    assert len(str(error.value)) < 300
+    path.write_text(f"max_sessions: {tag or '!!int '}1:30\n")
+    assert load_config(path).max_sessions == 90
 
 
 def test_files_that_are_not_there_not_text_or_too_large(tmp_path):

@@ -816,3 +816,20 @@ def test_any_failure_within_is_reported_as_ours(monkeypatch):
 
         monkeypatch.setattr(torch_weights, "_check_result", fail)
         assert type(error).__name__ in refusal(program(GOOD))
+
+
+def test_a_huge_file_of_another_kind_costs_no_memory(tmp_path):
+    """Sparse files: they take no room on the disk either."""
+    for start, reason in ((b"hello", "not PyTorch's zip"), (b"\x80\x02", "legacy"), (b"", "zip")):
+        path = tmp_path / "huge.pth"
+        path.write_bytes(start)
+        os.truncate(path, 2**36)
+        tracemalloc.start()
+        with pytest.raises(WeightsFileError, match=reason):
+            load(path)
+        assert tracemalloc.get_traced_memory()[1] < 2**20
+        tracemalloc.stop()
+    path.write_bytes(b"PK\x03\x04")
+    os.truncate(path, 2**36)
+    with pytest.raises(WeightsFileError, match="too large; save nothing but weights"):
+        load(path)

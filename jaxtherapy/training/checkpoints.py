@@ -2,6 +2,8 @@
 
 import contextlib
 import logging
+import os
+import shutil
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -145,10 +147,20 @@ class Checkpoints:
         )
 
     def delete_after(self, step: int) -> None:
-        """Removes the checkpoints of later steps."""
-        for later in self.steps():
+        """Removes the checkpoints of later steps from the disk, the latest first.
+
+        A kill leaves no half of one behind: it is renamed before its files go.
+        """
+        aside = self.folder / ".deleted"
+        shutil.rmtree(aside, ignore_errors=True)  # what a kill left
+        for later in reversed(self.steps()):
             if later > step:
-                self._manager.delete(later)
+                os.rename(self.folder / str(later), aside)
+                shutil.rmtree(aside)
+
+    def reload(self) -> None:
+        """Sees what another host removed."""
+        self._manager.reload()
 
     def wait(self) -> None:
         """Returns when everything saved is on the disk.

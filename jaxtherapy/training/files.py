@@ -2,17 +2,18 @@
 
 import contextlib
 import fcntl
-import glob
 import os
 import re
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training.errors import RunError
+
+_WEIGHTS = re.compile(r"policy_(?:best|final)\.pth|checkpoint_([0-9]+)\.pth")
 
 
 def write_atomically(path: Path, contents: bytes) -> None:
@@ -40,6 +41,11 @@ def _sweep(folder: Path, names: str) -> None:
     for path in folder.glob(".*.tmp"):
         if leftover.fullmatch(path.name):
             path.unlink(missing_ok=True)
+
+
+def _holds_weights(folder: Path) -> bool:
+    """Whether there is a file that a run would write or remove."""
+    return folder.is_dir() and any(_WEIGHTS.fullmatch(path.name) for path in folder.iterdir())
 
 
 def _sync_folder(folder: Path) -> None:
@@ -89,6 +95,11 @@ class RunFiles:
         return self.output / "config.yaml"
 
     @property
+    def started_from(self) -> Path:
+        """The path that the run was told to continue from, where it began elsewhere."""
+        return self.output / "started_from.txt"
+
+    @property
     def run(self) -> Path:
         """Versions, device, commit, command, timings, parameter counts."""
         return self.output / "run.json"
@@ -105,6 +116,10 @@ class RunFiles:
     def best(self, seed: int) -> Path:
         """The weights of a seed with the best evaluation reward."""
         return self.weights_folder(seed) / "policy_best.pth"
+
+    def final(self, seed: int) -> Path:
+        """The weights of a seed after its last step."""
+        return self.weights_folder(seed) / "policy_final.pth"
 
     def csv(self, seed: int) -> Path:
         """A seed's log."""
@@ -123,7 +138,19 @@ class RunFiles:
 
     def exists(self) -> bool:
         """Whether there is an experiment of this name already, finished or not."""
-        return self.config.exists() or self.checkpoints.exists() or self.csv(self.seeds[0]).exists()
+        ours = self.config, self.run, self.checkpoints, self.csv(self.seeds[0])
+        folders = [self.output, *self._seed_folders()]
+        return any(path.exists() for path in ours) or any(map(_holds_weights, folders))
+
+    def have_weights(self) -> bool:
+        """Whether there are weights of these seeds, of whatever run."""
+        return any(_holds_weights(self.weights_folder(seed)) for seed in self.seeds)
+
+    def _seed_folders(self) -> Iterator[Path]:
+        """Those that are there, of whatever seeds."""
+        for folder in self.output.glob("seed_*"):
+            if re.fullmatch(r"seed_[0-9]+", folder.name) and folder.is_dir():
+                yield folder
 
     def create(self) -> None:
         """Makes the folders."""
@@ -138,13 +165,13 @@ class RunFiles:
             self.log, rf"{name}(?:_seed[0-9]+)?_progress\.csv|{name}_(?:progress\.png|summary\.csv)"
         )
         for folder in {self.output, *map(self.weights_folder, self.seeds)}:
-            _sweep(folder, r"config\.yaml|run\.json|(?:policy_[a-z]+|checkpoint_[0-9]+)\.pth")
+            _sweep(folder, rf"config\.yaml|started_from\.txt|run\.json|{_WEIGHTS.pattern}")
 
     def remove(self) -> None:
         """Removes what an earlier run of this name wrote, and nothing else."""
-        for folder in {self.output, *self.output.glob("seed_*")}:
-            for pattern in ("policy_*.pth", "checkpoint_*.pth"):
-                for path in folder.glob(pattern):
+        for folder in [*self._seed_folders(), self.output]:
+            for path in folder.glob("*.pth"):
+                if _WEIGHTS.fullmatch(path.name):
                     path.unlink()
             if folder != self.output:
                 with contextlib.suppress(OSError):  # the user keeps something there
@@ -152,11 +179,11 @@ class RunFiles:
         checkpoints = self.output / "checkpoints"
         if checkpoints.exists():
             shutil.rmtree(checkpoints)
-        for path in (self.config, self.run, self.picture, self.summary):
+        for path in (self.config, self.started_from, self.run, self.picture, self.summary):
             path.unlink(missing_ok=True)
-        name = glob.escape(self.name)
-        for pattern in (f"{name}_progress.csv", f"{name}_seed*_progress.csv"):
-            for path in self.log.glob(pattern):
+        log = re.compile(rf"{re.escape(self.name)}(?:_seed[0-9]+)?_progress\.csv")
+        for path in self.log.glob("*_progress.csv"):
+            if log.fullmatch(path.name):
                 path.unlink()
 
     def remove_after(self, step: int, without_best: Collection[int] = ()) -> None:
@@ -169,14 +196,13 @@ class RunFiles:
         """
         for seed in self.seeds:
             folder = self.weights_folder(seed)
-            numbers = {path: path.stem.removeprefix("checkpoint_") for path in folder.glob("*.pth")}
-            later = [
-                p for p, n in numbers.items() if n.isascii() and n.isdecimal() and int(n) > step
-            ]
-            for path in [*later, folder / "policy_final.pth"] if later else []:
-                path.unlink(missing_ok=True)
+            found = {path: _WEIGHTS.fullmatch(path.name) for path in folder.glob("*.pth")}
+            later = [path for path, name in found.items() if name and int(name[1] or -1) > step]
             if later and seed in without_best:
                 self.best(seed).unlink(missing_ok=True)
+            # These last: a kill meanwhile leaves the sign that the others have to go.
+            for path in [self.final(seed), *later] if later else []:
+                path.unlink(missing_ok=True)
 
 
 class ExperimentLock:

@@ -98,15 +98,14 @@ class ProgressLog:
         earned = [float(row[COLUMNS.index("test_reward_mean")]) for row in later]
         return any(each > float(_format(reward)) for each in earned)
 
-    def rewind(self, n_rows: int) -> None:
-        """Drops all rows but the first ``n_rows``: those since the checkpoint are made again.
+    def check(self, n_rows: int) -> list[list[str]]:
+        """The first ``n_rows`` rows.
 
         Raises:
             RunError: the log is missing or has lost rows.
         """
         if n_rows == 0:
-            self.create()
-            return
+            return []
         if not self.path.exists():
             raise RunError(f"{self.path} is missing; put it back, {WITHOUT_LOG}")
         rows = self.rows()
@@ -120,5 +119,13 @@ class ProgressLog:
                 f"{self.path} has {len(rows)} rows where the checkpoint knows of {n_rows}; put the "
                 f"complete file back, {WITHOUT_LOG}"
             )
-        kept = [",".join(COLUMNS), *(",".join(row) for row in rows[:n_rows])]
+        return rows[:n_rows]
+
+    def rewind(self, n_rows: int) -> None:
+        """Drops all rows but the first ``n_rows``: those since the checkpoint are made again.
+
+        Raises:
+            RunError: the log is missing or has lost rows.
+        """
+        kept = [",".join(COLUMNS), *(",".join(row) for row in self.check(n_rows))]
         write_atomically(self.path, ("\n".join(kept) + "\n").encode())

@@ -1,5 +1,6 @@
 """Where a run starts from: nothing, a checkpoint with its Orbax twin, or a ``.pth`` alone."""
 
+import os
 import re
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -32,6 +33,7 @@ class Start:
         orbax_folder, orbax_step: the checkpoint to continue exactly, if any.
         in_place: whether that is this experiment's own, rather than another's to branch off.
         pth: weights (and perhaps Adam and counters) to continue from, if any.
+        source: the file or folder that was given, absolute, unless this is in place.
         note: what the user should know about it.
     """
 
@@ -39,6 +41,7 @@ class Start:
     orbax_step: int = -1
     in_place: bool = False
     pth: weights.Checkpoint | None = None
+    source: Path | None = None
     note: str = ""
 
 
@@ -57,16 +60,31 @@ def experiment_folder(path: Path) -> Path:
 
 def base_config(given: dict[str, Any]) -> Path | None:
     """The configuration to resume with when no ``--config`` is given: the experiment's own."""
-    if given.get("resume_from"):
-        candidate = experiment_folder(Path(str(given["resume_from"]))) / "config.yaml"
-    elif str(given.get("resume", "false")).lower() in ("true", "yes", "on"):
-        candidate = load_config(None, given).output_path / "config.yaml"
-    else:
-        return None
     try:
-        return candidate if candidate.is_file() else None
-    except (OSError, ValueError):
+        if given.get("resume_from"):
+            candidate = _config_beside(Path(str(given["resume_from"])))
+        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on"):
+            candidate = load_config(None, given).output_path / "config.yaml"
+        else:
+            return None
+        return candidate if candidate and candidate.is_file() else None
+    except ConfigError:
+        raise
+    except (OSError, ValueError):  # find_start says what is wrong
         return None
+
+
+def _config_beside(path: Path) -> Path | None:
+    """The configuration of the experiment that a path belongs to.
+
+    That of a ``.pth`` file only in a folder that a run or convert made: anywhere else, a
+    ``config.yaml`` beside it may be about anything.
+    """
+    folder = experiment_folder(path)
+    made_here = path.is_dir() or any(
+        (folder / name).exists() for name in ("run.json", "checkpoints")
+    )
+    return folder / "config.yaml" if made_here else None
 
 
 def as_trained(config: TrainingConfig) -> TrainingConfig:
@@ -74,8 +92,7 @@ def as_trained(config: TrainingConfig) -> TrainingConfig:
     if not (config.resume or config.resume_from) or config.seeds_at_once is not None:
         return config
     try:
-        folder = experiment_folder(Path(config.resume_from or config.output_path))
-        trained_with = load_config(folder / "config.yaml")
+        trained_with = load_config(_config_beside(Path(config.resume_from or config.output_path)))
     except (ConfigError, OSError, ValueError):  # find_start says what is wrong
         return config
     return replace(config, seeds_at_once=trained_with.seeds_at_once)
@@ -98,8 +115,12 @@ def _parts(folder: Path) -> list[str]:
     return ["", *(path.name for path in (folder / "checkpoints").glob("seeds_*"))]
 
 
-def find_start(config: TrainingConfig, files: RunFiles) -> Start:
+def find_start(config: TrainingConfig, files: RunFiles, again: bool = False) -> Start:
     """Decides where to start, touching nothing.
+
+    Args:
+        config, files: of the run.
+        again: this experiment began from there already, but has no checkpoint of its own yet.
 
     Raises:
         RunError: there is something that would be overwritten, nothing to resume, or a mismatch.
@@ -107,7 +128,11 @@ def find_start(config: TrainingConfig, files: RunFiles) -> Start:
     if config.resume_from is not None and config.resume:
         raise RunError("both --resume and --resume-from are given; keep one")
     if config.resume_from is None and not config.resume:
-        if files.exists() and not config.overwrite:
+        try:
+            exists = files.exists()
+        except OSError as error:
+            raise _unreadable(files.output, error) from None
+        if exists and not config.overwrite:
             raise RunError(
                 f"{files.output} holds an experiment already; continue it with "
                 f"--resume-from {files.output}, replace it with --overwrite, or choose another "
@@ -118,46 +143,64 @@ def find_start(config: TrainingConfig, files: RunFiles) -> Start:
     try:
         if not source.exists():
             raise RunError(f"{source} does not exist; there is nothing to resume")
-        return (
-            _from_folder(source, config, files)
-            if source.is_dir()
-            else _from_file(source, config, files)
-        )
+        if source.is_dir():
+            start = _from_folder(source, config, files, again)
+        else:
+            start = _from_file(source, config, files, again)
+        return start if start.in_place or start.source else replace(start, source=source.absolute())
     except OSError as error:
-        raise RunError(f"{source} can't be read: {error.strerror}") from None
+        raise _unreadable(source, error) from None
 
 
-def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles) -> Start:
+def _unreadable(path: Path, error: OSError) -> RunError:
+    return RunError(f"{error.filename or path} can't be read: {error.strerror or error}")
+
+
+def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles, again: bool) -> Start:
     experiment = experiment_folder(folder)
     steps = orbax_steps(experiment, files.part)
     if steps:
-        return _exact(experiment, steps[-1], config, files)
+        return _exact(experiment, steps[-1], config, files, again)
     if any(orbax_steps(experiment, part) for part in _parts(experiment)):
         _changes_since(experiment, config)  # of other seeds or groups, or these have yet to begin
-    if _is_own(experiment, files) and files.exists():
-        return Start(in_place=True, note="no checkpoint had been written yet: starting over")
+    if _is_own(experiment, files) and files.config.exists() and not again:
+        if files.have_weights() and not files.checkpoints.exists():  # a run makes the folder first
+            raise RunError(
+                f"{folder} has weights, but no checkpoints to resume; continue from one of its "
+                ".pth files with another --experiment-name, or start anew with --overwrite"
+            )
+        starting_over = "no checkpoint had been written yet: starting over"
+        if not files.started_from.exists():
+            return Start(in_place=True, note=starting_over)
+        origin = os.fsdecode(files.started_from.read_bytes()).removesuffix("\n")
+        start = find_start(replace(config, resume=False, resume_from=origin), files, again=True)
+        return replace(start, note=f"{starting_over}, {start.note}")
     raise RunError(f"{folder} holds no checkpoints; give an experiment's folder or a .pth file")
 
 
-def _from_file(path: Path, config: TrainingConfig, files: RunFiles) -> Start:
+def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool) -> Start:
     pth = weights.read(path)  # a damaged file is refused even where its twin is whole
     experiment = experiment_folder(path)
     match = _CHECKPOINT_NAME.fullmatch(path.name)
     steps = orbax_steps(experiment, files.part)
     if match and int(match[1]) in steps:
-        return _exact(experiment, int(match[1]), config, files)
+        return _exact(experiment, int(match[1]), config, files, again)
     behind = not steps or (match is not None and steps[-1] < int(match[1]))
-    if match and files.part and behind and _is_own(experiment, files):
-        return _from_folder(experiment, config, files)  # seeds that had not come so far
+    if match and files.part and behind and _is_own(experiment, files) and not again:
+        return _from_folder(experiment, config, files, again)  # seeds that had not come so far
     if _is_own(experiment, files) and config.overwrite:
         raise RunError(
             f"{path} lies in the folder that --overwrite would empty; move it, or give another "
             "--experiment-name"
         )
-    if files.exists() and not config.overwrite:
+    if files.exists() and not config.overwrite and not again:
         raise RunError(
             f"{path} has no Orbax twin to continue exactly, and {files.output} holds an "
             "experiment already; give another --experiment-name, or --overwrite"
+        )
+    if pth.adam is not None and pth.env_step >= config.total_timesteps:
+        raise RunError(
+            f"{path} is at step {pth.env_step} already; pass --total-timesteps beyond it"
         )
     if pth.hidden_size != config.hidden_size:
         raise RunError(
@@ -181,7 +224,9 @@ def _is_own(experiment: Path, files: RunFiles) -> bool:
     return experiment.resolve() == files.output.resolve()
 
 
-def _exact(experiment: Path, step: int, config: TrainingConfig, files: RunFiles) -> Start:
+def _exact(
+    experiment: Path, step: int, config: TrainingConfig, files: RunFiles, again: bool
+) -> Start:
     changes = _changes_since(experiment, config)
     in_place = _is_own(experiment, files)
     later = [each for each in orbax_steps(experiment, files.part) if each > step]
@@ -191,12 +236,18 @@ def _exact(experiment: Path, step: int, config: TrainingConfig, files: RunFiles)
             "continue the latest with --resume, drop them with --overwrite, or branch off with "
             "another --experiment-name"
         )
-    if not in_place and files.exists() and not config.overwrite:
+    done = step >= config.total_timesteps
+    if in_place and done and (later or not all(files.final(seed).exists() for seed in files.seeds)):
+        raise RunError(
+            f"{experiment} is at step {step} already, without a final policy; pass "
+            "--total-timesteps beyond it"
+        )
+    if not in_place and files.exists() and not config.overwrite and not again:
         raise RunError(
             f"{files.output} holds an experiment already; choose another --experiment-name or "
             "pass --overwrite"
         )
-    if not in_place and step >= config.total_timesteps:
+    if not in_place and done:
         raise RunError(
             f"{experiment} is at step {step} already; branch off with --total-timesteps beyond it"
         )

@@ -1,5 +1,6 @@
 """A training at its start: state made or restored, folders and logs in place."""
 
+import os
 from typing import Any
 
 import jax
@@ -11,8 +12,9 @@ from jaxtherapy.agents.ppo import TrainState
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import devices, hosts, weights
 from jaxtherapy.training.checkpoints import Checkpoints, Progress
+from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.files import RunFiles, write_atomically
-from jaxtherapy.training.loop import Training
+from jaxtherapy.training.loop import Training, cannot_save, save
 from jaxtherapy.training.programs import Programs
 from jaxtherapy.training.progress_log import ProgressLog
 from jaxtherapy.training.resume import Start
@@ -40,6 +42,7 @@ def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Pro
         progress = Progress(best_reward=best)
         if start.pth is not None:
             state, progress = from_weights(start.pth, state, progress, programs.sharding)
+    elsewhere = start.pth is not None or (start.orbax_folder is not None and not start.in_place)
     hosts.wait_for_all("read")
     recorded = configuration.dump_config(config).encode()
     if hosts.is_first_host():
@@ -47,6 +50,10 @@ def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Pro
             files.remove()
         files.create()
         if not start.in_place:
+            if elsewhere:  # tells where to start again, for seeds that have no checkpoint yet
+                write_atomically(files.started_from, os.fsencode(f"{start.source}\n"))
+            else:
+                files.started_from.unlink(missing_ok=True)
             write_atomically(files.config, recorded)
     hosts.wait_for_all("folders made")
     logs = [ProgressLog(files.csv(files.seeds[i])) for i in own]
@@ -55,22 +62,38 @@ def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Pro
         if start.in_place and start.orbax_folder is not None:
             if log.has_better_after(progress.csv_rows, progress.best_reward[i]):
                 stale.append(files.seeds[i])
-            log.rewind(progress.csv_rows)
+            log.check(progress.csv_rows)
         else:
             log.create()
     if start.orbax_folder is None or not start.in_place:
         checkpoints = Checkpoints(files.checkpoints)
     else:
-        checkpoints.delete_after(start.orbax_step)
+        # Latest first and the log last: whenever a kill comes, the latest checkpoint left has its
+        # rows, and the log still tells which best policies are of dropped steps.
+        if hosts.is_first_host():
+            checkpoints.delete_after(start.orbax_step)
         files.of_group(tuple(files.seeds[i] for i in own)).remove_after(start.orbax_step, stale)
         hosts.wait_for_all("later steps dropped")
+        checkpoints.reload()
+        for log in logs:
+            log.rewind(progress.csv_rows)
         for i, seed in enumerate(files.seeds):
             if not files.best(seed).exists():
                 progress.best_reward[i] = float("-inf")
     # On resumption only now, when nothing can be refused any more; a finished run keeps its own.
     if hosts.is_first_host() and start.in_place and progress.step < config.total_timesteps:
         write_atomically(files.config, recorded)
-    return Training(config, files, programs, checkpoints, state, progress, own, logs)
+    training = Training(config, files, programs, checkpoints, state, progress, own, logs)
+    if elsewhere:  # what was read may be gone when this run has to be resumed
+        try:
+            save(training)
+            training.writer.wait()
+            checkpoints.wait()
+        except RunError:
+            raise
+        except Exception as error:  # Orbax reports a full disk in many ways
+            raise cannot_save(error, files.checkpoints) from None
+    return training
 
 
 def from_weights(

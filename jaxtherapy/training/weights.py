@@ -221,14 +221,15 @@ def _interpret(contents: Any) -> Checkpoint:
     weights = _weights(model)
     if "model" not in contents:
         return Checkpoint(weights)
-    epoch, env_step = (_counter(contents, key) for key in ("epoch", "env_step"))
+    epoch = _counter(contents, "epoch", 2**31)  # the training state counts in int32
+    env_step = _counter(contents, "env_step", 2**53)
     adam = _adam(contents.get("optim"), weights) if contents.get("optim") is not None else None
     return Checkpoint(weights, adam, epoch, env_step)
 
 
-def _counter(contents: dict[str, Any], key: str) -> int:
+def _counter(contents: dict[str, Any], key: str, limit: int) -> int:
     value = contents.get(key, 0)
-    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < 2**53:
+    if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value < limit:
         raise _NotAPolicy(f"has no usable number under {key!r}")
     return value
 
@@ -240,7 +241,8 @@ def _array(value: Any, name: str, shape: tuple[int, ...] | None = None) -> np.nd
         raise _NotAPolicy(f"has {name} of shape {value.shape}, needed is {shape}")
     if value.dtype.kind not in "fV" and value.dtype.name != "bfloat16":
         raise _NotAPolicy(f"has {name} of type {value.dtype.name}, needed is a float type")
-    array = np.ascontiguousarray(value, np.float32)
+    with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
+        array = np.ascontiguousarray(value, np.float32).reshape(value.shape)
     if not np.all(np.isfinite(array)):
         raise _NotAPolicy(f"has {name} with numbers that are not finite; use an earlier file")
     return array
@@ -303,11 +305,22 @@ def _adam(optim: Any, weights: Arrays) -> AdamMoments | None:
         mean_of_squares[name] = _array(entry.get("exp_avg_sq"), f"exp_avg_sq of {name}", shape)
         if np.any(mean_of_squares[name] < 0):
             raise _NotAPolicy(f"has negative exp_avg_sq for {name}")
-        counts.add(float(np.asarray(entry.get("step", 0)).reshape(-1)[:1].sum()))
-    if len(counts) != 1 or not 0 <= (count := counts.pop()) < 2**31:
+        counts.add(_step(entry.get("step"), name))
+    if len(counts) != 1:
         raise _NotAPolicy("has Adam step counts that do not agree")
     for arrays in (mean, mean_of_squares):  # a shared trunk's moments stand under both names
         for name, weight in weights.items():
             if name not in arrays:
                 arrays[name] = next(arrays[n] for n in names if weights[n] is weight)
-    return AdamMoments(int(count), mean, mean_of_squares)
+    return AdamMoments(counts.pop(), mean, mean_of_squares)
+
+
+def _step(value: Any, name: str) -> int:
+    """Adam's step count: a number, or a tensor of one element, as PyTorch has it."""
+    if isinstance(value, np.ndarray) and value.size == 1:
+        value = value.astype(np.float64, copy=False).item() if value.dtype.kind != "b" else None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 2**31:
+        raise _NotAPolicy(f"has no usable Adam step count for {name}")
+    if value != int(value):
+        raise _NotAPolicy(f"has an Adam step count for {name} that is no whole number")
+    return int(value)

@@ -1,11 +1,14 @@
 """SIGKILL at random moments, during saves too: nothing lost, nothing doubled, same final weights.
 
-The number of killed runs is JAXTHERAPY_KILLS (default 4; ``make test-hard`` takes 30).
+The number of killed runs is JAXTHERAPY_KILLS (default 4; ``make test-hard`` takes 30): so many of a
+fresh run, and a third as many each of one that starts from a ``.pth`` file or from another
+experiment.
 """
 
 import json
 import os
 import random
+import shutil
 import signal
 import subprocess
 import sys
@@ -67,7 +70,19 @@ def trainer():
     trainer.close()
 
 
-def everything_is_readable(folder: Path) -> None:
+def begun(folder: Path) -> bool:
+    """Whether there is something to resume."""
+    return (folder / "models/tiny/config.yaml").exists()
+
+
+def until_begun(folder: Path) -> None:
+    deadline = time.monotonic() + 120
+    while not begun(folder):
+        assert time.monotonic() < deadline, (folder / "output.txt").read_text()
+        time.sleep(0.002)
+
+
+def everything_is_readable(folder: Path, start: int = 0) -> None:
     """Each file that a user may read is whole, and no checkpointed row is missing."""
     output = folder / "models/tiny"
     for path in output.glob("*.pth"):
@@ -83,41 +98,65 @@ def everything_is_readable(folder: Path) -> None:
         assert header == ",".join(COLUMNS)
         assert after_last_line == ""
         assert all(row.count(",") == len(COLUMNS) - 1 for row in rows)
-        assert len(rows) >= max(steps, default=0) // CONFIG["eval_freq"]
+        every = CONFIG["eval_freq"]
+        assert len(rows) >= max(steps, default=0) // every - start // every
     else:
         assert not steps
 
 
 def test_killed_runs_resume_to_the_undisturbed_result(trainer, tmp_path):
+    while_running = kill_and_resume(trainer, tmp_path, N_KILLS)
+    assert while_running >= N_KILLS // 2
+
+
+@pytest.mark.parametrize("source", ["alone.pth", "models/tiny"])
+def test_killed_runs_that_started_elsewhere_resume_from_there(trainer, tmp_path, source):
+    """From step 192, and never from random weights again."""
+    origin = tmp_path / "origin"
+    assert trainer.run(origin, "--total-timesteps", "192") == 0
+    shutil.copy(origin / "models/tiny/checkpoint_192.pth", origin / "alone.pth")
+    kill_and_resume(
+        trainer, tmp_path, max(2, N_KILLS // 3), ["--resume-from", str(origin / source)], 192
+    )
+
+
+def kill_and_resume(trainer, tmp_path, n_kills, start_flags=(), start=0) -> int:
+    """Kills runs that began with these flags, resumes them and compares.
+
+    Returns:
+        How many were killed while they trained.
+    """
     reference = tmp_path / "undisturbed"
-    assert trainer.run(reference) == 0, (reference / "output.txt").read_text()
+    assert trainer.run(reference, *start_flags) == 0, (reference / "output.txt").read_text()
     began = time.monotonic()
     again = tmp_path / "again"
-    assert trainer.run(again) == 0  # now from the compilation cache, as the runs to be killed
+    # Now from the compilation cache, as the runs to be killed.
+    assert trainer.run(again, *start_flags) == 0
     seconds = time.monotonic() - began
     expected = tiny.results(reference)
     assert tiny.results(again) == expected
 
     rng = random.Random(30)
     while_running = 0
-    for i in range(N_KILLS):
+    for i in range(n_kills):
         folder = tmp_path / f"run_{i}"
-        process = trainer.start(folder)
-        started = folder / "models/tiny/config.yaml"
-        if i % 5:  # one in five dies at any moment of its life, the others while training
-            while not started.exists():
-                time.sleep(0.002)
+        process = trainer.start(folder, *start_flags)
+        if start and i % 2:  # just where it saves what it started from
+            until_begun(folder)
+            time.sleep(rng.uniform(0, seconds / 20))
+        elif i % 5 or start:  # one in five dies at any moment of its life, others while training
+            until_begun(folder)
             time.sleep(rng.uniform(0, seconds / 5))
         else:
             time.sleep(rng.uniform(0, seconds))
         os.kill(process, signal.SIGKILL)
         killed = trainer.wait(process) == -signal.SIGKILL
         finished = (folder / "models/tiny/policy_final.pth").exists()
-        while_running += killed and started.exists() and not finished
-        everything_is_readable(folder)
-        flags = ["--resume"] if started.exists() else []
+        while_running += killed and begun(folder) and not finished
+        everything_is_readable(folder, start)
+        flags = ["--resume"] if begun(folder) else start_flags
         code = trainer.run(folder, *flags)
         assert code == 0, f"run {i}: {(folder / 'output.txt').read_text()}"
         assert tiny.results(folder) == expected, f"run {i}"
-        everything_is_readable(folder)
-    assert while_running >= N_KILLS // 2
+        everything_is_readable(folder, start)
+    return while_running

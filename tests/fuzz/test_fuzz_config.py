@@ -7,14 +7,20 @@ mutations of valid files and command lines, so that they get past the first chec
 import math
 import os
 import random
+import shutil
 import string
+from pathlib import Path
 
 import pytest
 
 from jaxtherapy import config as configuration
 from jaxtherapy.config import ConfigError, TrainingConfig, load_config
-from jaxtherapy.train import read_configuration
+from jaxtherapy.train import _groups, read_configuration
+from jaxtherapy.training import resume
+from jaxtherapy.training.errors import RunError
+from jaxtherapy.training.files import RunFiles
 
+DATA = Path(__file__).parents[1] / "data"
 N_INPUTS = int(os.environ.get("JAXTHERAPY_FUZZ_INPUTS", "2000"))
 
 SCALARS = [
@@ -24,13 +30,13 @@ SCALARS = [
     "2024-01-01", "2024-99-99", "!!binary aGk=", "!!python/object:os.system {}", "!!set {a}",
     "!!float x", "!!int ''", "!!timestamp x", "[", "{", "*a", "&a [*a]", "[1, [2, [3]]]", "{a: 1}",
     "[[1,2],[3,4]]", "cold_stuck", "[cold_stuck, cold_warm]", "average", "|", ">", "? x", "- 1",
-    "[" * 50, "[" * 3000, "<<: {}", "@", "`", "\t",
+    "1e16", "1e300", "a" * 300, "[" * 50, "[" * 3000, "<<: {}", "@", "`", "\t",
 ]  # fmt: skip
 
 
-def one_line(error: ConfigError) -> bool:
+def one_line(error: Exception) -> bool:
     text = str(error)
-    return "\n" not in text and 0 < len(text) < 2000
+    return "\n" not in text and 0 < len(text) < 10_000  # paths may have 4096 characters
 
 
 def within_bounds(config: TrainingConfig) -> bool:
@@ -124,6 +130,58 @@ def test_command_lines(tmp_path, monkeypatch):
             assert end.code == 0
     assert accepted > N_INPUTS // 50 and refused > N_INPUTS // 20
     assert list(tmp_path.iterdir()) == []
+
+
+def an_experiment(folder: Path, rng: random.Random) -> list[str]:
+    """As far as a start looks into it; returns paths that somebody might try to continue from."""
+    output = folder / "models/therapy_ppo"
+    for step in ("16", "32"):
+        (output / "checkpoints" / step).mkdir(parents=True)
+    (output / "config.yaml").write_text("n_envs: 2\n")
+    for name in ("checkpoint_16.pth", "policy_best.pth", "policy_final.pth"):
+        shutil.copy(DATA / "tianshou_policy.pth", output / name)
+    shutil.copy(DATA / "tianshou_checkpoint.pth", folder / "alone.pth")
+    (output / "checkpoint_32.pth").write_bytes(rng.randbytes(100))
+    (folder / "hollow/checkpoints/x").mkdir(parents=True)
+    (folder / "hollow/config.yaml").write_text("n_envs: [")
+    (folder / "loop.pth").symlink_to("loop.pth")
+    return [".", "alone.pth", "loop.pth", "nowhere.pth", "hollow", "hollow/config.yaml"] + [
+        str(path.relative_to(folder)) for path in (folder / "models").rglob("*")
+    ]
+
+
+def test_starts(tmp_path, monkeypatch):
+    """After the configuration comes what it is to continue from; nothing is written on the way."""
+    monkeypatch.chdir(tmp_path)
+    rng = random.Random(20_244)
+    paths = an_experiment(tmp_path, rng)
+    before = sorted(tmp_path.rglob("*"))
+    started = refused = 0
+    for _ in range(N_INPUTS):
+        arguments = random_arguments(rng) if rng.random() < 0.5 else []
+        for name in rng.choices(["--resume-from", "--resume-from", "--output-dir", "--log-dir"]):
+            path = rng.choice(paths)
+            if rng.random() < 0.2:
+                path = mutate_bytes(rng, path.encode()).decode(errors="replace")
+            arguments.append(f"{name}={path}")
+        changes = ["--resume", "--overwrite", "--n-envs=2", "--hidden-size=64", "--n-seeds=2"]
+        changes += ["--experiment-name=new", "--total-timesteps=16", "--seeds-at-once=1"]
+        arguments += rng.sample(changes, rng.randint(0, 5))
+        try:
+            config = resume.as_trained(read_configuration(arguments)[0])
+            for group in _groups(config, RunFiles.of(config))[:3]:
+                resume.find_start(config, group)
+            started += 1
+        except (ConfigError, RunError) as error:
+            assert one_line(error), arguments
+            refused += 1
+        except SystemExit as end:
+            assert end.code == 0
+        except BaseException:
+            print(arguments)
+            raise
+    assert started > N_INPUTS // 50 and refused > N_INPUTS // 20
+    assert sorted(tmp_path.rglob("*")) == before
 
 
 @pytest.mark.parametrize("text", SCALARS)

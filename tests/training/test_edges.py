@@ -12,6 +12,11 @@ from tests.training import tiny
 EDGES = {
     "entropy 1e-6": {"entropy": 1e-6},
     "entropy 1e6": {"entropy": 1e6},
+    "entropy 1e-20 and huge payoffs": {
+        "entropy": 1e-20,
+        "history_weight": 1000,
+        "utility_matrix": [[-1e6] * 8] * 4 + [[1e6] * 8] * 4,
+    },
     "bond_alpha 0": {"bond_alpha": 0},
     "bond_alpha 1000": {"bond_alpha": 1000},
     "bond_alpha null": {"bond_alpha": None},
@@ -42,6 +47,7 @@ SHAPES = {
         "batch_size": 5,
         "shared_trunk": True,
         "mechanism": "bond_weighted_conditional_amplifier",
+        "smoothing": 0,
     },
     "one step, batches of one, bfloat16": {"n_steps": 1, "batch_size": 1, "precision": "bfloat16"},
 }
@@ -77,9 +83,10 @@ def test_shapes_at_the_edge_train(folder, changes):
     [
         ({"utility_matrix": [[3.0] * 8] * 8}, "constant"),
         ({"entropy": 0}, "entropy is 0"),
+        ({"entropy": 1e-21}, "entropy is 1e-21"),
         ({"max_sessions": 0}, "max_sessions is 0"),
         ({"recency_ratio": 0.5}, "at least 1"),
-        ({"smoothing": 0}, "above 0"),
+        ({"smoothing": -1e-9}, "smoothing is -1e-09"),
     ],
 )
 def test_values_past_the_edge_are_refused(folder, capsys, changes, reason):

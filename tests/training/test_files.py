@@ -49,8 +49,16 @@ def test_remove_takes_what_a_run_wrote_and_nothing_else(tmp_path):
     files = RunFiles.of(config)
     files.create()
     ours = ["config.yaml", "run.json", "policy_best.pth", "checkpoint_5.pth"]
-    ours += ["seed_3/policy_final.pth", "therapy_ppo_seed3_progress.csv"]
-    theirs = ["notes.txt", "seed_3/plot.png", "weights.pth"]
+    ours += ["seed_3/policy_final.pth", "therapy_ppo_seed3_progress.csv", "started_from.txt"]
+    theirs = ["notes.txt", "seed_3/plot.png", "weights.pth", "policy_mine.pth", "seed_x/a.txt"]
+    theirs += ["checkpoint_5_mine.pth", "checkpoint_x.pth", "seed_3/policy_of_mine.pth"]
+    theirs += ["seed_best/policy_best.pth", "seed_best/checkpoint_5.pth"]
+    # Of other experiments that log to the same folder.
+    theirs += ["therapy_ppo_seedling_progress.csv", "therapy_ppo_seed_progress.csv"]
+    theirs += ["therapy_ppo_seed3_b_progress.csv", "a_therapy_ppo_seed3_progress.csv"]
+    theirs += ["therapy_ppo_seed3_x_seed4_progress.csv", "therapy_ppo2_progress.csv"]
+    for name in ("seed_x", "seed_best"):
+        (tmp_path / name).mkdir()
     for name in ours + theirs:
         (tmp_path / name).write_text("x")
     files.remove()
@@ -158,14 +166,14 @@ def test_a_log_with_other_cells_is_refused(tmp_path):
 
 def test_remove_after_drops_later_weights_alone(tmp_path):
     files = RunFiles.of(load_config(None, {"output_dir": str(tmp_path)}))
-    names = ["checkpoint_5.pth", "checkpoint_6.pth", "checkpoint_x.pth", "policy_best.pth"]
+    names = ["checkpoint_5.pth", "checkpoint_6.pth", "checkpoint_x.pth", "policy_best.pth", "9.pth"]
     for name in [*names, "policy_final.pth"]:
         (tmp_path / name).write_text("x")
     files.remove_after(6)  # nothing is later: a run killed at its very end keeps its final policy
     assert (tmp_path / "policy_final.pth").exists()
     files.remove_after(5)
     left = {path.name for path in tmp_path.iterdir()}
-    assert left == {"checkpoint_5.pth", "checkpoint_x.pth", "policy_best.pth"}
+    assert left == {"checkpoint_5.pth", "checkpoint_x.pth", "policy_best.pth", "9.pth"}
 
 
 def test_remove_after_drops_a_best_policy_of_later_steps(tmp_path):
@@ -199,3 +207,32 @@ def test_the_advice_on_a_lost_log_loses_nothing(tmp_path):
     with pytest.raises(RunError, match="--resume-from") as caught:
         log.rewind(1)
     assert "--overwrite" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "policy_best.pth",
+        "policy_final.pth",
+        "checkpoint_5.pth",
+        "run.json",
+        "config.yaml",
+        "checkpoints/5/x",
+        "seed_7/policy_best.pth",
+        "therapy_ppo_progress.csv",
+    ],
+)
+def test_what_a_run_would_overwrite_is_an_experiment(tmp_path, name):
+    files = RunFiles.of(load_config(None, {"output_dir": str(tmp_path), "log_dir": str(tmp_path)}))
+    (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+    (tmp_path / name).write_text("x")
+    assert files.exists()
+
+
+def test_what_the_user_prepared_is_no_experiment(tmp_path):
+    files = RunFiles.of(load_config(None, {"output_dir": str(tmp_path), "log_dir": str(tmp_path)}))
+    names = ["notes.txt", "seed_7/notes.txt", "policy_mine.pth", "tianshou.pth", ".lock"]
+    for name in [*names, "seeds/policy_best.pth", "other_progress.csv", "started_from.txt"]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).write_text("x")
+    assert not files.exists()

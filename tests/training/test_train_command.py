@@ -5,14 +5,19 @@ import json
 import os
 import shutil
 import signal
+import subprocess
+import sys
+import tempfile
 import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from jaxtherapy import torch_weights
 from jaxtherapy.config import load_config
+from jaxtherapy.train import main, read_configuration
 from jaxtherapy.training.progress_log import COLUMNS
 from tests.training import tiny
 
@@ -329,6 +334,132 @@ def test_a_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys):
     thread.join()
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "tiny_progress.csv" in error and "--resume" in error
+
+
+def test_a_models_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys):
+    marker = folder / "models/tiny/checkpoint_112.pth"
+
+    def vanish():
+        while not marker.exists():
+            time.sleep(0.001)
+        (folder / "models").rename(folder / "gone")
+
+    thread = threading.Thread(target=vanish, daemon=True)
+    thread.start()
+    assert tiny.train(folder, total_timesteps=16 * 1000) == 1
+    thread.join()
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "models/tiny" in error and "--resume" in error
+    shutil.rmtree(folder / "models", ignore_errors=True)  # Orbax may have been on its way there
+    (folder / "gone").rename(folder / "models")
+    for path in (folder / "models/tiny").glob("*.pth"):
+        torch_weights.load(path)
+    assert tiny.train(folder, "--resume", "--total-timesteps", "1600", total_timesteps=16) == 0
+    steps = [row["step"] for row in tiny.rows_without_timings(LOG)]
+    assert steps == [str(step) for step in range(80, 1601, 80)]
+
+
+LOG = Path("logs/tiny/tiny_progress.csv")
+
+FORBIDDEN = """
+import json, os, sys
+from jaxtherapy.train import main
+if os.geteuid() == 0:  # whom no folder is read-only for
+    os.setgroups([])
+    os.setgid(65534)
+    os.setuid(65534)
+print(json.dumps([main(arguments) for arguments in json.loads(sys.argv[1])]))
+"""
+
+
+@pytest.fixture
+def open_folder():
+    """Like ``folder``, for other users too."""
+    path = Path(tempfile.mkdtemp(prefix="jaxtherapy-"))
+    path.chmod(0o755)
+    yield path
+    for inner in path.iterdir():
+        inner.chmod(0o755)
+    shutil.rmtree(path)
+
+
+def test_folders_that_may_not_be_written_or_read_are_one_line_each(undisturbed, open_folder):
+    shutil.copytree(undisturbed / "models", open_folder / "closed")
+    (open_folder / "full").mkdir()
+    (open_folder / "logs").mkdir(mode=0o777)
+    (open_folder / "logs").chmod(0o777)
+    (open_folder / "full").chmod(0o555)
+    (open_folder / "closed").chmod(0)
+    elsewhere = ["--log-dir", "logs"]
+    cases = {
+        "can't write to full/tiny: Permission denied": ["--output-dir", "full/tiny", *elsewhere],
+        "can't write to full/log: Permission denied": [
+            "--output-dir",
+            "logs/tiny",
+            "--log-dir",
+            "full/log",
+        ],
+        "closed/new": ["--output-dir", "closed/new", *elsewhere],
+        "closed/log": ["--output-dir", "logs/tiny", "--log-dir", "closed/log"],
+        "closed/tiny": ["--resume-from", "closed/tiny"],
+        "closed/tiny/checkpoint_112.pth": ["--resume-from", "closed/tiny/checkpoint_112.pth"],
+        "closed/tiny ": ["--resume", "--output-dir", "closed/tiny"],
+    }
+    before = sorted(open_folder.rglob("*"))
+    environment = {k: v for k, v in os.environ.items() if k != "JAX_COMPILATION_CACHE_DIR"}
+    code = [sys.executable, "-c", FORBIDDEN, json.dumps([*cases.values()])]
+    root = Path(__file__).parents[2]
+    paths = os.pathsep.join([str(root), environment.get("PYTHONPATH", "")])
+    ended = subprocess.run(
+        code,
+        cwd=open_folder,
+        env=environment | {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    errors = ended.stderr.splitlines()
+    assert ended.returncode == 0 and len(errors) == len(cases), ended.stderr
+    assert json.loads(ended.stdout) == [2] * len(cases)
+    for error, expected in zip(errors, cases, strict=True):
+        assert error.startswith("error: ") and expected in error
+        assert "Permission denied" in error
+    (open_folder / "closed").chmod(0o755)
+    assert set(sorted(open_folder.rglob("*"))) - set(before) <= {
+        open_folder / "logs/tiny",
+        open_folder / "logs/tiny/.lock",
+        *(open_folder / "closed").rglob("*"),
+    }
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "sub/" + "a" * 300])
+@pytest.mark.parametrize("flag", ["--resume-from", "--output-dir", "--log-dir"])
+@pytest.mark.parametrize("others", [[], ["--resume"], ["--overwrite"]])
+def test_a_path_that_no_disk_takes_is_one_line(folder, capsys, flag, name, others):
+    assert tiny.train(folder, flag, name, *others) == 2
+    assert main([flag, name, *others]) == 2  # without a configuration file
+    error = capsys.readouterr().err
+    assert error.count("\n") == 2 and error.count("error: ") == 2
+    assert {path.name for path in folder.rglob("*.*")} <= {"tiny.yaml", ".lock"}
+
+
+def test_a_flag_over_a_value_of_several_hosts_is_reported(folder):
+    path = tiny.write_config(folder, coordinator="localhost:1234", n_hosts=2, host_index=0)
+    config, notes = read_configuration(["--config", str(path), "--host-index", "1"])
+    assert (config.coordinator, config.n_hosts, config.host_index) == ("localhost:1234", 2, 1)
+    assert notes == [f"--host-index 1 replaces host_index: 0 of {path}"]
+
+
+def test_a_configuration_beside_a_file_counts_in_an_experiments_folder_alone(undisturbed, folder):
+    shutil.copy(undisturbed / "models/tiny/checkpoint_112.pth", folder / "alone.pth")
+    (folder / "config.yaml").write_text("n_envs: 3\n")
+    assert read_configuration(["--resume-from", "alone.pth"])[0].n_envs == 8
+    shutil.copytree(undisturbed / "models", folder / "models")
+    for source in ("models/tiny", "models/tiny/checkpoint_112.pth", "models/tiny/checkpoints/112"):
+        config, _ = read_configuration(["--resume-from", source])
+        assert config.n_envs == tiny.TINY["n_envs"] and config.resume_from == source
+    (folder / "models/tiny/config.yaml").write_text("n_envs: 3\n")
+    assert read_configuration(["--resume-from", "models/tiny"])[0].n_envs == 3
 
 
 def test_a_flag_that_changes_a_value_of_the_file_is_reported(folder, capsys):

@@ -1,5 +1,7 @@
 """Names, orientation and sharing of the exported weights, and what is refused on reading."""
 
+import warnings
+
 import jax
 import numpy as np
 import pytest
@@ -98,11 +100,25 @@ def damage(contents, path, value):
         (["model"], [1, 2], "no state dict under 'model'"),
         (["epoch"], "many", "no usable number under 'epoch'"),
         (["env_step"], -1, "no usable number under 'env_step'"),
+        (["epoch"], 2**31, "no usable number under 'epoch'"),
+        (["epoch"], True, "no usable number under 'epoch'"),
+        (["model", "actor.output_layer.bias"], np.full(8, 1e300), "not finite"),
         (["optim"], {"state": 3}, "no optimiser's state dict"),
         (["optim", "state", 2], None, "no Adam moments"),
         (["optim", "state", 0, "exp_avg"], np.zeros(3, np.float32), "exp_avg of actor"),
         (["optim", "state", 0, "exp_avg_sq"], -np.ones((8, 16), np.float32), "negative"),
         (["optim", "state", 0, "step"], np.array(5, np.float32), "step counts"),
+        *(
+            (["optim", "state", 0, "step"], value, "no usable Adam step count for actor.prep")
+            for value in ("abc", {}, [1, [2]], [], (), True, -1, 2**31, 2**70, float("nan"))
+        ),
+        *(
+            (["optim", "state", 0, "step"], np.array(value), "no usable Adam step count for actor")
+            for value in (True, [], [0.0, 0.0], np.inf, -1.0, 2**40)
+        ),
+        (["optim", "state", 0, "step"], np.array(2.5), "no whole number"),
+        (["optim", "state", 0, "step"], 2.5, "no whole number"),
+        (["optim", "state", 0, "step"], None, "no usable Adam step count"),
     ],
 )
 def test_files_that_are_no_therapist_are_refused_with_one_line(
@@ -113,10 +129,32 @@ def test_files_that_are_no_therapist_are_refused_with_one_line(
     )
     damage(contents, path, value)
     torch_weights.save(tmp_path / "bad.pth", contents)
-    with pytest.raises(RunError) as error:
+    with pytest.raises(RunError) as error, warnings.catch_warnings():
+        warnings.simplefilter("error")  # a second line
         weights.read(tmp_path / "bad.pth")
     assert expected in str(error.value) and "bad.pth" in str(error.value)
     assert "\n" not in str(error.value)
+
+
+def test_a_step_count_of_none_is_refused(state, tmp_path):
+    contents = weights.of_state(state, 0, 1e-3, epoch=1, env_step=1)
+    for entry in contents["optim"]["state"].values():
+        entry["step"] = None
+    torch_weights.save(tmp_path / "bad.pth", contents)
+    with pytest.raises(RunError, match="no usable Adam step count"):
+        weights.read(tmp_path / "bad.pth")
+
+
+@pytest.mark.parametrize(
+    "step", [7, 7.0, np.array(7), np.array([7]), np.array(7.0, np.float32), np.array([[7.0]])]
+)
+def test_step_counts_of_any_real_type(state, tmp_path, step):
+    contents = weights.of_state(state, 0, 1e-3, epoch=2**31 - 1, env_step=1)
+    for entry in contents["optim"]["state"].values():
+        entry["step"] = step
+    torch_weights.save(tmp_path / "c.pth", contents)
+    read = weights.read(tmp_path / "c.pth")
+    assert (read.adam.count, read.epoch) == (7, 2**31 - 1)
 
 
 def test_half_and_double_precision_are_read_as_float32(state, tmp_path):
