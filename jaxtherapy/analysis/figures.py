@@ -911,6 +911,9 @@ def _draw_roses(shown: Json) -> Callable[[Axes], None]:
 # --- the shape test in words ----------------------------------------------------------------
 
 
+DOWNWARDS = "downwards (a rise that levels off, or a fall that steepens)"
+
+
 def verdict(evaluation: Json, shape: Json, name: str) -> str:
     """What the test of Tracey's (1993) high–low–high says, as a sentence."""
     if shape["p_high_low_high"] is None:
@@ -925,9 +928,12 @@ def verdict(evaluation: Json, shape: Json, name: str) -> str:
     if shape["high_low_high"]:
         found = f"the course is high–low–high as Tracey describes it ({p})"
     elif bent and curvature < 0:
-        found = f"not high–low–high ({p}); the course bends the other way, an inverted U"
+        ends = shape["first_minus_middle"], shape["last_minus_middle"]
+        inverted = all(end["high"] is not None and end["high"] < 0 for end in ends)
+        bends = "the other way, an inverted U" if inverted else DOWNWARDS
+        found = f"not high–low–high ({p}); the course bends {bends}"
     elif bent:
-        found = f"curved upwards, but the ends are not both above the middle ({p})"
+        found = f"curved upwards, but it is not shown that both ends lie above the middle ({p})"
     else:
         found = f"no high–low–high course is shown ({p})"
     return (

@@ -151,9 +151,19 @@ def test_the_verdict_is_in_words(told):
     shape = told["courses"][0]["shapes"][0]
     assert "high–low–high as Tracey describes it (p = 0.002)" in figures.verdict(told, shape, "x")
     no = shape | {"high_low_high": False, "p_high_low_high": 0.4}
-    assert "not both above the middle (p = 0.4)" in figures.verdict(told, no, "x")
+    said = "not shown that both ends lie above the middle (p = 0.4)"
+    assert said in figures.verdict(told, no, "x")
     down = no | {"curvature": shape["curvature"] | {"estimate": -0.3}}
-    assert "inverted U" in figures.verdict(told, down, "x")
+    below = {"estimate": -0.2, "low": -0.3, "high": -0.1, "se": 0.02}
+    hill = down | {"first_minus_middle": below, "last_minus_middle": below}
+    assert "bends the other way, an inverted U" in figures.verdict(told, hill, "x")
+    for end, other in (("first", "last"), ("last", "first")):
+        # Thirds of 61, 74, 80 %, or of 80, 74, 61 %; and a second end that may lie either way.
+        for top in (0.3, 0.01):
+            above = {"estimate": 0.06 if top > 0.1 else -0.06, "low": -0.1, "high": top, "se": 0.1}
+            slope = hill | {f"{end}_minus_middle": below, f"{other}_minus_middle": above}
+            text = figures.verdict(told, slope, "x")
+            assert "inverted U" not in text and "bends downwards (a rise that levels off" in text
     flat = no | {"p_curvature": 0.3}
     assert "no high–low–high course is shown" in figures.verdict(told, flat, "x")
     assert "too few" in figures.verdict(told, shape | {"p_high_low_high": None}, "x")
