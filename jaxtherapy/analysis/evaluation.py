@@ -27,6 +27,7 @@ from jaxtherapy.analysis.results import (
     OutcomeRow,
     SeedsRow,
 )
+from jaxtherapy.analysis.twin import Twins, response_tables
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training.setup import make_clients
@@ -303,6 +304,8 @@ def follow(request: Request, lineup: Lineup, grid: Grid) -> tuple[list[Course], 
     ids = [cell.id for cell in request.cells]
     thresholds = [cell.threshold for cell in request.cells]
     clients = recorded_clients(len(ids), request.episodes, request.recorded)
+    cells = [cell_params(request.config, cell) for cell in request.cells]
+    twins = Twins(cells, clients, evaluation_key(request.seed), request.config.max_sessions)
     for number, therapist in enumerate(lineup.therapists):
         ends = _of(grid.outcomes, number)
         ends = Outcomes(*(np.take_along_axis(part, clients, axis=1) for part in ends))
@@ -317,6 +320,7 @@ def follow(request: Request, lineup: Lineup, grid: Grid) -> tuple[list[Course], 
                 confidence=request.confidence,
                 n_samples=request.bootstrap_samples,
                 seed=request.seed,
+                twin=twins.play(response_tables(therapies, len(ids))),
             )
         )
         episodes += chosen_episodes(

@@ -591,7 +591,7 @@ def _draw_curves(
     def draw(axes: Axes) -> None:
         scale = 100.0 if share else 1.0
         for label, curve, color, style in curves:
-            seen = np.array(curve["n"]) >= FEWEST
+            seen = np.array(curve["therapies"]) >= FEWEST
             if not seen.any():
                 continue
             value, low, high = (
@@ -617,7 +617,8 @@ def _draw_curves(
 
 def _told(label: str, curve: Json, share: bool = True) -> str:
     """A curve in words: where it starts, is midway, and ends."""
-    seen = [v for v, n in zip(curve["value"], curve["n"], strict=True) if n >= FEWEST]
+    points = zip(curve["value"], curve["therapies"], strict=True)
+    seen = [value for value, therapies in points if therapies >= FEWEST]
     known = [value for value in seen if value is not None]
     if not known:
         return f"{label}: too few therapies"
@@ -757,13 +758,18 @@ def trajectories(evaluation: Json, course: Json, place: int) -> Picture:
             ("by_time", course["times"], TIME_LABEL),
         ):
             band = course[axis]["all"][part]
-            medians = [v for v in band["q50"] if v is not None] or [float("nan")]
+            points = zip(band["q50"], band["n"], strict=True)
+            medians = [v for v, n in points if v is not None and n >= FEWEST]
+            told = (
+                f"Median: {medians[0]:.2f} at first, {medians[len(medians) // 2]:.2f} midway, "
+                f"{medians[-1]:.2f} at the end."
+                if medians
+                else "Too few therapies."
+            )
             panels.append(
                 Panel(
                     f"{label}, {'session by session' if axis == 'by_session' else 'over time'}",
-                    f"Quantile bands of the {label} of clients of {name}. Median: {medians[0]:.2f} "
-                    f"at first, {medians[len(medians) // 2]:.2f} midway, {medians[-1]:.2f} at the "
-                    "end.",
+                    f"Quantile bands of the {label} of clients of {name}. {told}",
                     _draw_band(
                         x, band, color, x_label, label, limits, threshold if part == "rs" else None
                     ),
@@ -925,8 +931,16 @@ def verdict(evaluation: Json, shape: Json, name: str) -> str:
     p = f"p = {shape['p_high_low_high']:.2g}"
     curvature = shape["curvature"]["estimate"]
     bent = shape["p_curvature"] is not None and shape["p_curvature"] < level
+    twin = shape["beyond_twin"]
+    beyond = "no pairs" if twin is None or twin["p"] is None else f"p = {twin['p']:.2g}"
     if shape["high_low_high"]:
         found = f"the course is high–low–high as Tracey describes it ({p})"
+        found += f", more so than that of a twin who never changes ({beyond})" if twin else ""
+    elif shape["p_high_low_high"] < level:
+        found = (
+            f"both ends lie above the middle ({p}), but not shown to do so more than for a twin "
+            f"who never changes ({beyond}), so no high–low–high course is shown"
+        )
     elif bent and curvature < 0:
         ends = shape["first_minus_middle"], shape["last_minus_middle"]
         inverted = all(end["high"] is not None and end["high"] < 0 for end in ends)

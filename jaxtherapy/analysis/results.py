@@ -23,7 +23,7 @@ import numpy as np
 
 from jaxtherapy.training.files import write_atomically
 
-SCHEMA = "jaxtherapy.evaluation/1"
+SCHEMA = "jaxtherapy.evaluation/2"
 ALL_CELLS = "all"
 ACT_KINDS = ("enacted", "heard")
 CLIENT_ACT_KINDS = ("any", "warm", "cold")
@@ -167,12 +167,14 @@ class Curve:
     Attributes:
         value, low, high: null where nothing was observed.
         n: sessions that entered each point.
+        therapies: that these sessions are from.
     """
 
     value: Numbers
     low: Numbers
     high: Numbers
     n: list[int]
+    therapies: list[int]
 
 
 @dataclass
@@ -206,6 +208,23 @@ class Strand:
 
 
 @dataclass
+class Excess:
+    """What a therapist shows beyond its twin (:mod:`jaxtherapy.analysis.twin`), paired by client.
+
+    Attributes:
+        pairs: clients whose therapy was long enough, and ended in this way, with both.
+        first_minus_middle, last_minus_middle, curvature: therapist minus twin.
+        p: of the intersection–union test that all three are positive.
+    """
+
+    pairs: int
+    first_minus_middle: Estimate
+    last_minus_middle: Estimate
+    curvature: Estimate
+    p: float | None
+
+
+@dataclass
 class Shape:
     """Tracey's (1993) high–low–high, for one outcome kind, act kind and measure.
 
@@ -219,8 +238,9 @@ class Shape:
         curvature: mean quadratic coefficient on normalised time [−1, 1]; positive is U-shaped.
         p_curvature: two-sided test of no curvature.
         p_high_low_high: of the intersection–union test that curvature and both differences are
-            positive.
-        high_low_high: ``p_high_low_high < 1 − confidence``.
+            positive. Therapies stop at success, which can bend them by itself.
+        beyond_twin: the same against the therapist's twin; null if none was played.
+        high_low_high: ``p_high_low_high`` and ``beyond_twin.p`` both below ``1 − confidence``.
     """
 
     outcome: str
@@ -233,6 +253,7 @@ class Shape:
     curvature: Estimate
     p_curvature: float | None
     p_high_low_high: float | None
+    beyond_twin: Excess | None
     high_low_high: bool
 
 

@@ -5,9 +5,13 @@ import json
 import re
 from html.parser import HTMLParser
 
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 from jaxtherapy.analysis import figures, report, results
+from jaxtherapy.analysis.course import course_of, decode
+from jaxtherapy.analysis.grid import NOT_HELD
 from jaxtherapy.report import main
 from jaxtherapy.training.progress_log import COLUMNS
 from tests.analysis.small_evaluation import HOSTILE, small_evaluation
@@ -167,6 +171,55 @@ def test_the_verdict_is_in_words(told):
     flat = no | {"p_curvature": 0.3}
     assert "no high–low–high course is shown" in figures.verdict(told, flat, "x")
     assert "too few" in figures.verdict(told, shape | {"p_high_low_high": None}, "x")
+
+
+def test_the_verdict_needs_more_than_a_twin_shows(told):
+    shape = told["courses"][0]["shapes"][0]
+    assert "more so than that of a twin who never changes (p = 0.003)" in figures.verdict(
+        told, shape, "x"
+    )
+    for p, said in ((0.2, "p = 0.2"), (None, "no pairs")):
+        alike = shape | {"high_low_high": False, "beyond_twin": shape["beyond_twin"] | {"p": p}}
+        text = figures.verdict(told, alike, "x")
+        assert f"not shown to do so more than for a twin who never changes ({said})" in text
+        assert "as Tracey describes" not in text
+
+
+def drawn(panel):
+    """A panel as matplotlib has it, before it becomes a file."""
+    axes = Figure(figsize=panel.size).subplots()
+    panel.draw(axes)
+    return axes
+
+
+def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
+    """Twenty therapies of 10 sessions, and one of 40: its window holds 10 acts, but one therapy."""
+    held = np.arange(40) < np.where(np.arange(21) > 0, 10, 40)[:, None]
+    acts = np.where(held, 64 * 2 + 8 * 2 + 2, NOT_HELD).astype(np.int16)
+    acts[0, 10:] = 64 * 2 + 8 * 6 + 6  # alone, and far from the complement
+    therapies = decode(
+        acts.T[:, None], np.full((40, 1, 21), 0.5), np.full((1, 21), 0.5), np.ones((1, 21), bool)
+    )
+    therapies.rs[0, 10:] = 0.1
+    course = results.plain(
+        course_of(
+            "complementary", therapies, alpha=5, offset=0.7, confidence=0.95, n_samples=100, seed=0
+        )
+    )
+    of_one = figures.course_of_one(told, course, 1)
+    by_session = next(panel for panel in of_one.panels if panel.title == "session by session")
+    assert "enacted: 100 % at first, 100 % midway, 100 % at the end" in by_session.alt
+    lines = drawn(by_session).lines
+    assert len(lines) == 2
+    for line in lines:
+        assert np.isfinite(line.get_ydata()).sum() == 10
+    trajectories = figures.trajectories(told, course, 1)
+    rs = next(panel for panel in trajectories.panels if panel.title == "RS, session by session")
+    assert "0.50 at the end" in rs.alt
+    told_of_all = figures._told(
+        "x", course["by_session"]["all"]["distance"]["enacted"]["any"], False
+    )
+    assert told_of_all == "x: 0.00 at first, 0.00 midway, 0.00 at the end"
 
 
 def test_of_a_group_the_median_seed_is_followed(told):
