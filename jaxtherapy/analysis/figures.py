@@ -667,7 +667,7 @@ def course_of_all(evaluation: Json) -> Picture | None:
     return Picture(
         "course",
         "Course of therapy: all therapists",
-        f"In a sliding window of {window} sessions, over normalised time; bands are "
+        f"Over the last {window} sessions up to each point, on normalised time; bands are "
         f"{evaluation['settings']['confidence']:.0%} intervals over therapies. A distance of 0 is "
         "the complement, 4 its opposite.",
         tuple(panels),
@@ -735,8 +735,10 @@ def course_of_one(evaluation: Json, course: Json, place: int) -> Picture:
     return Picture(
         f"course_{place}_{_slug(course['therapist'])}",
         f"Course of therapy: {name}",
-        f"{counts['all']:,} therapies, {counts.get('success', 0):,} successes. By session only "
-        "therapies still going enter, so late sessions are those of long therapies.",
+        f"{counts['all']:,} therapies, {counts.get('success', 0):,} successes; each point is the "
+        f"last {course['window']} sessions up to it. By session only therapies still going enter, "
+        "so late sessions are those of long therapies. Over normalised time all enter, and what "
+        "ends them is success, so the end is selected.",
         panels,
     )
 
@@ -780,7 +782,9 @@ def trajectories(evaluation: Json, course: Json, place: int) -> Picture:
         f"RS and bond: {name}",
         "Median line; bands hold the middle 50 % and 90 % of therapies; dotted: mean. RS is the "
         "share of the client's own range"
-        + (f"; dashed: the success threshold {threshold:g}." if threshold is not None else "."),
+        + (f"; dashed: the success threshold {threshold:g}." if threshold is not None else ".")
+        + " By session only therapies still going enter: those that succeeded are gone, so late "
+        "sessions show the hard cases, and a falling line is no client getting worse.",
         tuple(panels),
     )
 
@@ -868,7 +872,7 @@ def response_maps(evaluation: Json, course: Json, place: int) -> Picture:
         "At each octant of the client a rose of the therapist's answers: a petal points to the "
         "therapist's octant, its length is the probability (the ring is 100 %). Green with a bold "
         "edge: the complement. Faint ring: the client acted like this fewer than "
-        f"{FEWEST} times.",
+        f"{FEWEST} times. Sessions of all therapies are pooled, so long therapies weigh more.",
         tuple(panels),
         3,
     )

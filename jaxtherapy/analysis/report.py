@@ -18,6 +18,14 @@ from jaxtherapy.training.files import write_atomically
 MOST_CELLS_TOLD = 150
 MOST_EPISODES = 150
 
+SELECTION = (
+    "Why a twin: therapies stop at success, so how they end is selected, most of all among "
+    "successes; a therapist who answers the same way throughout can seem high–low–high. The twin "
+    "answers each client act with the therapist’s own average frequencies in that kind of client, "
+    "never changes, treats the same clients and is stopped by the same rules. Therapist minus twin "
+    "is free of that selection; the thirds by themselves, and the curves, are not."
+)
+
 Progress = Callable[[str], None]
 
 
@@ -408,7 +416,9 @@ def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
     intro = (
         "<p>Tracey (1993) describes successful therapy as high in complementarity at first, lower "
         "in the middle, and high again at the end. The test asks for a positive curvature and for "
-        "both ends above the middle, all at once; baselines are the control.</p>\n"
+        "both ends above the middle, all at once, and for more of each than the therapist’s "
+        "<em>twin</em> shows.</p>\n"
+        f"<p>{escape(SELECTION)}</p>\n"
     )
     drawn = "".join(_figure(p) for p in pictures if p.name.startswith("course"))
     return (
@@ -422,11 +432,14 @@ def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
 def _shapes(evaluation: Json) -> str:
     names = figures.labels(evaluation)
     head = ["therapist", "therapies", "acts", "measure", "n", "first", "middle", "last"]
-    head += ["first − middle", "last − middle", "curvature", "p (curvature)", "high–low–high"]
+    head += ["first − middle", "last − middle", "curvature", "p (curvature)", "p (all positive)"]
+    head += ["pairs with twin", "first − middle, beyond twin", "last − middle, beyond twin"]
+    head += ["curvature, beyond twin", "p (all beyond twin)", "high–low–high"]
     rows = []
     for course in evaluation["courses"]:
         for shape in course["shapes"]:
-            found = "yes" if shape["high_low_high"] else "no"
+            twin = shape["beyond_twin"] or {"pairs": 0, "p": None}
+            tested = shape["p_high_low_high"] is not None
             rows.append(
                 [
                     names[course["therapist"]],
@@ -439,10 +452,17 @@ def _shapes(evaluation: Json) -> str:
                     interval(shape["last_minus_middle"]),
                     interval(shape["curvature"]),
                     _p(shape["p_curvature"]),
-                    f"{found} (p {_equals(_p(shape['p_high_low_high']))})",
+                    _p(shape["p_high_low_high"]),
+                    f"{twin['pairs']:,}",
+                    interval(twin.get("first_minus_middle")),
+                    interval(twin.get("last_minus_middle")),
+                    interval(twin.get("curvature")),
+                    _p(twin["p"]),
+                    ("yes" if shape["high_low_high"] else "no") if tested else "–",
                 ]
             )
-    return _table("Thirds of therapy and the test of high–low–high", head, rows)
+    table = _table("Thirds of therapy and the test of high–low–high", head, rows)
+    return f"{table}<p>{escape(SELECTION)}</p>\n"
 
 
 def _course_table(evaluation: Json, shown: Sequence[str]) -> str:

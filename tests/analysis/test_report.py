@@ -222,6 +222,16 @@ def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
     assert told_of_all == "x: 0.00 at first, 0.00 midway, 0.00 at the end"
 
 
+def test_selection_is_said_where_it_matters(told, page, parsed):
+    text = re.sub(r"\s+", " ", page)
+    assert text.count("therapies stop at success, so how they end is selected") == 2
+    assert parsed.text["figcaption"].count("a falling line is no client getting worse") == 2
+    assert parsed.text["figcaption"].count("pooled, so long therapies weigh more") == 2
+    assert "last 10 sessions up to" in parsed.text["figcaption"]
+    assert "sliding window" not in page
+    assert "p (all beyond twin)" in parsed.text["th"]
+
+
 def test_of_a_group_the_median_seed_is_followed(told):
     assert figures.followed(told) == ["study/seed_1", "complementary"]
 
