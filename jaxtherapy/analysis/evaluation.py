@@ -203,15 +203,11 @@ def compare(
             for row, estimate in zip(rows, estimates, strict=True):
                 row.metrics[metric] = estimate
             if number != reference:
-                gaps = statistics.paired_differences(
-                    metric,
-                    sums,
-                    theirs[metric],
-                    samples[metric],
-                    their_samples[metric],
-                    request.confidence,
+                both = statistics.on_shared_cells(
+                    sums, theirs[metric], samples[metric], their_samples[metric]
                 )
-                p_values = statistics.paired_p_values(metric, sums, theirs[metric])
+                gaps = statistics.paired_differences(metric, *both, request.confidence)
+                p_values = statistics.paired_p_values(metric, both[0], both[1])
                 differences += [
                     DifferenceRow(
                         therapist.id, request.reference, place, metric, gap, float(p), None, False
@@ -266,7 +262,7 @@ def over_seeds(
                 probability = statistics.interval_over_seeds(
                     float(statistics.improvement_probability(a, b)),
                     statistics.improvement_probability(samples[ours.id], samples[theirs.id]),
-                    max(len(a), len(b)),
+                    min((n for n in (len(a), len(b)) if n > 1), default=1),
                     request.confidence,
                 )
                 improvement.append(ImprovementRow(ours.id, theirs.id, metric, probability))
