@@ -1,8 +1,8 @@
 """Evaluate therapists: ``python -m jaxtherapy.evaluate models/quickstart``.
 
 Trained policies (.pth files, from here or from PyTorch, or experiments' folders with all their
-seeds), baselines and your own functions treat the same clients. Writes evaluation.json,
-evaluation.csv and a report with figures.
+seeds), baselines and your own functions treat the same clients. Writes evaluation.json, CSV files
+and a report with figures.
 """
 
 import sys

@@ -192,6 +192,7 @@ def assemble(
                 experiment=str(policy.experiment) if policy.experiment else None,
                 log=_log_of(policy),
                 hidden_size=checkpoint.hidden_size,
+                deterministic=ppo.eval_deterministic,
             )
         )
     lineup.branches = [_policy_branch(ppo, place) for ppo, place in shapes.items()]

@@ -542,12 +542,13 @@ def _method(evaluation: Json) -> str:
     plain = {name: value for name, value in settings.items() if name != "clients"}
     therapists = _table(
         "Therapists",
-        ["therapist", "kind", "seed", "from"],
+        ["therapist", "kind", "seed", "acts", "from"],
         (
             [
                 each["label"],
                 each["kind"],
                 "–" if each["seed"] is None else str(each["seed"]),
+                {True: "the most likely", False: "sampled", None: "–"}[each["deterministic"]],
                 each["file"] or "–",
             ]
             for each in evaluation["therapists"]

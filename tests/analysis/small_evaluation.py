@@ -161,7 +161,15 @@ def small_evaluation(label=HOSTILE):
         GroupInfo("random", "random", "baseline", ["random"]),
     ]
     therapists = [
-        TherapistInfo(f"study/seed_{seed}", f"{label}/{seed}", "policy", "study", seed, "a.pth")
+        TherapistInfo(
+            f"study/seed_{seed}",
+            f"{label}/{seed}",
+            "policy",
+            "study",
+            seed,
+            "a.pth",
+            deterministic=seed == 2,
+        )
         for seed in (1, 2)
     ] + [TherapistInfo(name, name, "baseline", name) for name in ("complementary", "random")]
     seeds = [
