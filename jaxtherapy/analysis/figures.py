@@ -28,9 +28,9 @@ Json = dict[str, Any]
 Table = dict[str, list[float]]
 
 INK = "#1a1a1b"
-# Okabe & Ito (2008) beyond those of the training's pictures; line styles and markers tell more
-# than seven apart.
-PURPLE, SKY, AMBER = "#CC79A7", "#56B4E9", "#E69F00"
+# The hues of Okabe & Ito (2008) beyond those of the training's pictures, darker, so that lines on
+# white have a contrast of 3; line styles and markers tell more than seven apart.
+PURPLE, SKY, AMBER = "#B5588C", "#3A93C9", "#B07800"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY)
 LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
@@ -170,12 +170,22 @@ def paper_files(picture: Picture) -> dict[str, bytes]:
             axes.set_title(letter + _plain_text(panel.title), loc="left")
         _lay_out(figure)
         contents = {}
-        kinds: tuple[tuple[str, Any], ...] = (("png", {}), ("svg", {"metadata": {"Date": None}}))
+        about = {"Title": picture.title, "Description": _in_words(picture)}
+        kinds: tuple[tuple[str, Any], ...] = (
+            ("png", {"metadata": about}),
+            ("svg", {"metadata": about | {"Date": None}}),
+        )
         for kind, extra in kinds:
             file = io.BytesIO()
             figure.savefig(file, format=kind, dpi=200, **extra)
             contents[kind] = file.getvalue()
     return contents
+
+
+def _in_words(picture: Picture) -> str:
+    """Caption and alternative texts, for those who can't see the figure."""
+    parts = [picture.caption, *(f"{panel.title}: {panel.alt}" for panel in picture.panels)]
+    return " ".join(parts)
 
 
 # --- from the JSON --------------------------------------------------------------------------
@@ -309,10 +319,11 @@ def learning_curves(evaluation: Json, logs: dict[str, Table]) -> Picture | None:
             (rates, "share of therapies", "success and dropout"),
         ):
             told = "; ".join(
-                f"{label} from {table[column][0]:.2f} to {table[column][-1]:.2f}"
+                f"{label} from {known[0]:.2f} to {known[-1]:.2f}" if known else f"{label} unknown"
                 for table in tables[:1]
                 for column, label, _ in lines
                 if column in table
+                for known in [[value for value in table[column] if np.isfinite(value)]]
             )
             steps = tables[0]["step"][-1]
             alt = (

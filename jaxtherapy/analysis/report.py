@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtherapy.analysis import figures
-from jaxtherapy.analysis.figures import Json, Panel, Picture, Table, interval, number
+from jaxtherapy.analysis.figures import Json, Picture, Table, interval, number
 from jaxtherapy.analysis.results import ALL_CELLS, PHASES, SCHEMA
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
 from jaxtherapy.training.errors import RunError
@@ -184,7 +184,8 @@ def _figure(picture: Picture | None, heading: str = "") -> str:
     if picture is None:
         return ""
     wide = {1: " wide", 2: " two"}.get(picture.columns, "")
-    panels = "".join(_panel(picture, number, panel) for number, panel in enumerate(picture.panels))
+    level = 3 if heading == picture.title else 4  # below the section's heading, or the figure's
+    panels = "".join(_panel(picture, place, level) for place in range(len(picture.panels)))
     title = f"<h3>{escape(picture.title)}</h3>\n" if heading != picture.title else ""
     return (
         f'{title}<figure id="figure-{picture.name}" aria-label="{escape(picture.title)}">'
@@ -193,10 +194,11 @@ def _figure(picture: Picture | None, heading: str = "") -> str:
     )
 
 
-def _panel(picture: Picture, place: int, panel: Panel) -> str:
+def _panel(picture: Picture, place: int, level: int) -> str:
+    panel = picture.panels[place]
     drawn = figures.panel_svg(panel, f"{picture.name}-{place}")
     return (
-        f'<div class="panel"><h4>{escape(panel.title)}</h4>'
+        f'<div class="panel"><h{level}>{escape(panel.title)}</h{level}>'
         f'<div role="img" aria-label="{escape(panel.alt)}">{drawn}</div></div>\n'
     )
 
