@@ -440,7 +440,9 @@ def _draw_dots(
         )
         axes.set_ylim(len(estimates) - 0.4, -0.6)
         shares = "percentage points" if zero else "% of therapies"
-        axes.set_xlabel(shares + unit[len("share of therapies") :] if scale > 1 else unit)
+        # From the right end: beside long names little room is left below the axis itself.
+        text = shares + unit[len("share of therapies") :] if scale > 1 else unit
+        axes.set_xlabel(text, loc="right")
 
     return draw
 
@@ -487,6 +489,13 @@ def differences(evaluation: Json) -> Picture | None:
     )
 
 
+def _legend_below(axes: Axes, x: float, y: float) -> None:
+    """In as many columns as the names leave room for."""
+    longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
+    columns = max(1, min(3, 57 // (longest + 6)))
+    axes.legend(loc="upper center", bbox_to_anchor=(x, y), ncols=columns)
+
+
 def by_cell(evaluation: Json) -> Picture | None:
     """Success of every group's therapist in every cell."""
     cells = evaluation["cells"]
@@ -515,7 +524,7 @@ def by_cell(evaluation: Json) -> Picture | None:
         axes.set_ylim(len(cells) - 0.4, -0.6)
         axes.set_xlabel("success, % of therapies")
         axes.set_xlim(-2, 102)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12 - 0.5 / len(cells)), ncols=3)
+        _legend_below(axes, 0.4, -0.12 - 0.5 / len(cells))
 
     best = []
     for cell in cells:
@@ -571,7 +580,7 @@ def over_seeds(evaluation: Json) -> Picture | None:
             names = [_plain_text(short(groups[row["group"]]["label"])) for row in rows]
             axes.set_yticks(range(len(rows)), names)
             axes.set_ylim(len(rows) - 0.4, -0.6)
-            axes.set_xlabel("% of therapies" if scale > 1 else metric["unit"])
+            axes.set_xlabel("% of therapies" if scale > 1 else metric["unit"], loc="right")
 
         told = "; ".join(
             f"{groups[row['group']]['label']} {interval(row['iqm'], metric)} "
@@ -628,7 +637,7 @@ def _draw_curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if len(axes.get_legend_handles_labels()[0]) > 2:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=3)
+            _legend_below(axes, 0.45, -0.2)
         elif axes.get_legend_handles_labels()[0]:
             axes.legend()
         else:
@@ -805,8 +814,9 @@ def trajectories(evaluation: Json, course: Json, place: int) -> Picture:
         "Median line; bands hold the middle 50 % and 90 % of therapies; dotted: mean. RS is the "
         "share of the client's own range"
         + (f"; dashed: the success threshold {threshold:g}." if threshold is not None else ".")
-        + " By session only therapies still going enter: those that succeeded are gone, so late "
-        "sessions show the hard cases, and a falling line is no client getting worse.",
+        + " By session only therapies still going enter: those that succeeded or dropped out are "
+        "gone, so late sessions show other, harder cases, and a falling line need not be any "
+        "client getting worse.",
         tuple(panels),
     )
 

@@ -7,9 +7,11 @@ from html.parser import HTMLParser
 from itertools import pairwise
 from xml.etree import ElementTree
 
+import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 from PIL import Image
 
 from jaxtherapy.analysis import figures, report, results
@@ -193,6 +195,40 @@ def test_long_names_lose_their_middle_and_stay_apart():
     assert figures.short("short") == "short"
 
 
+def texts_of(figure):
+    """Labels, legends and the ticks within the limits."""
+    for axes in figure.axes:
+        yield from axes.texts
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            yield axis.label
+            low, high = sorted(axis.get_view_interval())
+            ticks = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+            yield from (label for at, label in ticks if low <= at <= high)
+        if axes.get_legend():
+            yield from axes.get_legend().get_texts()
+
+
+def test_no_text_of_a_figure_is_cut_off(told):
+    """Nor with names as long as they come."""
+    names = {each["id"]: "name " * 10 + each["id"] for each in told["therapists"]}
+    long = told | {
+        "therapists": [each | {"label": names[each["id"]]} for each in told["therapists"]],
+        "groups": [each | {"label": "name " * 10 + each["id"]} for each in told["groups"]],
+    }
+    for evaluation in (told, long):
+        for picture in figures.pictures(evaluation, report.find_logs(evaluation)):
+            for panel in picture.panels:
+                with mpl.rc_context(figures._STYLE):
+                    figure = Figure(figsize=panel.size, layout="constrained")
+                    panel.draw(figure.subplots())
+                    figure.draw_without_rendering()
+                    figure.draw_without_rendering()
+                for text in filter(Text.get_text, texts_of(figure)):
+                    box = text.get_window_extent()
+                    inside = box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1
+                    assert inside, (panel.title, text.get_text())
+
+
 def test_every_figure_is_drawn_and_told(folder, told, page, parsed):
     pictures = figures.pictures(told, report.find_logs(told))
     assert [picture.name for picture in pictures][:6] == list(PICTURES)
@@ -306,7 +342,9 @@ def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
 def test_selection_is_said_where_it_matters(told, page, parsed):
     text = re.sub(r"\s+", " ", page)
     assert text.count("therapies stop at success, so how they end is selected") == 2
-    assert parsed.text["figcaption"].count("a falling line is no client getting worse") == 2
+    assert (
+        parsed.text["figcaption"].count("a falling line need not be any client getting worse") == 2
+    )
     assert parsed.text["figcaption"].count("pooled, so long therapies weigh more") == 2
     assert "last 10 sessions up to" in parsed.text["figcaption"]
     assert "sliding window" not in page
