@@ -13,7 +13,15 @@ from jaxtherapy.analysis.lineup import Lineup
 from jaxtherapy.analysis.report import write_report
 from jaxtherapy.analysis.results import TherapistInfo
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.evaluate import ProgressLines, build_parser, main, make_cells
+from jaxtherapy.evaluate import (
+    ProgressLines,
+    build_parser,
+    main,
+    make_cells,
+    make_lineup,
+    make_request,
+    notes,
+)
 from tests.analysis.test_lineup import write_experiment
 from tests.conftest import DATA
 
@@ -219,6 +227,8 @@ def test_it_says_whether_acts_were_sampled(told):
         (["--matrices", "nonesuch"], "utility_matrix is 'nonesuch'"),
         (["--matrices", "nowhere.json"], "matrix file nowhere.json can't be read"),
         (["--baselines", "mirorr"], "did you mean mirror"),
+        (["--baselines", "all", "random"], "baselines is 'all random'; all stands alone"),
+        (["--baselines", "random", "none"], "none stands alone"),
         (["--episodes", "1"], "--episodes is '1'"),
         (["--episodes", "9000000", "--patterns", "all", "--baselines", "all"], "at most"),
         (["--confidence", "95"], "--confidence is '95'"),
@@ -325,6 +335,22 @@ def test_cells_are_every_combination(tmp_path):
     assert {cell.entropy for cell in cells} == {0.25}
     given = [cell for cell in cells if cell.matrix_values]
     assert len(given) == 70 and given[0].matrix_values == rows and given[0].matrix == "given 2"
+
+
+def test_a_loose_policy_is_told_to_meet_default_clients(tmp_path):
+    study = write_experiment(tmp_path / "study")
+
+    def noted(*arguments):
+        given = build_parser().parse_args([*arguments, "--baselines", "none"])
+        lineup = make_lineup(given)
+        return notes(given, lineup, make_request(given, lineup))
+
+    (note,) = noted(str(POLICY))
+    assert note.startswith("tianshou_policy: no config.yaml beside the file")
+    assert note.endswith("a training's default ones; threshold 0.9")
+    assert noted(str(POLICY), "--threshold", "0.6")[0].endswith("threshold 0.6")
+    assert "those of" in noted(str(study), str(POLICY))[0]
+    assert noted(str(POLICY), "--config", str(study / "config.yaml")) == noted() == []
 
 
 def test_the_experiments_own_clients_are_the_default():
