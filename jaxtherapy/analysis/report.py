@@ -88,6 +88,8 @@ def read_evaluation(path: Path) -> Json:
     except ValueError:
         raise RunError(f"{path} is no JSON") from None
     found = evaluation.get("schema") if isinstance(evaluation, dict) else None
+    if found != SCHEMA and str(found).startswith(SCHEMA.rpartition("/")[0]):
+        raise RunError(f"{path} is of another version ({found}, not {SCHEMA}); evaluate again")
     if found != SCHEMA:
         raise RunError(f"{path} is no evaluation: its schema is {found!r}, not {SCHEMA!r}")
     return dict(evaluation)

@@ -9,7 +9,7 @@ import pytest
 
 from jaxtherapy.analysis import course as courses
 from jaxtherapy.analysis.grid import Outcomes, Player, play_grid, recorded_clients
-from jaxtherapy.analysis.twin import Twins, answering_by, response_tables
+from jaxtherapy.analysis.twin import Twins, response_tables
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training.setup import make_clients
@@ -30,10 +30,18 @@ ENDLESS = make_clients(
 
 
 def often_complementary(rate, weights):
-    """The same way in every session: the complement with this probability, else any octant."""
-    table = np.full((8, 8), (1 - rate) / 8, np.float32)
-    table[np.arange(8), COMPLEMENT] += rate
-    return answering_by(jnp.asarray(table))
+    """The same way in every session: the complement with this probability, else any octant.
+
+    With draws of its own, so that its twin's are independent.
+    """
+
+    def therapist(key, dyad, params):
+        key_which, key_act = jax.random.split(key)
+        complement = jnp.asarray(COMPLEMENT)[dyad.client_act]
+        other = jax.random.randint(key_act, (), 0, 8)
+        return jnp.where(jax.random.uniform(key_which) < rate, complement, other)
+
+    return therapist
 
 
 def high_low_high(weights):
