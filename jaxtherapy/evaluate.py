@@ -1,8 +1,8 @@
 """Evaluate therapists: ``python -m jaxtherapy.evaluate models/quickstart``.
 
 Trained policies (.pth files, from here or from PyTorch, or experiments' folders with all their
-seeds), baselines and your own functions treat the same clients. Writes evaluation.json,
-evaluation.csv and a report with figures.
+seeds), baselines and your own functions treat the same clients. Writes evaluation.json, CSV files
+and a report with figures.
 """
 
 import sys
@@ -296,6 +296,9 @@ def make_lineup(given: argparse.Namespace) -> Lineup:
     """The therapists; the reference is always among them."""
     names = _names(given.baselines, (), tuple(BASELINES))
     names = [] if names == ["none"] else names
+    for alone in ("all", "none"):
+        if alone in names:
+            raise ConfigError(f"baselines is {' '.join(names)!r}; {alone} stands alone")
     for name in names:
         if name not in BASELINES:
             hint = configuration._nearest(name, BASELINES)
@@ -338,8 +341,19 @@ def make_request(given: argparse.Namespace, lineup: Lineup) -> Request:
 def notes(given: argparse.Namespace, lineup: Lineup, request: Request) -> list[str]:
     """What a reader should know about where the clients come from."""
     experiments = dict.fromkeys(each.experiment for each in lineup.therapists if each.experiment)
-    if given.config or not experiments:
+    loose = [
+        each.label for each in lineup.therapists if each.kind == "policy" and not each.experiment
+    ]
+    if given.config:
         return []
+    if not experiments:
+        if not loose:
+            return []
+        thresholds = " ".join(f"{each:g}" for each in sorted({c.threshold for c in request.cells}))
+        return [
+            f"{', '.join(loose)}: no config.yaml beside the file, so clients that no flag or "
+            f"--config describes are a training's default ones; threshold {thresholds}"
+        ]
     first = next(iter(experiments))
     told = [f"client settings that no flag gives are those of {first}/config.yaml"]
     for other in list(experiments)[1:]:

@@ -295,15 +295,23 @@ def run(given: argparse.Namespace) -> int:
     """Plays one therapy."""
     out = console()
     choose_device(given.device)
-    chosen = find_policies(Path(given.policy), "best")[0] if given.policy else None
+    policies = find_policies(Path(given.policy), "best") if given.policy else []
+    chosen = policies[0] if policies else None
     config = client_config(given, chosen.experiment if chosen else None)
     seed = config.seed if given.seed is not None else secrets.randbelow(2**31)
     params = make_clients(config)
     policy = load_policy(chosen.file, config.precision) if chosen else None
     with out.status("a client is coming"):
         game = Game.begin(seed, params, policy)
-    if chosen and chosen.experiment and not given.config:
-        out.print(f"client settings that no flag gives are those of {chosen.experiment}")
+    if chosen and len(policies) > 1:
+        out.print(f"of {len(policies)} seeds the policy is {chosen.file}; name another to take it")
+    if chosen and not given.config:
+        told = (
+            f"those of {chosen.experiment}"
+            if chosen.experiment
+            else "a training's default ones: there is no config.yaml beside the policy"
+        )
+        out.print(f"client settings that no flag gives are {told}")
     out.print(
         f"A client walks in (--seed {seed}). You have {config.max_sessions} sessions; RS must "
         f"reach {config.threshold:g} of the client's range.\n"

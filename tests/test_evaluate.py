@@ -4,12 +4,24 @@ import csv
 import dataclasses
 import json
 
+import numpy as np
 import pytest
 
 from jaxtherapy.analysis import figures, results
+from jaxtherapy.analysis.evaluation import Request, over_seeds
+from jaxtherapy.analysis.lineup import Lineup
 from jaxtherapy.analysis.report import write_report
+from jaxtherapy.analysis.results import TherapistInfo
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.evaluate import ProgressLines, build_parser, main, make_cells
+from jaxtherapy.evaluate import (
+    ProgressLines,
+    build_parser,
+    main,
+    make_cells,
+    make_lineup,
+    make_request,
+    notes,
+)
 from tests.analysis.test_lineup import write_experiment
 from tests.conftest import DATA
 
@@ -75,10 +87,41 @@ def test_easier_clients_are_easier(told):
 def test_seeds_are_summarised(told):
     rows = {(row["group"], row["metric"]): row for row in told["seeds"]}
     study = rows["study", "success"]
-    assert study["n_seeds"] == 2 and study["iqm"]["low"] <= study["iqm"]["estimate"]
+    assert study["n_seeds"] == 2 and 0 <= study["iqm"]["estimate"] <= 1
+    assert study["iqm"]["low"] is study["iqm"]["high"] is study["mean"]["low"] is None  # too few
     assert rows["random", "reward"]["iqm"]["low"] is None
     pairs = {(row["group"], row["over"]) for row in told["improvement"]}
     assert ("study", "complementary") in pairs and ("random", "study") not in pairs
+
+
+def test_intervals_over_seeds_need_five_on_every_side_that_has_several():
+    sizes = {"five": 5, "six": 6, "two": 2, "alone": 1, "baseline": 1}
+    lineup = Lineup(
+        [
+            TherapistInfo(
+                f"{name}{seed}", name, "baseline" if name == "baseline" else "policy", name
+            )
+            for name, size in sizes.items()
+            for seed in range(size)
+        ]
+    )
+    generator = np.random.default_rng(0)
+    scores = {
+        metric: {each.id: generator.random(3) for each in lineup.therapists}
+        for metric in ("success", "reward", "final_rs")
+    }
+    request = Request("x", TrainingConfig(), cells_of(), bootstrap_samples=200)
+    seeds, improvement = over_seeds(request, lineup, scores)
+    for row in seeds:
+        assert (row.iqm.low is not None) == (row.n_seeds >= 5)
+        assert (row.mean.high is not None) == (row.n_seeds >= 5)
+    told = {(row.group, row.over): row.probability.low is not None for row in improvement}
+    for group, size in sizes.items():
+        for over, other in sizes.items():
+            if (group, over) in told:
+                several = [n for n in (size, other) if n > 1]
+                assert told[group, over] == (bool(several) and min(several) >= 5), (group, over)
+    assert len(told) == 4 * 4
 
 
 def test_the_course_and_the_episodes(told):
@@ -114,6 +157,65 @@ def test_the_csv_says_the_same(evaluated, told):
     assert {row["reference"] for row in rows if row["therapist"] == "random"} == {"complementary"}
 
 
+def rows_of(path):
+    with open(path, newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_significance_is_in_the_csv(evaluated, told):
+    rows = rows_of(evaluated / "evaluation.csv")
+    said = {(row["therapist"], row["cell"], row["metric"]): row["significant"] for row in rows}
+    assert {said["complementary", "all", "success"]} == {""}
+    for row in told["differences"]:
+        assert said[row["therapist"], row["cell"], row["metric"]] == str(row["significant"])
+
+
+def test_seeds_have_a_csv(evaluated, told):
+    rows = rows_of(evaluated / "evaluation_seeds.csv")
+    assert len(rows) == 2 * len(told["seeds"]) + len(told["improvement"])
+    number = {"": None}
+    for row in told["seeds"]:
+        for statistic in ("iqm", "mean"):
+            ours = next(
+                r
+                for r in rows
+                if (r["group"], r["metric"], r["statistic"])
+                == (row["group"], row["metric"], statistic)
+            )
+            for end in ("estimate", "low", "high"):
+                assert number.get(ours[end], ours[end] and float(ours[end])) == row[statistic][end]
+            assert [float(each) for each in ours["by_seed"].split()] == row["by_seed"]
+    chances = {(r["group"], r["over"], r["metric"]): r for r in rows if r["over"]}
+    for row in told["improvement"]:
+        ours = chances[row["group"], row["over"], row["metric"]]
+        assert float(ours["estimate"]) == row["probability"]["estimate"]
+
+
+def test_shapes_have_a_csv(evaluated, told):
+    rows = rows_of(evaluated / "evaluation_shapes.csv")
+    shapes = [(course["therapist"], s) for course in told["courses"] for s in course["shapes"]]
+    assert len(rows) == len(shapes) == 5 * 12
+    for ours, (therapist, shape) in zip(rows, shapes, strict=True):
+        assert ours["therapist"] == therapist and ours["outcome"] == shape["outcome"]
+        assert ours["high_low_high"] == str(shape["high_low_high"])
+        for theirs, name in (
+            (shape["curvature"]["low"], "curvature_low"),
+            (shape["thirds"][2]["estimate"], "last"),
+            (shape["p_high_low_high"], "p_high_low_high"),
+            (shape["beyond_twin"]["p"], "p_beyond_twin"),
+            (
+                shape["beyond_twin"]["last_minus_middle"]["high"],
+                "beyond_twin_last_minus_middle_high",
+            ),
+        ):
+            assert ours[name] == ("" if theirs is None else str(theirs))
+    assert any(float(row["p_beyond_twin"] or 1) < 1 for row in rows)
+
+
+def test_it_says_whether_acts_were_sampled(told):
+    assert [each["deterministic"] for each in told["therapists"]] == [False] * 3 + [None] * 2
+
+
 @pytest.mark.parametrize(
     ("arguments", "complaint"),
     [
@@ -125,6 +227,8 @@ def test_the_csv_says_the_same(evaluated, told):
         (["--matrices", "nonesuch"], "utility_matrix is 'nonesuch'"),
         (["--matrices", "nowhere.json"], "matrix file nowhere.json can't be read"),
         (["--baselines", "mirorr"], "did you mean mirror"),
+        (["--baselines", "all", "random"], "baselines is 'all random'; all stands alone"),
+        (["--baselines", "random", "none"], "none stands alone"),
         (["--episodes", "1"], "--episodes is '1'"),
         (["--episodes", "9000000", "--patterns", "all", "--baselines", "all"], "at most"),
         (["--confidence", "95"], "--confidence is '95'"),
@@ -231,6 +335,22 @@ def test_cells_are_every_combination(tmp_path):
     assert {cell.entropy for cell in cells} == {0.25}
     given = [cell for cell in cells if cell.matrix_values]
     assert len(given) == 70 and given[0].matrix_values == rows and given[0].matrix == "given 2"
+
+
+def test_a_loose_policy_is_told_to_meet_default_clients(tmp_path):
+    study = write_experiment(tmp_path / "study")
+
+    def noted(*arguments):
+        given = build_parser().parse_args([*arguments, "--baselines", "none"])
+        lineup = make_lineup(given)
+        return notes(given, lineup, make_request(given, lineup))
+
+    (note,) = noted(str(POLICY))
+    assert note.startswith("tianshou_policy: no config.yaml beside the file")
+    assert note.endswith("a training's default ones; threshold 0.9")
+    assert noted(str(POLICY), "--threshold", "0.6")[0].endswith("threshold 0.6")
+    assert "those of" in noted(str(study), str(POLICY))[0]
+    assert noted(str(POLICY), "--config", str(study / "config.yaml")) == noted() == []
 
 
 def test_the_experiments_own_clients_are_the_default():

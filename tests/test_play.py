@@ -8,6 +8,7 @@ import pytest
 from jaxtherapy import play
 from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.play import BLOCKS, circle, main, read_octant, sparkline
+from tests.analysis.test_lineup import write_experiment
 from tests.conftest import DATA
 
 POLICY = DATA / "tianshou_policy.pth"
@@ -83,6 +84,18 @@ def test_the_policy_is_compared_with(at_the_keyboard):
     code, out, _ = at_the_keyboard(["2", "3", "q"], *arguments)
     assert code == 0 and out.count("the policy: ") == 2 and "your WS " in out
     assert "of 2 answers were the policy's likeliest" in out
+
+
+def test_it_says_whose_clients_and_which_seed(at_the_keyboard, tmp_path):
+    study = write_experiment(tmp_path / "study", seeds=(3, 7), max_sessions=5)
+    _, out, _ = at_the_keyboard(["q"], "--policy", str(study), "--seed", "2")
+    text = "".join(out.split("\n"))
+    assert f"of 2 seeds the policy is {study / 'seed_3' / 'policy_best.pth'}" in text
+    assert f"that no flag gives are those of {study}" in text
+    _, out, _ = at_the_keyboard(["q"], "--policy", str(study / "seed_7/policy_best.pth"))
+    assert "seeds the policy is" not in out
+    _, out, _ = at_the_keyboard(["q"], "--policy", str(POLICY), "--seed", "2")
+    assert "a training's default ones" in out and "reach 0.9 of" in out
 
 
 def test_the_policys_probabilities_sum_to_one():

@@ -27,7 +27,7 @@ from jaxtherapy.analysis.results import (
     ResponseMap,
     Strand,
 )
-from jaxtherapy.analysis.shape import shapes_of
+from jaxtherapy.analysis.shape import Pairs, shapes_of
 from jaxtherapy.client.octants import CD, COMPLEMENT, CS, N_OCTANTS, WD, WS, C, W
 
 WINDOW = 10
@@ -144,6 +144,7 @@ def _curve(
         low=_numbers(np.clip(value - half, 0, largest), several),
         high=_numbers(np.clip(value + half, 0, largest), several),
         n=count.astype(int).tolist(),
+        therapies=(weight > 0).sum(0).tolist(),
     )
 
 
@@ -248,6 +249,17 @@ def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:
 # --- all of it ------------------------------------------------------------------------------
 
 
+def _by_outcome(therapies: Therapies) -> dict[str, Bool[Array, "n"]]:
+    success = therapies.success
+    return {"all": np.ones_like(success), "success": success, "failure": ~success}
+
+
+def _distances(therapies: Therapies, acts: str) -> tuple[Array, Array]:
+    """Octants from the complement, and where there was a session."""
+    distance = distance_from_complement(therapies.client_act, therapies.answers(acts))
+    return distance, therapies.held
+
+
 def course_of(
     therapist: str,
     therapies: Therapies,
@@ -257,14 +269,19 @@ def course_of(
     confidence: float,
     n_samples: int,
     seed: int,
+    twin: Therapies | None = None,
 ) -> Course:
-    """Everything about the course of these therapies."""
-    chosen = {
-        "all": np.ones_like(therapies.success),
-        "success": therapies.success,
-        "failure": ~therapies.success,
-    }
+    """Everything about the course of these therapies; ``twin``: of the same clients."""
+    chosen = _by_outcome(therapies)
     parts = {kind: therapies.where(chosen[kind]) for kind in OUTCOME_KINDS}
+
+    def pairs(kind: str, acts: str) -> Pairs | None:
+        """The clients whose therapy ended in this way with both."""
+        if twin is None:
+            return None
+        both = chosen[kind] & _by_outcome(twin)[kind]
+        return _distances(therapies.where(both), acts), _distances(twin.where(both), acts)
+
     bond = alpha, offset, confidence
     return Course(
         therapist=therapist,
@@ -281,8 +298,8 @@ def course_of(
             for shape in shapes_of(
                 kind,
                 acts,
-                distance_from_complement(part.client_act, part.answers(acts)),
-                part.held,
+                *_distances(part, acts),
+                pairs=pairs(kind, acts),
                 confidence=confidence,
                 n_samples=n_samples,
                 seed=seed,

@@ -27,6 +27,7 @@ from jaxtherapy.analysis.results import (
     OutcomeRow,
     SeedsRow,
 )
+from jaxtherapy.analysis.twin import Twins, response_tables
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training.setup import make_clients
@@ -202,15 +203,11 @@ def compare(
             for row, estimate in zip(rows, estimates, strict=True):
                 row.metrics[metric] = estimate
             if number != reference:
-                gaps = statistics.paired_differences(
-                    metric,
-                    sums,
-                    theirs[metric],
-                    samples[metric],
-                    their_samples[metric],
-                    request.confidence,
+                both = statistics.on_shared_cells(
+                    sums, theirs[metric], samples[metric], their_samples[metric]
                 )
-                p_values = statistics.paired_p_values(metric, sums, theirs[metric])
+                gaps = statistics.paired_differences(metric, *both, request.confidence)
+                p_values = statistics.paired_p_values(metric, both[0], both[1])
                 differences += [
                     DifferenceRow(
                         therapist.id, request.reference, place, metric, gap, float(p), None, False
@@ -265,7 +262,7 @@ def over_seeds(
                 probability = statistics.interval_over_seeds(
                     float(statistics.improvement_probability(a, b)),
                     statistics.improvement_probability(samples[ours.id], samples[theirs.id]),
-                    max(len(a), len(b)),
+                    min((n for n in (len(a), len(b)) if n > 1), default=1),
                     request.confidence,
                 )
                 improvement.append(ImprovementRow(ours.id, theirs.id, metric, probability))
@@ -303,6 +300,8 @@ def follow(request: Request, lineup: Lineup, grid: Grid) -> tuple[list[Course], 
     ids = [cell.id for cell in request.cells]
     thresholds = [cell.threshold for cell in request.cells]
     clients = recorded_clients(len(ids), request.episodes, request.recorded)
+    cells = [cell_params(request.config, cell) for cell in request.cells]
+    twins = Twins(cells, clients, evaluation_key(request.seed), request.config.max_sessions)
     for number, therapist in enumerate(lineup.therapists):
         ends = _of(grid.outcomes, number)
         ends = Outcomes(*(np.take_along_axis(part, clients, axis=1) for part in ends))
@@ -317,6 +316,7 @@ def follow(request: Request, lineup: Lineup, grid: Grid) -> tuple[list[Course], 
                 confidence=request.confidence,
                 n_samples=request.bootstrap_samples,
                 seed=request.seed,
+                twin=twins.play(response_tables(therapies, len(ids))),
             )
         )
         episodes += chosen_episodes(

@@ -28,9 +28,9 @@ Json = dict[str, Any]
 Table = dict[str, list[float]]
 
 INK = "#1a1a1b"
-# Okabe & Ito (2008) beyond those of the training's pictures; line styles and markers tell more
-# than seven apart.
-PURPLE, SKY, AMBER = "#CC79A7", "#56B4E9", "#E69F00"
+# The hues of Okabe & Ito (2008) beyond those of the training's pictures, darker, so that lines on
+# white have a contrast of 3; line styles and markers tell more than seven apart.
+PURPLE, SKY, AMBER = "#B5588C", "#3A93C9", "#B07800"
 PALETTE = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY)
 LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
@@ -170,12 +170,22 @@ def paper_files(picture: Picture) -> dict[str, bytes]:
             axes.set_title(letter + _plain_text(panel.title), loc="left")
         _lay_out(figure)
         contents = {}
-        kinds: tuple[tuple[str, Any], ...] = (("png", {}), ("svg", {"metadata": {"Date": None}}))
+        about = {"Title": picture.title, "Description": _in_words(picture)}
+        kinds: tuple[tuple[str, Any], ...] = (
+            ("png", {"metadata": about}),
+            ("svg", {"metadata": about | {"Date": None}}),
+        )
         for kind, extra in kinds:
             file = io.BytesIO()
             figure.savefig(file, format=kind, dpi=200, **extra)
             contents[kind] = file.getvalue()
     return contents
+
+
+def _in_words(picture: Picture) -> str:
+    """Caption and alternative texts, for those who can't see the figure."""
+    parts = [picture.caption, *(f"{panel.title}: {panel.alt}" for panel in picture.panels)]
+    return " ".join(parts)
 
 
 # --- from the JSON --------------------------------------------------------------------------
@@ -191,8 +201,11 @@ def _plain_text(text: str) -> str:
 
 
 def short(label: str, most: int = 28) -> str:
-    """A label that leaves room for the chart."""
-    return label if len(label) <= most else label[: most - 1] + "…"
+    """A label that leaves room for the chart: names differ at their ends, so the middle goes."""
+    if len(label) <= most:
+        return label
+    tail = (most - 1) // 2
+    return f"{label[: most - 1 - tail]}…{label[len(label) - tail :]}"
 
 
 def looks(evaluation: Json) -> dict[str, Look]:
@@ -306,10 +319,11 @@ def learning_curves(evaluation: Json, logs: dict[str, Table]) -> Picture | None:
             (rates, "share of therapies", "success and dropout"),
         ):
             told = "; ".join(
-                f"{label} from {table[column][0]:.2f} to {table[column][-1]:.2f}"
+                f"{label} from {known[0]:.2f} to {known[-1]:.2f}" if known else f"{label} unknown"
                 for table in tables[:1]
                 for column, label, _ in lines
                 if column in table
+                for known in [[value for value in table[column] if np.isfinite(value)]]
             )
             steps = tables[0]["step"][-1]
             alt = (
@@ -387,7 +401,8 @@ def comparison(evaluation: Json) -> Picture:
         "comparison",
         "Comparison",
         f"Averages over all cells with {level:.0%} intervals; every therapist treats the same "
-        f"{evaluation['settings']['episodes']:,} clients per cell.",
+        f"{evaluation['settings']['episodes']:,} clients per cell. Sessions to success are those "
+        "of successes only, so of other clients where a therapist succeeds with others.",
         tuple(panels),
         3,
     )
@@ -425,7 +440,9 @@ def _draw_dots(
         )
         axes.set_ylim(len(estimates) - 0.4, -0.6)
         shares = "percentage points" if zero else "% of therapies"
-        axes.set_xlabel(shares + unit[len("share of therapies") :] if scale > 1 else unit)
+        # From the right end: beside long names little room is left below the axis itself.
+        text = shares + unit[len("share of therapies") :] if scale > 1 else unit
+        axes.set_xlabel(text, loc="right")
 
     return draw
 
@@ -472,6 +489,13 @@ def differences(evaluation: Json) -> Picture | None:
     )
 
 
+def _legend_below(axes: Axes, x: float, y: float) -> None:
+    """In as many columns as the names leave room for."""
+    longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
+    columns = max(1, min(3, 57 // (longest + 6)))
+    axes.legend(loc="upper center", bbox_to_anchor=(x, y), ncols=columns)
+
+
 def by_cell(evaluation: Json) -> Picture | None:
     """Success of every group's therapist in every cell."""
     cells = evaluation["cells"]
@@ -500,7 +524,7 @@ def by_cell(evaluation: Json) -> Picture | None:
         axes.set_ylim(len(cells) - 0.4, -0.6)
         axes.set_xlabel("success, % of therapies")
         axes.set_xlim(-2, 102)
-        axes.legend(loc="upper center", bbox_to_anchor=(0.4, -0.12 - 0.5 / len(cells)), ncols=3)
+        _legend_below(axes, 0.4, -0.12 - 0.5 / len(cells))
 
     best = []
     for cell in cells:
@@ -520,6 +544,12 @@ def _representatives(evaluation: Json) -> list[str]:
     """As :func:`followed`, or the first of each group where no course was recorded."""
     firsts = [group["therapists"][0] for group in evaluation["groups"]][:MOST_FOLLOWED]
     return followed(evaluation) or firsts
+
+
+SEEDS_NOTE = (
+    "No interval with fewer than five seeds; with few seeds intervals are too narrow: what is "
+    "called 95 % is about 90 % with five and 92 % with eight."
+)
 
 
 def over_seeds(evaluation: Json) -> Picture | None:
@@ -550,7 +580,7 @@ def over_seeds(evaluation: Json) -> Picture | None:
             names = [_plain_text(short(groups[row["group"]]["label"])) for row in rows]
             axes.set_yticks(range(len(rows)), names)
             axes.set_ylim(len(rows) - 0.4, -0.6)
-            axes.set_xlabel("% of therapies" if scale > 1 else metric["unit"])
+            axes.set_xlabel("% of therapies" if scale > 1 else metric["unit"], loc="right")
 
         told = "; ".join(
             f"{groups[row['group']]['label']} {interval(row['iqm'], metric)} "
@@ -568,7 +598,8 @@ def over_seeds(evaluation: Json) -> Picture | None:
     return Picture(
         "seeds",
         "Over seeds",
-        "Interquartile mean over seeds and cells with its interval; small dots are seeds.",
+        "Interquartile mean over seeds and cells with its interval; small dots are seeds. "
+        + SEEDS_NOTE,
         tuple(panels),
         3,
     )
@@ -591,7 +622,7 @@ def _draw_curves(
     def draw(axes: Axes) -> None:
         scale = 100.0 if share else 1.0
         for label, curve, color, style in curves:
-            seen = np.array(curve["n"]) >= FEWEST
+            seen = np.array(curve["therapies"]) >= FEWEST
             if not seen.any():
                 continue
             value, low, high = (
@@ -606,7 +637,7 @@ def _draw_curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if len(axes.get_legend_handles_labels()[0]) > 2:
-            axes.legend(loc="upper center", bbox_to_anchor=(0.45, -0.2), ncols=3)
+            _legend_below(axes, 0.45, -0.2)
         elif axes.get_legend_handles_labels()[0]:
             axes.legend()
         else:
@@ -617,7 +648,8 @@ def _draw_curves(
 
 def _told(label: str, curve: Json, share: bool = True) -> str:
     """A curve in words: where it starts, is midway, and ends."""
-    seen = [v for v, n in zip(curve["value"], curve["n"], strict=True) if n >= FEWEST]
+    points = zip(curve["value"], curve["therapies"], strict=True)
+    seen = [value for value, therapies in points if therapies >= FEWEST]
     known = [value for value in seen if value is not None]
     if not known:
         return f"{label}: too few therapies"
@@ -666,7 +698,7 @@ def course_of_all(evaluation: Json) -> Picture | None:
     return Picture(
         "course",
         "Course of therapy: all therapists",
-        f"In a sliding window of {window} sessions, over normalised time; bands are "
+        f"Over the last {window} sessions up to each point, on normalised time; bands are "
         f"{evaluation['settings']['confidence']:.0%} intervals over therapies. A distance of 0 is "
         "the complement, 4 its opposite.",
         tuple(panels),
@@ -734,8 +766,10 @@ def course_of_one(evaluation: Json, course: Json, place: int) -> Picture:
     return Picture(
         f"course_{place}_{_slug(course['therapist'])}",
         f"Course of therapy: {name}",
-        f"{counts['all']:,} therapies, {counts.get('success', 0):,} successes. By session only "
-        "therapies still going enter, so late sessions are those of long therapies.",
+        f"{counts['all']:,} therapies, {counts.get('success', 0):,} successes; each point is the "
+        f"last {course['window']} sessions up to it. By session only therapies still going enter, "
+        "so late sessions are those of long therapies. Over normalised time all enter, and what "
+        "ends them is success, so the end is selected.",
         panels,
     )
 
@@ -757,13 +791,18 @@ def trajectories(evaluation: Json, course: Json, place: int) -> Picture:
             ("by_time", course["times"], TIME_LABEL),
         ):
             band = course[axis]["all"][part]
-            medians = [v for v in band["q50"] if v is not None] or [float("nan")]
+            points = zip(band["q50"], band["n"], strict=True)
+            medians = [v for v, n in points if v is not None and n >= FEWEST]
+            told = (
+                f"Median: {medians[0]:.2f} at first, {medians[len(medians) // 2]:.2f} midway, "
+                f"{medians[-1]:.2f} at the end."
+                if medians
+                else "Too few therapies."
+            )
             panels.append(
                 Panel(
                     f"{label}, {'session by session' if axis == 'by_session' else 'over time'}",
-                    f"Quantile bands of the {label} of clients of {name}. Median: {medians[0]:.2f} "
-                    f"at first, {medians[len(medians) // 2]:.2f} midway, {medians[-1]:.2f} at the "
-                    "end.",
+                    f"Quantile bands of the {label} of clients of {name}. {told}",
                     _draw_band(
                         x, band, color, x_label, label, limits, threshold if part == "rs" else None
                     ),
@@ -774,7 +813,10 @@ def trajectories(evaluation: Json, course: Json, place: int) -> Picture:
         f"RS and bond: {name}",
         "Median line; bands hold the middle 50 % and 90 % of therapies; dotted: mean. RS is the "
         "share of the client's own range"
-        + (f"; dashed: the success threshold {threshold:g}." if threshold is not None else "."),
+        + (f"; dashed: the success threshold {threshold:g}." if threshold is not None else ".")
+        + " By session only therapies still going enter: those that succeeded or dropped out are "
+        "gone, so late sessions show other, harder cases, and a falling line need not be any "
+        "client getting worse.",
         tuple(panels),
     )
 
@@ -862,7 +904,7 @@ def response_maps(evaluation: Json, course: Json, place: int) -> Picture:
         "At each octant of the client a rose of the therapist's answers: a petal points to the "
         "therapist's octant, its length is the probability (the ring is 100 %). Green with a bold "
         "edge: the complement. Faint ring: the client acted like this fewer than "
-        f"{FEWEST} times.",
+        f"{FEWEST} times. Sessions of all therapies are pooled, so long therapies weigh more.",
         tuple(panels),
         3,
     )
@@ -911,6 +953,9 @@ def _draw_roses(shown: Json) -> Callable[[Axes], None]:
 # --- the shape test in words ----------------------------------------------------------------
 
 
+DOWNWARDS = "downwards (a rise that levels off, or a fall that steepens)"
+
+
 def verdict(evaluation: Json, shape: Json, name: str) -> str:
     """What the test of Tracey's (1993) high–low–high says, as a sentence."""
     if shape["p_high_low_high"] is None:
@@ -922,12 +967,23 @@ def verdict(evaluation: Json, shape: Json, name: str) -> str:
     p = f"p = {shape['p_high_low_high']:.2g}"
     curvature = shape["curvature"]["estimate"]
     bent = shape["p_curvature"] is not None and shape["p_curvature"] < level
+    twin = shape["beyond_twin"]
+    beyond = "no pairs" if twin is None or twin["p"] is None else f"p = {twin['p']:.2g}"
     if shape["high_low_high"]:
         found = f"the course is high–low–high as Tracey describes it ({p})"
+        found += f", more so than that of a twin who never changes ({beyond})" if twin else ""
+    elif shape["p_high_low_high"] < level:
+        found = (
+            f"both ends lie above the middle ({p}), but not shown to do so more than for a twin "
+            f"who never changes ({beyond}), so no high–low–high course is shown"
+        )
     elif bent and curvature < 0:
-        found = f"not high–low–high ({p}); the course bends the other way, an inverted U"
+        ends = shape["first_minus_middle"], shape["last_minus_middle"]
+        inverted = all(end["high"] is not None and end["high"] < 0 for end in ends)
+        bends = "the other way, an inverted U" if inverted else DOWNWARDS
+        found = f"not high–low–high ({p}); the course bends {bends}"
     elif bent:
-        found = f"curved upwards, but the ends are not both above the middle ({p})"
+        found = f"curved upwards, but it is not shown that both ends lie above the middle ({p})"
     else:
         found = f"no high–low–high course is shown ({p})"
     return (

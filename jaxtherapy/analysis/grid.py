@@ -217,7 +217,10 @@ def recorded_clients(n_cells: int, n_clients: int, n_recorded: int) -> np.ndarra
 
 def worker_count(platform: str) -> int:
     """Batches in flight: one per core; an accelerator is busy with one."""
-    return 1 if platform != "cpu" else min(8, len(os.sched_getaffinity(0)))
+    if platform != "cpu":
+        return 1
+    allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return min(8, len(allowed(0)) if allowed else os.cpu_count() or 1)
 
 
 def _batches(total: int, size: int) -> Iterator[tuple[int, int]]:

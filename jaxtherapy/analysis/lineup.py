@@ -4,7 +4,7 @@ import importlib
 import inspect
 import re
 import sys
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -89,11 +89,14 @@ def find_policies(path: Path, which: str) -> list[Policy]:
 
 
 def find_all(paths: Sequence[Path], which: str) -> list[Policy]:
-    """The policies of several paths; each path is a group of its own name."""
+    """The policies of several paths; each path is a group of its own name.
+
+    The names of baselines are theirs, whatever a file is called.
+    """
     found: list[Policy] = []
     for path in paths:
         policies = find_policies(path, which)
-        taken = {policy.group for policy in found}
+        taken = {policy.group for policy in found} | set(BASELINES)
         name = _unused(policies[0].group, taken)
         found += [replace(policy, group=name) for policy in policies]
     return found
@@ -177,7 +180,7 @@ def assemble(
         chosen.append((place, _actor_parameters(ppo, checkpoint)))
         several = sum(other.group == policy.group for other in policies) > 1
         suffix = f"/seed_{policy.seed}" if several and policy.seed is not None else ""
-        name = _unique(policy.group + suffix, lineup)
+        name = _unique(policy.group + suffix, lineup, BASELINES)
         lineup.therapists.append(
             TherapistInfo(
                 id=name,
@@ -189,6 +192,7 @@ def assemble(
                 experiment=str(policy.experiment) if policy.experiment else None,
                 log=_log_of(policy),
                 hidden_size=checkpoint.hidden_size,
+                deterministic=ppo.eval_deterministic,
             )
         )
     lineup.branches = [_policy_branch(ppo, place) for ppo, place in shapes.items()]
@@ -217,8 +221,8 @@ def _add(
     lineup.branches.append(_fixed_branch(therapist))
 
 
-def _unique(name: str, lineup: Lineup) -> str:
-    return _unused(name, {each.id for each in lineup.therapists})
+def _unique(name: str, lineup: Lineup, reserved: Collection[str] = ()) -> str:
+    return _unused(name, {each.id for each in lineup.therapists} | set(reserved))
 
 
 def _unused(name: str, taken: Collection[str]) -> str:
@@ -235,7 +239,7 @@ def load_therapist(name: str) -> Therapist:
     """A user's pure function ``module:function``.
 
     Two parameters: ``(key, observation) -> act``, which sees what a therapist may see. Three:
-    ``(key, dyad, params) -> act``, which sees everything.
+    ``(key, dyad, params) -> act``, which sees everything. Parameters with a default don't count.
 
     Raises:
         RunError: it can't be imported, or is no therapist.
@@ -247,17 +251,24 @@ def load_therapist(name: str) -> Therapist:
         sys.path.insert(0, str(Path.cwd()))
     try:
         function = getattr(importlib.import_module(module_name), attribute)
-        n_parameters = len(inspect.signature(function).parameters)
+        n_parameters = _n_required(function)
     except Exception as error:  # whatever the user's module does
         raise RunError(f"therapist {name} can't be imported: {_one_line(error)}") from None
     if n_parameters not in (2, 3):
         raise RunError(
-            f"therapist {name} takes {n_parameters} arguments; it must take (key, observation) "
+            f"therapist {name} needs {n_parameters} arguments; it must take (key, observation) "
             "or (key, dyad, params)"
         )
     therapist: Therapist = from_observation(function) if n_parameters == 2 else function
     _try_out(name, therapist)
     return therapist
+
+
+def _n_required(function: Callable[..., object]) -> int:
+    """Positional parameters without a default."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in positional and each.default is each.empty for each in parameters)
 
 
 def _try_out(name: str, therapist: Therapist) -> None:

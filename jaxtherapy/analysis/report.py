@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtherapy.analysis import figures
-from jaxtherapy.analysis.figures import Json, Panel, Picture, Table, interval, number
+from jaxtherapy.analysis.figures import Json, Picture, Table, interval, number
 from jaxtherapy.analysis.results import ALL_CELLS, PHASES, SCHEMA
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
 from jaxtherapy.training.errors import RunError
@@ -17,6 +17,14 @@ from jaxtherapy.training.files import write_atomically
 
 MOST_CELLS_TOLD = 150
 MOST_EPISODES = 150
+
+SELECTION = (
+    "Why a twin: therapies stop at success, so how they end is selected, most of all among "
+    "successes; a therapist who answers the same way throughout can seem high–low–high. The twin "
+    "answers each client act with the therapist’s own average frequencies in that kind of client, "
+    "never changes, treats the same clients and is stopped by the same rules. Therapist minus twin "
+    "is free of that selection; the thirds by themselves, and the curves, are not."
+)
 
 Progress = Callable[[str], None]
 
@@ -80,6 +88,8 @@ def read_evaluation(path: Path) -> Json:
     except ValueError:
         raise RunError(f"{path} is no JSON") from None
     found = evaluation.get("schema") if isinstance(evaluation, dict) else None
+    if found != SCHEMA and str(found).startswith(SCHEMA.rpartition("/")[0]):
+        raise RunError(f"{path} is of another version ({found}, not {SCHEMA}); evaluate again")
     if found != SCHEMA:
         raise RunError(f"{path} is no evaluation: its schema is {found!r}, not {SCHEMA!r}")
     return dict(evaluation)
@@ -176,7 +186,8 @@ def _figure(picture: Picture | None, heading: str = "") -> str:
     if picture is None:
         return ""
     wide = {1: " wide", 2: " two"}.get(picture.columns, "")
-    panels = "".join(_panel(picture, number, panel) for number, panel in enumerate(picture.panels))
+    level = 3 if heading == picture.title else 4  # below the section's heading, or the figure's
+    panels = "".join(_panel(picture, place, level) for place in range(len(picture.panels)))
     title = f"<h3>{escape(picture.title)}</h3>\n" if heading != picture.title else ""
     return (
         f'{title}<figure id="figure-{picture.name}" aria-label="{escape(picture.title)}">'
@@ -185,10 +196,11 @@ def _figure(picture: Picture | None, heading: str = "") -> str:
     )
 
 
-def _panel(picture: Picture, place: int, panel: Panel) -> str:
+def _panel(picture: Picture, place: int, level: int) -> str:
+    panel = picture.panels[place]
     drawn = figures.panel_svg(panel, f"{picture.name}-{place}")
     return (
-        f'<div class="panel"><h4>{escape(panel.title)}</h4>'
+        f'<div class="panel"><h{level}>{escape(panel.title)}</h{level}>'
         f'<div role="img" aria-label="{escape(panel.alt)}">{drawn}</div></div>\n'
     )
 
@@ -408,7 +420,9 @@ def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
     intro = (
         "<p>Tracey (1993) describes successful therapy as high in complementarity at first, lower "
         "in the middle, and high again at the end. The test asks for a positive curvature and for "
-        "both ends above the middle, all at once; baselines are the control.</p>\n"
+        "both ends above the middle, all at once, and for more of each than the therapist’s "
+        "<em>twin</em> shows.</p>\n"
+        f"<p>{escape(SELECTION)}</p>\n"
     )
     drawn = "".join(_figure(p) for p in pictures if p.name.startswith("course"))
     return (
@@ -422,11 +436,14 @@ def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
 def _shapes(evaluation: Json) -> str:
     names = figures.labels(evaluation)
     head = ["therapist", "therapies", "acts", "measure", "n", "first", "middle", "last"]
-    head += ["first − middle", "last − middle", "curvature", "p (curvature)", "high–low–high"]
+    head += ["first − middle", "last − middle", "curvature", "p (curvature)", "p (all positive)"]
+    head += ["pairs with twin", "first − middle, beyond twin", "last − middle, beyond twin"]
+    head += ["curvature, beyond twin", "p (all beyond twin)", "high–low–high"]
     rows = []
     for course in evaluation["courses"]:
         for shape in course["shapes"]:
-            found = "yes" if shape["high_low_high"] else "no"
+            twin = shape["beyond_twin"] or {"pairs": 0, "p": None}
+            tested = shape["p_high_low_high"] is not None
             rows.append(
                 [
                     names[course["therapist"]],
@@ -439,10 +456,17 @@ def _shapes(evaluation: Json) -> str:
                     interval(shape["last_minus_middle"]),
                     interval(shape["curvature"]),
                     _p(shape["p_curvature"]),
-                    f"{found} (p {_equals(_p(shape['p_high_low_high']))})",
+                    _p(shape["p_high_low_high"]),
+                    f"{twin['pairs']:,}",
+                    interval(twin.get("first_minus_middle")),
+                    interval(twin.get("last_minus_middle")),
+                    interval(twin.get("curvature")),
+                    _p(twin["p"]),
+                    ("yes" if shape["high_low_high"] else "no") if tested else "–",
                 ]
             )
-    return _table("Thirds of therapy and the test of high–low–high", head, rows)
+    table = _table("Thirds of therapy and the test of high–low–high", head, rows)
+    return f"{table}<p>{escape(SELECTION)}</p>\n"
 
 
 def _course_table(evaluation: Json, shown: Sequence[str]) -> str:
@@ -522,12 +546,13 @@ def _method(evaluation: Json) -> str:
     plain = {name: value for name, value in settings.items() if name != "clients"}
     therapists = _table(
         "Therapists",
-        ["therapist", "kind", "seed", "from"],
+        ["therapist", "kind", "seed", "acts", "from"],
         (
             [
                 each["label"],
                 each["kind"],
                 "–" if each["seed"] is None else str(each["seed"]),
+                {True: "the most likely", False: "sampled", None: "–"}[each["deterministic"]],
                 each["file"] or "–",
             ]
             for each in evaluation["therapists"]

@@ -1,4 +1,4 @@
-"""What an evaluation writes: ``evaluation.json`` and ``evaluation.csv``.
+"""What an evaluation writes: ``evaluation.json`` and three CSV files.
 
 The JSON is one :class:`Evaluation`, field by field as below (``dataclasses.asdict``); whatever is
 not a finite number is ``null``. Acts are octant indices 0..7 (D WD W WS S CS C CD). RS is always
@@ -6,8 +6,11 @@ the share of the client's own utility range, 0..1. Therapists, groups, cells and
 referred to by ``id``; the cell ``"all"`` is the average over cells. Everything is computed on the
 same clients for every therapist.
 
-The CSV has one row per therapist, cell (and ``all``) and metric: the estimate with its interval,
-and the paired difference to the reference with interval and p-values.
+``evaluation.csv`` has one row per therapist, cell (and ``all``) and metric: the estimate with its
+interval, and the paired difference to the reference with interval, p-values and significance.
+``evaluation_seeds.csv`` has the interquartile means and means over seeds, and the probabilities of
+improvement; ``evaluation_shapes.csv`` every test of the shape of therapy. Curves, response maps and
+episodes are in the JSON only.
 """
 
 import csv
@@ -15,6 +18,7 @@ import dataclasses
 import io
 import json
 import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,7 +27,7 @@ import numpy as np
 
 from jaxtherapy.training.files import write_atomically
 
-SCHEMA = "jaxtherapy.evaluation/1"
+SCHEMA = "jaxtherapy.evaluation/2"
 ALL_CELLS = "all"
 ACT_KINDS = ("enacted", "heard")
 CLIENT_ACT_KINDS = ("any", "warm", "cold")
@@ -58,6 +62,7 @@ class TherapistInfo:
         experiment: folder of the experiment with ``config.yaml``, if known.
         log: the experiment's CSV log of this seed, if it was found (for learning curves).
         hidden_size: of a policy.
+        deterministic: of a policy, whether it took its most likely act; else its acts were sampled.
     """
 
     id: str
@@ -69,6 +74,7 @@ class TherapistInfo:
     experiment: str | None = None
     log: str | None = None
     hidden_size: int | None = None
+    deterministic: bool | None = None
 
 
 @dataclass
@@ -167,12 +173,14 @@ class Curve:
     Attributes:
         value, low, high: null where nothing was observed.
         n: sessions that entered each point.
+        therapies: that these sessions are from.
     """
 
     value: Numbers
     low: Numbers
     high: Numbers
     n: list[int]
+    therapies: list[int]
 
 
 @dataclass
@@ -206,6 +214,23 @@ class Strand:
 
 
 @dataclass
+class Excess:
+    """What a therapist shows beyond its twin (:mod:`jaxtherapy.analysis.twin`), paired by client.
+
+    Attributes:
+        pairs: clients whose therapy was long enough, and ended in this way, with both.
+        first_minus_middle, last_minus_middle, curvature: therapist minus twin.
+        p: of the intersection–union test that all three are positive.
+    """
+
+    pairs: int
+    first_minus_middle: Estimate
+    last_minus_middle: Estimate
+    curvature: Estimate
+    p: float | None
+
+
+@dataclass
 class Shape:
     """Tracey's (1993) high–low–high, for one outcome kind, act kind and measure.
 
@@ -219,8 +244,9 @@ class Shape:
         curvature: mean quadratic coefficient on normalised time [−1, 1]; positive is U-shaped.
         p_curvature: two-sided test of no curvature.
         p_high_low_high: of the intersection–union test that curvature and both differences are
-            positive.
-        high_low_high: ``p_high_low_high < 1 − confidence``.
+            positive. Therapies stop at success, which can bend them by itself.
+        beyond_twin: the same against the therapist's twin; null if none was played.
+        high_low_high: ``p_high_low_high`` and ``beyond_twin.p`` both below ``1 − confidence``.
     """
 
     outcome: str
@@ -233,6 +259,7 @@ class Shape:
     curvature: Estimate
     p_curvature: float | None
     p_high_low_high: float | None
+    beyond_twin: Excess | None
     high_low_high: bool
 
 
@@ -303,10 +330,11 @@ class Evaluation:
 
     Attributes:
         settings: ``episodes`` (per cell), ``seed``, ``confidence``, ``bootstrap_samples``,
-            ``course_episodes``, ``max_sessions``, ``deterministic``, ``reference``, and
-            ``clients``: the client parameters that all cells share.
+            ``course_episodes``, ``max_sessions``, ``reference``, and ``clients``: the client
+            parameters that all cells share.
         run: command, versions, device, commit, time stamps, seconds.
-        seeds, improvement: only for groups; intervals are null with a single seed on both sides.
+        seeds, improvement: intervals are null with fewer than five seeds on a side that has
+            several, or with a single seed on both.
     """
 
     schema: str
@@ -357,6 +385,7 @@ _COLUMNS = (
     *("therapist", "kind", "seed", "cell", "pattern", "mechanism", "threshold", "entropy"),
     *("matrix", "episodes", "metric", "estimate", "low", "high", "se", "reference"),
     *("difference", "difference_low", "difference_high", "difference_se", "p", "p_holm"),
+    "significant",
 )
 
 
@@ -365,9 +394,7 @@ def to_csv(evaluation: Evaluation) -> bytes:
     therapists = {each.id: each for each in evaluation.therapists}
     cells = {each.id: each for each in evaluation.cells}
     differences = {(d.therapist, d.cell, d.metric): d for d in evaluation.differences}
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n", restval="")
-    writer.writeheader()
+    entries = []
     for row in evaluation.outcomes:
         who, cell = therapists[row.therapist], cells.get(row.cell)
         about: dict[str, Any] = {"therapist": who.id, "kind": who.kind, "seed": who.seed}
@@ -380,16 +407,90 @@ def to_csv(evaluation: Evaluation) -> bytes:
             if paired is not None:
                 gap = paired.difference
                 entry |= {"reference": paired.reference, "p": paired.p, "p_holm": paired.p_holm}
+                entry |= {"significant": paired.significant}
                 entry |= {"difference": gap.estimate, "difference_low": gap.low}
                 entry |= {"difference_high": gap.high, "difference_se": gap.se}
-            writer.writerow({key: plain(value) for key, value in entry.items()})
+            entries.append(entry)
+    return _as_csv(_COLUMNS, entries)
+
+
+def _as_csv(columns: Sequence[str], entries: Iterable[dict[str, Any]]) -> bytes:
+    text = io.StringIO(newline="")
+    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
+    writer.writeheader()
+    for entry in entries:
+        writer.writerow({key: plain(value) for key, value in entry.items()})
     return text.getvalue().encode()
 
 
-def write(evaluation: Evaluation, folder: Path) -> tuple[Path, Path]:
-    """Writes both files, each whole or not at all; earlier ones are replaced."""
+def _spread(name: str, estimate: Estimate) -> dict[str, Any]:
+    """Columns of an estimate."""
+    return {name: estimate.estimate, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
+
+
+_SEED_COLUMNS = (
+    *("group", "n_seeds", "metric", "statistic", "over", "estimate", "low", "high", "se"),
+    "by_seed",
+)
+
+
+def seeds_csv(evaluation: Evaluation) -> bytes:
+    """A row per group, metric and statistic: ``iqm``, ``mean``, ``P(above over)``."""
+    n_seeds = {group.id: len(group.therapists) for group in evaluation.groups}
+    entries: list[dict[str, Any]] = []
+    for row in evaluation.seeds:
+        about: dict[str, Any] = {"group": row.group, "n_seeds": row.n_seeds, "metric": row.metric}
+        values = " ".join("" if each is None else f"{plain(each)}" for each in row.by_seed)
+        entries.append(about | {"statistic": "iqm", "by_seed": values} | vars(row.iqm))
+        entries.append(about | {"statistic": "mean", "by_seed": values} | vars(row.mean))
+    for chance in evaluation.improvement:
+        about = {"group": chance.group, "n_seeds": n_seeds[chance.group], "metric": chance.metric}
+        about |= {"statistic": "P(above over)", "over": chance.over}
+        entries.append(about | vars(chance.probability))
+    return _as_csv(_SEED_COLUMNS, entries)
+
+
+_CONTRASTS = ("first_minus_middle", "last_minus_middle", "curvature")
+_PARTS = ("first", "middle", "last", *_CONTRASTS, *(f"beyond_twin_{name}" for name in _CONTRASTS))
+_SHAPE_COLUMNS = (
+    *("therapist", "outcome", "acts", "measure", "episodes", "pairs_with_twin"),
+    *(f"{name}{end}" for name in _PARTS for end in ("", "_low", "_high")),
+    *("p_curvature", "p_high_low_high", "p_beyond_twin", "high_low_high"),
+)
+
+
+def shapes_csv(evaluation: Evaluation) -> bytes:
+    """A row per therapist, outcome, kind of act and measure."""
+    entries = []
+    for course in evaluation.courses:
+        for shape in course.shapes:
+            entry: dict[str, Any] = {"therapist": course.therapist}
+            for name in ("outcome", "acts", "measure", "episodes"):
+                entry[name] = getattr(shape, name)
+            for name in ("p_curvature", "p_high_low_high", "high_low_high"):
+                entry[name] = getattr(shape, name)
+            for name, third in zip(("first", "middle", "last"), shape.thirds, strict=True):
+                entry |= _spread(name, third)
+            twin = shape.beyond_twin
+            for name in _CONTRASTS:
+                entry |= _spread(name, getattr(shape, name))
+                if twin is not None:
+                    entry |= _spread(f"beyond_twin_{name}", getattr(twin, name))
+            if twin is not None:
+                entry |= {"pairs_with_twin": twin.pairs, "p_beyond_twin": twin.p}
+            entries.append(entry)
+    return _as_csv(_SHAPE_COLUMNS, entries)
+
+
+def write(evaluation: Evaluation, folder: Path) -> list[Path]:
+    """Writes all files, each whole or not at all; earlier ones are replaced."""
     folder.mkdir(parents=True, exist_ok=True)
-    paths = folder / "evaluation.json", folder / "evaluation.csv"
-    write_atomically(paths[0], to_json(evaluation))
-    write_atomically(paths[1], to_csv(evaluation))
-    return paths
+    contents = {
+        "evaluation.json": to_json(evaluation),
+        "evaluation.csv": to_csv(evaluation),
+        "evaluation_seeds.csv": seeds_csv(evaluation),
+        "evaluation_shapes.csv": shapes_csv(evaluation),
+    }
+    for name, content in contents.items():
+        write_atomically(folder / name, content)
+    return [folder / name for name in contents]

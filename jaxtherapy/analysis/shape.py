@@ -6,15 +6,23 @@ its curvature, the coefficient of x² in the least-squares parabola over its ses
 t and their intervals are percentile bootstraps over therapies.
 
 High–low–high is claimed by an intersection–union test (Berger 1982): curvature, first − middle and
-last − middle all positive, each one-sided at the level of the whole. Without any shape its false
-positives are at most that level, and far fewer in practice.
+last − middle all positive, each one-sided at the level of the whole. Of therapies whose length has
+nothing to do with what happens in them its false positives are at most that level.
+
+Real therapies are not like that: they stop at success, so their ends are selected, most of all
+among successes. A therapist who never changes can pass the test on its own. What is claimed
+therefore has to exceed, by the same three criteria paired by client, what the therapist's twin
+shows, which never changes and is stopped by the same rules (:mod:`jaxtherapy.analysis.twin`).
 """
+
+from collections.abc import Callable
+from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from jaxtherapy.analysis.results import Estimate, Shape
+from jaxtherapy.analysis.results import Estimate, Excess, Shape
 from jaxtherapy.analysis.statistics import (
     bootstrap_means,
     mean_is_zero,
@@ -25,9 +33,23 @@ from jaxtherapy.analysis.statistics import (
 SHORTEST = 9
 """Sessions that a therapy needs to have a shape: three in each third."""
 
-MEASURES = ("complementarity", "closeness")
-
 Array = np.ndarray
+
+MEASURES: dict[str, Callable[[Array], Array]] = {
+    "complementarity": lambda distance: (distance == 0).astype(float),
+    "closeness": lambda distance: 1 - distance / 4,
+}
+"""From octants between an answer and the complement."""
+
+Pairs = tuple[tuple[Array, Array], tuple[Array, Array]]
+
+
+class Settings(TypedDict):
+    """What all intervals of a shape share."""
+
+    confidence: float
+    n_samples: int
+    seed: int
 
 
 def curvature(
@@ -66,6 +88,7 @@ def shape_of(
     confidence: float,
     n_samples: int,
     seed: int,
+    beyond_twin: Excess | None = None,
 ) -> Shape:
     """Estimates, intervals and tests; empty where fewer than two therapies are long enough."""
     long_enough = held.sum(1) >= SHORTEST
@@ -82,25 +105,62 @@ def shape_of(
             curvature=none,
             p_curvature=None,
             p_high_low_high=None,
+            beyond_twin=beyond_twin,
             high_low_high=False,
         )
-    first, middle, last = third_means(values, held)
-    bend = curvature(values, held)
-    columns = np.stack([first, middle, last, first - middle, last - middle, bend])
-    low, high = percentile_interval(bootstrap_means(columns, n_samples, seed), confidence)
-    table = zip(columns.mean(1), low, high, standard_error(columns), strict=True)
-    estimates = [Estimate(*map(float, row)) for row in table]
+    columns = np.concatenate([third_means(values, held), contrasts(values, held)])
+    estimates = _estimates(columns, confidence, n_samples, seed)
     p_positive = max(map(float, mean_is_positive(columns[3:])))
+    p_values = [p_positive] if beyond_twin is None else [p_positive, beyond_twin.p]
     return Shape(
         **labels,  # type: ignore[arg-type]
         thirds=estimates[:3],
         first_minus_middle=estimates[3],
         last_minus_middle=estimates[4],
         curvature=estimates[5],
-        p_curvature=float(mean_is_zero(bend)),
+        p_curvature=float(mean_is_zero(columns[5])),
         p_high_low_high=p_positive,
-        high_low_high=p_positive < 1 - confidence,
+        beyond_twin=beyond_twin,
+        high_low_high=all(p is not None and p < 1 - confidence for p in p_values),
     )
+
+
+def excess_of(
+    ours: tuple[Float[Array, "n sessions"], Bool[Array, "n sessions"]],
+    twins: tuple[Float[Array, "n sessions"], Bool[Array, "n sessions"]],
+    *,
+    confidence: float,
+    n_samples: int,
+    seed: int,
+) -> Excess:
+    """What therapies, as values and where they are held, show beyond those of twins, row by row.
+
+    Only rows that are long enough on both sides enter.
+    """
+    both = (ours[1].sum(1) >= SHORTEST) & (twins[1].sum(1) >= SHORTEST)
+    pairs = int(both.sum())
+    if pairs < 2:
+        none = Estimate(None, None, None)
+        return Excess(pairs, none, none, none, None)
+    mine, theirs = (contrasts(values[both], held[both]) for values, held in (ours, twins))
+    first, last, bend = _estimates(mine - theirs, confidence, n_samples, seed)
+    return Excess(pairs, first, last, bend, max(map(float, mean_is_positive(mine - theirs))))
+
+
+def contrasts(
+    values: Float[Array, "n sessions"], held: Bool[Array, "n sessions"]
+) -> Float[Array, "3 n"]:
+    """First − middle, last − middle and curvature of each row: positive where it is U-shaped."""
+    first, middle, last = third_means(values, held)
+    return np.stack([first - middle, last - middle, curvature(values, held)])
+
+
+def _estimates(
+    columns: Float[Array, "k n"], confidence: float, n_samples: int, seed: int
+) -> list[Estimate]:
+    low, high = percentile_interval(bootstrap_means(columns, n_samples, seed), confidence)
+    table = zip(columns.mean(1), low, high, standard_error(columns), strict=True)
+    return [Estimate(*map(float, row)) for row in table]
 
 
 def mean_is_positive(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
@@ -120,19 +180,29 @@ def shapes_of(
     confidence: float,
     n_samples: int,
     seed: int,
+    pairs: Pairs | None = None,
 ) -> list[Shape]:
-    """The shape of both measures, from octant distances to the complement."""
-    measures = (distance == 0).astype(float), 1 - distance / 4
+    """The shape of both measures, from octant distances to the complement.
+
+    Args:
+        pairs: distances and where they are held, of the therapist and of its twin, of the clients
+            whose therapy ended in this way with both.
+    """
+    settings: Settings = {"confidence": confidence, "n_samples": n_samples, "seed": seed}
     return [
         shape_of(
-            values,
+            of_distance(distance),
             held,
             outcome=outcome,
             acts=acts,
             measure=measure,
-            confidence=confidence,
-            n_samples=n_samples,
-            seed=seed,
+            beyond_twin=pairs
+            and excess_of(
+                (of_distance(pairs[0][0]), pairs[0][1]),
+                (of_distance(pairs[1][0]), pairs[1][1]),
+                **settings,
+            ),
+            **settings,
         )
-        for measure, values in zip(MEASURES, measures, strict=True)
+        for measure, of_distance in MEASURES.items()
     ]

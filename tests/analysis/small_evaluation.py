@@ -17,6 +17,7 @@ from jaxtherapy.analysis.results import (
     Episode,
     Estimate,
     Evaluation,
+    Excess,
     GroupInfo,
     ImprovementRow,
     MetricInfo,
@@ -47,7 +48,7 @@ def estimate(value, scale=1.0):
 def curve(length, level, n=50):
     values = [level + 0.1 * math.cos(6 * place / length) for place in range(length)]
     low, high = [v - 0.05 for v in values], [v + 0.05 for v in values]
-    return Curve(values, low, high, [n] * length)
+    return Curve(values, low, high, [10 * n] * length, [n] * length)
 
 
 def strand(length, level, intake, n=50):
@@ -79,6 +80,7 @@ def course(name, level):
             curvature=estimate(0.3),
             p_curvature=0.001,
             p_high_low_high=0.002 if acts == "enacted" else 0.4,
+            beyond_twin=Excess(40, estimate(0.1), estimate(0.1), estimate(0.2), 0.003),
             high_low_high=acts == "enacted",
         )
         for outcome in OUTCOME_KINDS
@@ -159,7 +161,15 @@ def small_evaluation(label=HOSTILE):
         GroupInfo("random", "random", "baseline", ["random"]),
     ]
     therapists = [
-        TherapistInfo(f"study/seed_{seed}", f"{label}/{seed}", "policy", "study", seed, "a.pth")
+        TherapistInfo(
+            f"study/seed_{seed}",
+            f"{label}/{seed}",
+            "policy",
+            "study",
+            seed,
+            "a.pth",
+            deterministic=seed == 2,
+        )
         for seed in (1, 2)
     ] + [TherapistInfo(name, name, "baseline", name) for name in ("complementary", "random")]
     seeds = [

@@ -52,18 +52,21 @@ def test_distance_on_the_circle():
 def test_sliding_window_by_session(therapies, course, acts, kind, octants):
     answers = therapies.therapist_act if acts == "enacted" else therapies.heard_act
     for session in (0, 4, 9, 10, 25):
-        hits, distances = [], []
+        hits, distances, with_any = [], [], 0
         for i in range(N):
             if therapies.length[i] > session:
+                before = len(hits)
                 for s in range(max(0, session - 9), session + 1):
                     client = therapies.client_act[i, s]
                     if client in octants:
                         gap = abs(int(COMPLEMENT[client]) - int(answers[i, s]))
                         hits.append(gap == 0)
                         distances.append(min(gap, 8 - gap))
+                with_any += len(hits) > before
         strand = course.by_session["all"]
         rate = strand.complementarity[acts][kind]
         assert rate.n[session] == len(hits)
+        assert rate.therapies[session] == with_any
         if hits:
             assert rate.value[session] == pytest.approx(np.mean(hits), abs=1e-4)
             distance = strand.distance[acts][kind].value[session]

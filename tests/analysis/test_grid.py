@@ -180,3 +180,14 @@ def test_outcomes_match_the_recorded_ones(recorded_outcomes):
             )
     assert len(p_values) == 120
     assert_all_plausible(p_values, rate=0.01)
+
+
+def test_workers_are_counted_where_affinity_is_unknown(monkeypatch):
+    """macOS has no ``os.sched_getaffinity``."""
+    monkeypatch.setattr(grids.os, "cpu_count", lambda: 3)
+    monkeypatch.delattr(grids.os, "sched_getaffinity", raising=False)
+    assert grids.worker_count("cpu") == 3 and grids.worker_count("gpu") == 1
+    monkeypatch.setattr(grids.os, "cpu_count", lambda: None)
+    assert grids.worker_count("cpu") == 1
+    monkeypatch.setattr(grids.os, "sched_getaffinity", lambda _: set(range(20)), raising=False)
+    assert grids.worker_count("cpu") == 8

@@ -71,6 +71,20 @@ def test_single_files_know_their_experiment(tmp_path):
     assert (loose.group, loose.experiment, loose.seed) == ("tianshou_policy", None, None)
 
 
+def test_the_names_of_baselines_are_theirs(tmp_path):
+    """A file called complementary.pth is not the reference."""
+    for name in ("complementary", "random", "mine"):
+        write_policy(tmp_path / f"{name}.pth")
+    paths = [tmp_path / f"{name}.pth" for name in ("complementary", "random", "mine")]
+    found = lineups.find_all(paths, "best")
+    assert [policy.group for policy in found] == ["complementary #2", "random #2", "mine"]
+    told = lineups.assemble(found, ["complementary", "random"], [], None)
+    ids = ["complementary #2", "random #2", "mine", "complementary", "random"]
+    assert [each.id for each in told.therapists] == ids
+    assert [group.id for group in told.groups] == ids
+    assert told.therapists[told.position("complementary")].kind == "baseline"
+
+
 @pytest.mark.parametrize(
     ("path", "complaint"),
     [("nowhere", "does not exist"), ("empty", "policy_final.pth does not exist")],
@@ -118,6 +132,8 @@ def contrary(key, observation):
     return (observation.client_action + 4) % 8
 def omniscient(key, dyad, params):
     return jnp.argmax(dyad.client.u[dyad.client_act])
+def tempered(key, observation, temperature=1.0, *, sign=1):
+    return (observation.client_action + jnp.int32(temperature)) % 8
 def one_argument(key):
     return 0
 def floating(key, observation):
@@ -142,6 +158,8 @@ def test_users_functions_of_observation_or_of_everything(users):
     assert contrary(jax.random.key(0), dyad, params) == (dyad.client_act + 4) % 8
     omniscient = lineups.load_therapist(f"{users}:omniscient")
     assert omniscient(jax.random.key(0), dyad, params) == dyad.client.u[dyad.client_act].argmax()
+    tempered = lineups.load_therapist(f"{users}:tempered")  # a default is no third parameter
+    assert tempered(jax.random.key(0), dyad, params) == (dyad.client_act + 1) % 8
     told = lineups.assemble([], ["random"], [f"{users}:contrary"], None)
     assert [each.kind for each in told.therapists] == ["custom", "baseline"]
     assert [player.trusted for player in told.players] == [False, True]
@@ -154,7 +172,7 @@ def test_users_functions_of_observation_or_of_everything(users):
         ("no_such_module_anywhere:f", "can't be imported: ModuleNotFoundError"),
         ("users_own_therapists:missing", "can't be imported: AttributeError"),
         ("users_own_therapists:a_number", "can't be imported: TypeError"),
-        ("users_own_therapists:one_argument", "takes 1 arguments"),
+        ("users_own_therapists:one_argument", "needs 1 arguments"),
         ("users_own_therapists:floating", "whole number"),
         ("users_own_therapists:broken", "fails: AttributeError"),
     ],

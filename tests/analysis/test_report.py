@@ -4,10 +4,19 @@ import dataclasses
 import json
 import re
 from html.parser import HTMLParser
+from itertools import pairwise
+from xml.etree import ElementTree
 
+import matplotlib as mpl
+import numpy as np
 import pytest
+from matplotlib.figure import Figure
+from matplotlib.text import Text
+from PIL import Image
 
 from jaxtherapy.analysis import figures, report, results
+from jaxtherapy.analysis.course import course_of, decode
+from jaxtherapy.analysis.grid import NOT_HELD
 from jaxtherapy.report import main
 from jaxtherapy.training.progress_log import COLUMNS
 from tests.analysis.small_evaluation import HOSTILE, small_evaluation
@@ -106,10 +115,118 @@ def test_it_is_made_for_phones_and_for_everyone(page, parsed):
     assert "prefers-color-scheme: dark" in page
     levels = [int(tag[1]) for tag, _ in parsed.tags if re.fullmatch(r"h\d", tag)]
     assert levels[0] == 1 and levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels)), "a heading is skipped"
     ids = [attributes["id"] for _, attributes in parsed.tags if "id" in attributes]
     assert len(ids) == len(set(ids))
     anchors = {a["href"][1:] for t, a in parsed.tags if t == "a"}
     assert anchors and anchors <= set(ids)
+
+
+DATA_COLOR = re.compile(r"var\(--(blue|orange|green|purple|amber|sky)\)")
+
+
+def data_marks(drawing):
+    """How often a drawing uses the colours of data; axes are ink and grey."""
+    return len(DATA_COLOR.findall(drawing))
+
+
+def luminance(color):
+    parts = [int(color[place : place + 2], 16) / 255 for place in (1, 3, 5)]
+    linear = [x / 12.92 if x <= 0.03928 else ((x + 0.055) / 1.055) ** 2.4 for x in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one, other):
+    """WCAG 2's ratio, 1 to 21."""
+    low, high = sorted((luminance(one), luminance(other)))
+    return (high + 0.05) / (low + 0.05)
+
+
+def test_colours_can_be_told_from_the_page_in_light_and_dark(page):
+    schemes = [
+        dict(re.findall(r"--(\w+): (#\w{6});", block))
+        for block in re.findall(r":root \{(.*?)\}", page, flags=re.DOTALL)
+    ]
+    assert len(schemes) == 2
+    light = {name: schemes[0][name].lower() for name in figures.page_colors()}
+    assert light == {name: color.lower() for name, color in figures.page_colors().items()}
+    for scheme in schemes:
+        for name in figures.page_colors():
+            for ground in ("paper", "card"):
+                assert contrast(scheme[name], scheme[ground]) >= 3, (name, ground)
+        assert contrast(scheme["soft"], scheme["paper"]) >= 4.5
+        assert contrast("#15171a", scheme["orange"]) >= 4.5  # the T of the player
+        assert contrast(scheme["paper"], scheme["blue"]) >= 4.5  # and its C
+    assert "text.on-therapist { fill: #15171a; }" in page
+
+
+def test_figures_for_papers_say_what_they_show(folder, told):
+    pictures = figures.pictures(told, report.find_logs(told))
+    for picture in pictures[:3]:
+        with Image.open(folder / "figures" / f"{picture.name}.png") as png:
+            assert png.text["Title"] == picture.title
+            described = png.text["Description"]
+        assert picture.caption in described
+        assert all(panel.alt in described for panel in picture.panels)
+        root = ElementTree.parse(folder / "figures" / f"{picture.name}.svg").getroot()
+        assert root.find("{http://www.w3.org/2000/svg}title").text == picture.title
+        element = next(each for each in root.iter() if each.tag.endswith("}description"))
+        assert element.text == described
+
+
+def test_unknown_values_of_a_log_are_not_told():
+    evaluation = results.plain(small_evaluation("plain"))
+    nan = float("nan")
+    table = {"step": [1.0, 2.0, 3.0], "train_reward_mean": [nan, 1.0, 2.0]}
+    table |= {"test_reward_mean": [nan] * 3, "test_success_rate": [0.0, 0.5, nan]}
+    picture = figures.learning_curves(evaluation, {"study/seed_1": table})
+    alts = " ".join(panel.alt for panel in picture.panels)
+    assert "nan" not in alts
+    assert "training from 1.00 to 2.00; test unknown" in alts
+    assert "success from 0.00 to 0.50" in alts
+
+
+def test_long_names_lose_their_middle_and_stay_apart():
+    names = [f"a_very_long_experiment_name_indeed/seed_{seed}" for seed in (10, 11)]
+    assert figures.short(names[0]) == names[0][:14] + "…" + names[0][-13:]
+    for most in (12, 13, 28):
+        shortened = {figures.short(name, most) for name in names}
+        assert len(shortened) == 2 and {len(each) for each in shortened} == {most}
+    assert figures.short("short") == "short"
+
+
+def texts_of(figure):
+    """Labels, legends and the ticks within the limits."""
+    for axes in figure.axes:
+        yield from axes.texts
+        for axis in (axes.xaxis, axes.yaxis) if axes.axison else ():
+            yield axis.label
+            low, high = sorted(axis.get_view_interval())
+            ticks = zip(axis.get_ticklocs(), axis.get_ticklabels(), strict=True)
+            yield from (label for at, label in ticks if low <= at <= high)
+        if axes.get_legend():
+            yield from axes.get_legend().get_texts()
+
+
+def test_no_text_of_a_figure_is_cut_off(told):
+    """Nor with names as long as they come."""
+    names = {each["id"]: "name " * 10 + each["id"] for each in told["therapists"]}
+    long = told | {
+        "therapists": [each | {"label": names[each["id"]]} for each in told["therapists"]],
+        "groups": [each | {"label": "name " * 10 + each["id"]} for each in told["groups"]],
+    }
+    for evaluation in (told, long):
+        for picture in figures.pictures(evaluation, report.find_logs(evaluation)):
+            for panel in picture.panels:
+                with mpl.rc_context(figures._STYLE):
+                    figure = Figure(figsize=panel.size, layout="constrained")
+                    panel.draw(figure.subplots())
+                    figure.draw_without_rendering()
+                    figure.draw_without_rendering()
+                for text in filter(Text.get_text, texts_of(figure)):
+                    box = text.get_window_extent()
+                    inside = box.x0 >= -1 and box.x1 <= figure.bbox.x1 + 1
+                    assert inside, (panel.title, text.get_text())
 
 
 def test_every_figure_is_drawn_and_told(folder, told, page, parsed):
@@ -121,8 +238,12 @@ def test_every_figure_is_drawn_and_told(folder, told, page, parsed):
     assert sorted(shown) == sorted(alts) and all(len(alt) > 40 for alt in alts)
     assert page.count("<svg aria-hidden") == len(alts)
     for drawing in re.findall(r"<svg aria-hidden.*?</svg>", page, flags=re.DOTALL):
-        assert drawing.count("<path") > 5 and drawing.count("<text") > 5
+        assert drawing.count("<text") > 5
         assert "#0072b2" not in drawing.lower()  # colours are the page's, light or dark
+    for panel in (panel for picture in pictures for panel in picture.panels):
+        nothing = dataclasses.replace(panel, draw=lambda axes: None)
+        full, empty = (data_marks(figures.panel_svg(one, "x")) for one in (panel, nothing))
+        assert empty == 0 and full > 0, panel.title
     for picture in pictures:
         png = (folder / "figures" / f"{picture.name}.png").read_bytes()
         svg = (folder / "figures" / f"{picture.name}.svg").read_text()
@@ -151,12 +272,83 @@ def test_the_verdict_is_in_words(told):
     shape = told["courses"][0]["shapes"][0]
     assert "high–low–high as Tracey describes it (p = 0.002)" in figures.verdict(told, shape, "x")
     no = shape | {"high_low_high": False, "p_high_low_high": 0.4}
-    assert "not both above the middle (p = 0.4)" in figures.verdict(told, no, "x")
+    said = "not shown that both ends lie above the middle (p = 0.4)"
+    assert said in figures.verdict(told, no, "x")
     down = no | {"curvature": shape["curvature"] | {"estimate": -0.3}}
-    assert "inverted U" in figures.verdict(told, down, "x")
+    below = {"estimate": -0.2, "low": -0.3, "high": -0.1, "se": 0.02}
+    hill = down | {"first_minus_middle": below, "last_minus_middle": below}
+    assert "bends the other way, an inverted U" in figures.verdict(told, hill, "x")
+    for end, other in (("first", "last"), ("last", "first")):
+        # Thirds of 61, 74, 80 %, or of 80, 74, 61 %; and a second end that may lie either way.
+        for top in (0.3, 0.01):
+            above = {"estimate": 0.06 if top > 0.1 else -0.06, "low": -0.1, "high": top, "se": 0.1}
+            slope = hill | {f"{end}_minus_middle": below, f"{other}_minus_middle": above}
+            text = figures.verdict(told, slope, "x")
+            assert "inverted U" not in text and "bends downwards (a rise that levels off" in text
     flat = no | {"p_curvature": 0.3}
     assert "no high–low–high course is shown" in figures.verdict(told, flat, "x")
     assert "too few" in figures.verdict(told, shape | {"p_high_low_high": None}, "x")
+
+
+def test_the_verdict_needs_more_than_a_twin_shows(told):
+    shape = told["courses"][0]["shapes"][0]
+    assert "more so than that of a twin who never changes (p = 0.003)" in figures.verdict(
+        told, shape, "x"
+    )
+    for p, said in ((0.2, "p = 0.2"), (None, "no pairs")):
+        alike = shape | {"high_low_high": False, "beyond_twin": shape["beyond_twin"] | {"p": p}}
+        text = figures.verdict(told, alike, "x")
+        assert f"not shown to do so more than for a twin who never changes ({said})" in text
+        assert "as Tracey describes" not in text
+
+
+def drawn(panel):
+    """A panel as matplotlib has it, before it becomes a file."""
+    axes = Figure(figsize=panel.size).subplots()
+    panel.draw(axes)
+    return axes
+
+
+def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
+    """Twenty therapies of 10 sessions, and one of 40: its window holds 10 acts, but one therapy."""
+    held = np.arange(40) < np.where(np.arange(21) > 0, 10, 40)[:, None]
+    acts = np.where(held, 64 * 2 + 8 * 2 + 2, NOT_HELD).astype(np.int16)
+    acts[0, 10:] = 64 * 2 + 8 * 6 + 6  # alone, and far from the complement
+    therapies = decode(
+        acts.T[:, None], np.full((40, 1, 21), 0.5), np.full((1, 21), 0.5), np.ones((1, 21), bool)
+    )
+    therapies.rs[0, 10:] = 0.1
+    course = results.plain(
+        course_of(
+            "complementary", therapies, alpha=5, offset=0.7, confidence=0.95, n_samples=100, seed=0
+        )
+    )
+    of_one = figures.course_of_one(told, course, 1)
+    by_session = next(panel for panel in of_one.panels if panel.title == "session by session")
+    assert "enacted: 100 % at first, 100 % midway, 100 % at the end" in by_session.alt
+    lines = drawn(by_session).lines
+    assert len(lines) == 2
+    for line in lines:
+        assert np.isfinite(line.get_ydata()).sum() == 10
+    trajectories = figures.trajectories(told, course, 1)
+    rs = next(panel for panel in trajectories.panels if panel.title == "RS, session by session")
+    assert "0.50 at the end" in rs.alt
+    told_of_all = figures._told(
+        "x", course["by_session"]["all"]["distance"]["enacted"]["any"], False
+    )
+    assert told_of_all == "x: 0.00 at first, 0.00 midway, 0.00 at the end"
+
+
+def test_selection_is_said_where_it_matters(told, page, parsed):
+    text = re.sub(r"\s+", " ", page)
+    assert text.count("therapies stop at success, so how they end is selected") == 2
+    assert (
+        parsed.text["figcaption"].count("a falling line need not be any client getting worse") == 2
+    )
+    assert parsed.text["figcaption"].count("pooled, so long therapies weigh more") == 2
+    assert "last 10 sessions up to" in parsed.text["figcaption"]
+    assert "sliding window" not in page
+    assert "p (all beyond twin)" in parsed.text["th"]
 
 
 def test_of_a_group_the_median_seed_is_followed(told):
@@ -219,6 +411,10 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         (lambda: None, "can't be read"),
         (lambda: other.write_text("{"), "is no JSON"),
         (lambda: other.write_text('{"schema": "x"}'), "its schema is 'x'"),
+        (
+            lambda: other.write_text('{"schema": "jaxtherapy.evaluation/1"}'),
+            "is of another version (jaxtherapy.evaluation/1, not jaxtherapy.evaluation/2)",
+        ),
         (lambda: other.write_text("[]"), "its schema is None"),
         (lambda: other.write_bytes(b"\xff\xfe"), "not UTF-8"),
     ):
