@@ -129,7 +129,7 @@ def verdict(result: EvalResult, threshold: float) -> str:
             f"The trained therapist hardly ever succeeds{also}. At threshold {threshold:g} success "
             "is so rare that there is little to learn from. Try "
             + ("a lower --threshold (0.6 learns in minutes), " if threshold > 0.6 else "")
-            + "many clients at once (--n-envs 256 --n-steps 100 --batch-size 2560), "
+            + "many clients at once (--n-envs 256 --n-steps 25 --batch-size 640 --n-epochs 2), "
             "--gamma 0.995, and more --total-timesteps."
         )
     if reward[0] >= reward[2]:
