@@ -27,7 +27,7 @@ help:
 	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
 	@echo "make test-browser   open a report in a headless Chromium (has to be installed)"
 	@echo "make test-long   several devices and hosts, killed runs, the benchmarks themselves"
-	@echo "make test-hard    30 killed runs and 60 000 fuzzed inputs"
+	@echo "make test-hard    50 killed runs and 100 000 fuzzed inputs"
 	@echo "make fuzz ARGS=\"program -max_total_time=300\"   fuzzing led by coverage (own environment)"
 	@echo "make bench [ARGS=\"environment training\"]   how fast it is on this CPU; under 10 minutes"
 	@echo "make bench-gpu    the same and more on a GPU"
