@@ -8,6 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+from jaxtherapy.cores import available_cores
+
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "jaxtherapy")
 OLD_PACKAGES = ("torch", "tianshou", "gymnasium", "numpy")
 ROOT = Path(__file__).parents[1]
@@ -45,12 +47,6 @@ def memory_gib() -> float:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
 
 
-def cores() -> int:
-    """That this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)
-    return len(affinity(0)) if affinity else os.cpu_count() or 1
-
-
 def commit() -> str | None:
     """Of this source tree, ``-dirty`` where it has changes; BENCH_COMMIT where there is no git."""
     described = output_of("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12")
@@ -64,7 +60,7 @@ def describe(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:
     )
     return {
         "cpu": cpu_name(),
-        "cores": cores(),
+        "cores": available_cores(),
         "memory_gib": memory_gib(),
         "gpu": gpu.splitlines(),
         "system": platform.platform(),

@@ -14,7 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtherapy.agents import ppo as algorithm
 from jaxtherapy.agents.ppo import PPO, Settings, TrainState
 from jaxtherapy.config import TrainingConfig, load_config
-from jaxtherapy.training import devices
+from jaxtherapy.training import devices, programs
 from jaxtherapy.training.setup import make_ppo, make_settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -51,8 +51,7 @@ def load(name: str, overrides: dict[str, Any]) -> TrainingConfig:
 
 def initial_state(ppo: PPO, settings: Settings, n_seeds: int) -> TrainState:
     """Of seeds 42, 43, …, where the training command has them."""
-    start = jax.jit(jax.vmap(partial(algorithm.init, ppo), in_axes=(None, 0)))
-    state = start(settings, 42 + jnp.arange(n_seeds, dtype=jnp.int32))
+    state = programs.initial_state(ppo, settings, tuple(range(42, 42 + n_seeds)))
     mesh = devices.make_mesh(n_seeds, ppo.n_envs)
     return jax.device_put(state, devices.state_sharding(mesh, state))
 

@@ -7,7 +7,6 @@ differences between cells. One compiled program per mechanism plays any batch of
 pairs with any therapist of the line-up; everything else about a cell is a leaf.
 """
 
-import os
 import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -24,6 +23,7 @@ from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import Dyad, Therapist
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.person import ClientParams
+from jaxtherapy.cores import available_cores
 from jaxtherapy.envs.rewards import reward
 
 SWEPT = ("pattern_weights", "u_min", "u_max", "threshold", "entropy")
@@ -217,10 +217,7 @@ def recorded_clients(n_cells: int, n_clients: int, n_recorded: int) -> np.ndarra
 
 def worker_count(platform: str) -> int:
     """Batches in flight: one per core; an accelerator is busy with one."""
-    if platform != "cpu":
-        return 1
-    allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
-    return min(8, len(allowed(0)) if allowed else os.cpu_count() or 1)
+    return min(8, available_cores()) if platform == "cpu" else 1
 
 
 def _batches(total: int, size: int) -> Iterator[tuple[int, int]]:

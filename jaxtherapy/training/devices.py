@@ -20,6 +20,7 @@ from jaxtyping import PyTree
 
 from jaxtherapy.agents.ppo import TrainState
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.cores import available_cores
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.hosts import are_several, join_hosts
 
@@ -76,13 +77,6 @@ def _cpu_devices_are_given() -> bool:
     """Whether the user says how many devices a CPU is."""
     flags = os.environ.get("XLA_FLAGS", "")
     return "host_platform_device_count" in flags or "JAX_NUM_CPU_DEVICES" in os.environ
-
-
-def available_cores() -> int:
-    """Cores that this process may use."""
-    if hasattr(os, "sched_getaffinity"):  # not on macOS
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 # --- laying out -----------------------------------------------------------------------------

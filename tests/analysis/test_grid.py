@@ -1,5 +1,6 @@
 """The grid plays the therapies that the simulation plays, for the same clients everywhere."""
 
+import os
 from dataclasses import replace
 
 import jax
@@ -184,10 +185,10 @@ def test_outcomes_match_the_recorded_ones(recorded_outcomes):
 
 def test_workers_are_counted_where_affinity_is_unknown(monkeypatch):
     """macOS has no ``os.sched_getaffinity``."""
-    monkeypatch.setattr(grids.os, "cpu_count", lambda: 3)
-    monkeypatch.delattr(grids.os, "sched_getaffinity", raising=False)
+    monkeypatch.setattr(os, "cpu_count", lambda: 3)
+    monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert grids.worker_count("cpu") == 3 and grids.worker_count("gpu") == 1
-    monkeypatch.setattr(grids.os, "cpu_count", lambda: None)
+    monkeypatch.setattr(os, "cpu_count", lambda: None)
     assert grids.worker_count("cpu") == 1
-    monkeypatch.setattr(grids.os, "sched_getaffinity", lambda _: set(range(20)), raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(20)), raising=False)
     assert grids.worker_count("cpu") == 8
