@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from typing import NamedTuple
 
+import jax
 import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Float32, Int, Int8, PRNGKeyArray
@@ -103,12 +104,12 @@ def note_session(
     therapist_act: Int[Array, ""],
 ) -> Int8[Array, "50"]:
     """The therapist's history after one more session; the oldest of 25 drops out."""
-    pair = jnp.stack([client_act, therapist_act]).astype(jnp.int8)
-    scrolled = jnp.concatenate([history[2:], pair])
-    place = jnp.arange(HISTORY_SIZE)
-    filled = jnp.where(place == 2 * time, pair[0], history)
-    filled = jnp.where(place == 2 * time + 1, pair[1], filled)
-    return jnp.where(time >= HISTORY_SESSIONS, scrolled, filled)
+    place = jnp.arange(HISTORY_SIZE, dtype=jnp.int8)
+    newest = 2 * jnp.minimum(time, HISTORY_SESSIONS - 1).astype(jnp.int8)
+    full = jnp.asarray(time >= HISTORY_SESSIONS)
+    kept = jnp.where(full, jax.lax.pad(history, jnp.int8(0), [(-2, 2, 0)]), history)
+    answered = jnp.where(place == newest + 1, jnp.asarray(therapist_act, jnp.int8), kept)
+    return jnp.where(place == newest, jnp.asarray(client_act, jnp.int8), answered)
 
 
 def respond(

@@ -63,9 +63,12 @@ def relationship_satisfaction(
 ) -> Float[Array, ""]:
     """``RS = Σ_i w_i · u[client_i, therapist_i]``, in utility units."""
     worth = u.reshape(-1)
-    pairs = memory.astype(jnp.uint8)  # codes are 0..63: none is negative, none is out of bounds
+    # Codes are 0..63: none is negative, none out of bounds. Converted one by one, within the sum.
     return total(
-        [weights[i] * worth.at[pairs[i]].get(mode="promise_in_bounds") for i in range(MEMORY_SIZE)]
+        [
+            weights[i] * worth.at[memory[i].astype(jnp.uint8)].get(mode="promise_in_bounds")
+            for i in range(MEMORY_SIZE)
+        ]
     )
 
 
@@ -85,21 +88,28 @@ def bond(
     return jax.nn.sigmoid(2 * alpha * (share - offset))
 
 
+def _weighted_counts(
+    codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, "n"]
+) -> Float[Array, "n"]:
+    codes = codes.astype(jnp.float32)  # of one kind with the sums: no moving between registers
+    return total([jnp.where(codes[i] == every_code, weights[i], 0) for i in range(MEMORY_SIZE)])
+
+
 @compiled_apart
 def weighted_counts(
     codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, "n"]
 ) -> Float[Array, "n"]:
     """``Σ_i w_i · [code_i = j]`` for each code ``j``."""
-    codes = codes.astype(jnp.float32)  # of one kind with the sums: no moving between registers
-    return total([jnp.where(codes[i] == every_code, weights[i], 0) for i in range(MEMORY_SIZE)])
+    return _weighted_counts(codes, weights, every_code)
 
 
+@compiled_apart
 def therapist_frequencies(
     memory: Int8[Array, "50"], weights: Float[Array, "50"]
 ) -> Float[Array, "8"]:
     """P(j): the recency-weighted share of each therapist act."""
     every_act = jnp.arange(N_OCTANTS, dtype=jnp.float32)
-    return weighted_counts(therapist_acts(memory), weights, every_act)
+    return _weighted_counts(therapist_acts(memory), weights, every_act)
 
 
 def conditional_frequencies(
