@@ -9,16 +9,19 @@ from flax import nnx
 from jaxtyping import Array, Float, Int
 
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
-from jaxtherapy.client.memory import total
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.units import compiled_apart
+from jaxtherapy.first_layer import (
+    LARGE_BATCH,
+    Table,
+    as_matrix,
+    indicators,
+    make_table,
+    select,
+)
 
 CLIENT_ACTION_FEATURES = 16
 HISTORY_FEATURES = 8
 N_FEATURES = CLIENT_ACTION_FEATURES + 1 + HISTORY_SIZE * HISTORY_FEATURES
-
-LARGE_BATCH = 512
-"""Rows from which a table for the first layer pays; measured in docs/performance.md."""
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """Of matrix products. ``auto``: the device's fast path for float32 (TF32 on NVIDIA GPUs, float32
@@ -55,66 +58,6 @@ def _linear(n_in: int, n_out: int, gain: float, precision: Precision, rngs: nnx.
         precision=jax.lax.Precision.HIGHEST if precision == "float32" else None,
         rngs=rngs,
     )
-
-
-_BIAS = N_OCTANTS + 1 + HISTORY_SIZE * (HISTORY_PADDING + 1)
-
-N_INDICATORS = 464
-"""Columns of :func:`indicators`: 8 + 1 + 50·9 + 1, and 4 empty ones that align rows in memory."""
-
-
-def indicators(obs: Observation) -> Float[Array, "*batch 464"]:
-    """An observation as the rows of a table that it selects: act, session number, history, bias."""
-    act = jax.nn.one_hot(obs.client_action, N_OCTANTS)
-    history = jax.nn.one_hot(obs.history, HISTORY_PADDING + 1)
-    history = history.reshape(*history.shape[:-2], HISTORY_SIZE * (HISTORY_PADDING + 1))
-    columns = [act, obs.session_number, history, jnp.ones((*act.shape[:-1], 1))]
-    empty = N_INDICATORS - sum(x.shape[-1] for x in columns)
-    return jnp.concatenate([*columns, jnp.zeros((*act.shape[:-1], empty))], axis=-1)
-
-
-@compiled_apart
-def _sum_of_rows(
-    table: Float[Array, "464 d"], session: Float[Array, "*batch 1"], rows: Int[Array, "*batch 51"]
-) -> Float[Array, "*batch d"]:
-    """Written out, so that a CPU reads whole rows and adds them as vectors."""
-    rows = rows.astype(jnp.uint32)  # none is negative, none out of bounds: nothing to check
-    terms = [table.at[rows[..., i]].get(mode="promise_in_bounds") for i in range(rows.shape[-1])]
-    return total(
-        [session * table[N_OCTANTS], jnp.broadcast_to(table[_BIAS], terms[0].shape), *terms]
-    )
-
-
-def _select(table: Float[Array, "464 d"], obs: Observation) -> Float[Array, "*batch d"]:
-    places = N_OCTANTS + 1 + (HISTORY_PADDING + 1) * jnp.arange(HISTORY_SIZE)
-    rows = [obs.client_action[..., None].astype(jnp.int32), places + obs.history.astype(jnp.int32)]
-    return _sum_of_rows(table, obs.session_number, jnp.concatenate(rows, axis=-1))
-
-
-@jax.custom_vjp
-def select(table: Float[Array, "464 d"], obs: Observation) -> Float[Array, "*batch d"]:
-    """``indicators(obs) @ table`` without the product: the sum of the 52 rows that are selected.
-
-    A ninth of the additions, and no multiplications but one. The gradient is that of the product.
-    """
-    return _select(table, obs)
-
-
-def _select_forward(
-    table: Float[Array, "464 d"], obs: Observation
-) -> tuple[Float[Array, "*batch d"], Observation]:
-    return _select(table, obs), obs
-
-
-def _select_backward(
-    obs: Observation, gradient: Float[Array, "*batch d"]
-) -> tuple[Float[Array, "464 d"], None]:
-    selected = indicators(obs)
-    axes = tuple(range(selected.ndim - 1))
-    return jnp.tensordot(selected, gradient, (axes, axes)), None
-
-
-select.defvjp(_select_forward, _select_backward)
 
 
 def selecting_pays(layer: nnx.Linear) -> bool:
@@ -191,28 +134,33 @@ class TherapyNet(nnx.Module):
         table = self.table()
         return lambda obs: self.second(select(table, obs))
 
+    def first(self, table: Table, obs: Observation) -> Float[Array, "*batch hidden"]:
+        """The first layer's sums, from its table (or from those of several trunks side by side).
+
+        Where sums of selected rows don't pay they are a product with :func:`indicators`, which
+        need no gradient: two thirds of the work, and no 417 numbers for each row.
+        """
+        if selecting_pays(self.hidden_1):
+            return select(table, obs)
+        dtype = jnp.bfloat16 if self.hidden_1.dtype == jnp.bfloat16 else jnp.float32
+        selected, matrix = indicators(obs).astype(dtype), as_matrix(table).astype(dtype)
+        return jnp.matmul(selected, matrix, precision=self.hidden_1.precision)
+
     def second(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch hidden"]:
         """From the first layer's sums to the features."""
         return nnx.relu(self.hidden_2(nnx.relu(hidden)))
 
-    def table(self) -> Float[Array, "464 hidden"]:
-        """Embeddings and first layer as one matrix: ``indicators(obs) @ table`` are its sums."""
-        act, session, history = jnp.split(
-            self.hidden_1.kernel[...], [CLIENT_ACTION_FEATURES, CLIENT_ACTION_FEATURES + 1]
-        )
-        precision, bias = self.hidden_1.precision, self.hidden_1.bias
+    def table(self) -> Table:
+        """Embeddings and first layer as rows to select from."""
+        bias = self.hidden_1.bias
         assert bias is not None
-        places = history.reshape(HISTORY_SIZE, HISTORY_FEATURES, -1)
-        rows = [
-            jnp.matmul(self.client_action_embed.embedding[...], act, precision=precision),
-            session,
-            jnp.einsum(
-                "vd,pdh->pvh", self.history_embed.embedding[...], places, precision=precision
-            ).reshape(-1, act.shape[-1]),
-            bias[...][None],
-        ]
-        empty = N_INDICATORS - sum(len(x) for x in rows)
-        return jnp.concatenate([*rows, jnp.zeros((empty, act.shape[-1]))])
+        return make_table(
+            self.client_action_embed.embedding[...],
+            self.history_embed.embedding[...],
+            self.hidden_1.kernel[...],
+            bias[...],
+            self.hidden_1.precision,
+        )
 
 
 class Actor(nnx.Module):
@@ -273,25 +221,18 @@ class ActorCritic(nnx.Module):
         """Logits and values of a batch, for learning: the same numbers as of actor and critic
         apart, by the way that is faster for gradients.
 
-        In a large batch the first layers of both trunks are one product with
-        :func:`indicators`, which need no gradient: two thirds of the work, and no 417 numbers for
-        each row. In a small one building that matrix would cost more than it saves.
+        In a large batch the first layers of both trunks are one, of twice the width.
         """
         actor, critic = self.actor.preprocess, self.critic.preprocess
         trunks = [actor] if actor is critic else [actor, critic]
-        if obs.client_action.size < LARGE_BATCH:
-            features = [trunk(obs) for trunk in trunks]
+        if obs.client_action.size >= LARGE_BATCH:
+            table = jax.tree.map(lambda *x: jnp.concatenate(x, 1), *[t.table() for t in trunks])
+            sums = jnp.split(actor.first(table, obs), len(trunks), axis=-1)
+            features = [trunk.second(x) for trunk, x in zip(trunks, sums, strict=True)]
+        elif selecting_pays(actor.hidden_1):
+            features = [trunk.prepared()(obs) for trunk in trunks]
         else:
-            first = actor.hidden_1
-            table = jnp.concatenate([trunk.table() for trunk in trunks], axis=1)
-            if selecting_pays(first):
-                sums = select(table, obs)
-            else:
-                dtype = jnp.bfloat16 if first.dtype == jnp.bfloat16 else jnp.float32
-                selected, table = indicators(obs).astype(dtype), table.astype(dtype)
-                sums = jnp.matmul(selected, table, precision=first.precision)
-            each = jnp.split(sums, len(trunks), axis=-1)
-            features = [trunk.second(x) for trunk, x in zip(trunks, each, strict=True)]
+            features = [trunk(obs) for trunk in trunks]
         return self.actor.logits(features[0]), self.critic.value(features[-1])
 
 

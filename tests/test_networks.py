@@ -8,17 +8,14 @@ from flax import nnx
 
 from jaxtherapy.agents.ppo import PPO, make_networks, with_weights
 from jaxtherapy.client.dyad import Observation
+from jaxtherapy.first_layer import LARGE_BATCH
 from jaxtherapy.networks import (
-    LARGE_BATCH,
     N_FEATURES,
-    N_INDICATORS,
     Actor,
     Critic,
     TherapyNet,
-    indicators,
     look_up,
     make_therapy_networks,
-    select,
 )
 from jaxtherapy.training import weights
 from tests.agents.small import network_output
@@ -237,22 +234,6 @@ def test_the_gradient_of_a_look_up_is_that_of_indexing():
     ours = jax.grad(lambda t: jnp.sum(weight * look_up(t, index)))(table)
     plain = jax.grad(lambda t: jnp.sum(weight * t[index]))(table)
     np.testing.assert_allclose(ours, plain, rtol=1e-5, atol=1e-5)
-
-
-@pytest.mark.parametrize("batch", [(), (1,), (5, 3), (LARGE_BATCH,)], ids=str)
-def test_selecting_rows_is_the_product_and_so_is_its_gradient(batch):
-    obs = observations(12, *batch)
-    rng = np.random.default_rng(0)
-    table = jnp.asarray(rng.normal(size=(N_INDICATORS, 6)), jnp.float32)
-    weight = jnp.asarray(rng.normal(size=(*batch, 6)), jnp.float32)
-
-    def product(table):
-        return jnp.matmul(indicators(obs), table, precision="highest")
-
-    np.testing.assert_allclose(select(table, obs), product(table), rtol=1e-4, atol=1e-4)
-    ours = jax.grad(lambda t: jnp.sum(select(t, obs) * weight))(table)
-    theirs = jax.grad(lambda t: jnp.sum(product(t) * weight))(table)
-    np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("name", ["actor", "critic"])
