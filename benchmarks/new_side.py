@@ -13,6 +13,7 @@ from benchmarks import environment, programs, training
 from benchmarks.programs import compile_training
 from benchmarks.sizes import TINY
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.training import devices
 
 CLIENTS = 16384
 """Of the environment alone: as many as keep two cores busy and fit their caches."""
@@ -35,6 +36,7 @@ def rate(what: str, seconds: float, tiny: bool) -> float:
         return median(environment.rates(TrainingConfig(), n_clients, seconds, 1))
     file, settings = SETTINGS[what]
     config = programs.load(file, settings | (TINY.overrides if tiny else {}))
+    devices.deal_to_cores(config)  # as the command does
     return median(training.rates(compile_training(config), seconds, 1))
 
 

@@ -1,6 +1,7 @@
 """The compiled programs of PPO, as the training command makes them, with nothing around them."""
 
 import time
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -12,6 +13,7 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxtherapy.agents import ppo as algorithm
+from jaxtherapy.agents.apart import NETWORKS
 from jaxtherapy.agents.ppo import PPO, Settings, TrainState
 from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.training import devices, programs
@@ -52,7 +54,7 @@ def load(name: str, overrides: dict[str, Any]) -> TrainingConfig:
 def initial_state(ppo: PPO, settings: Settings, n_seeds: int) -> TrainState:
     """Of seeds 42, 43, …, where the training command has them."""
     state = programs.initial_state(ppo, settings, tuple(range(42, 42 + n_seeds)))
-    mesh = devices.make_mesh(n_seeds, ppo.n_envs)
+    mesh = devices.make_mesh(n_seeds, ppo)
     return jax.device_put(state, devices.state_sharding(mesh, state))
 
 
@@ -61,7 +63,8 @@ def compile_training(config: TrainingConfig, n_seeds: int = 1) -> Training:
     ppo, settings = make_ppo(config), make_settings(config)
     settings = jax.tree.map(np.asarray, settings)
     state = initial_state(ppo, settings, n_seeds)
-    mesh = devices.make_mesh(n_seeds, ppo.n_envs)
+    mesh = devices.make_mesh(n_seeds, ppo)
+    ppo = replace(ppo, networks_apart=mesh.shape[NETWORKS] > 1)
     function = devices.over_seeds(partial(algorithm.train, ppo), mesh, (None, 0, None))
     everywhere, sharding = NamedSharding(mesh, P()), devices.state_sharding(mesh, state)
     start = time.perf_counter()
@@ -78,7 +81,7 @@ def compile_training(config: TrainingConfig, n_seeds: int = 1) -> Training:
 def compile_phase(function: Any, ppo: PPO, *arguments: Any) -> Any:
     """A part of PPO over seeds, compiled as in training; the settings are shared."""
     n_seeds = jax.tree.leaves(arguments[1])[0].shape[0]
-    mesh = devices.make_mesh(n_seeds, ppo.n_envs)
+    mesh = devices.make_mesh(n_seeds, ppo)
     in_axes = (None, *[0] * (len(arguments) - 1))
     return (
         jax.jit(devices.over_seeds(partial(function, ppo), mesh, in_axes))

@@ -140,7 +140,7 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
             config = replace(config, seeds_at_once=plan.seeds_at_once)
             session = replace(session, config=config)
     groups = _groups(config, files)
-    mesh = devices.make_mesh(len(groups[0].seeds), config.n_envs)
+    mesh = devices.make_mesh(len(groups[0].seeds), make_ppo(config))
     out.print(
         f"{config.experiment_name} on {devices.describe(mesh)}, "
         f"{config.total_timesteps:,} steps, "

@@ -5,6 +5,7 @@ seed, a thousand seeds or a sweep over settings differ only in what is ``vmap``-
 the program is in :class:`PPO` and static.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import NamedTuple
@@ -15,7 +16,7 @@ import optax
 from flax import nnx, struct
 from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
-from jaxtherapy.agents import losses
+from jaxtherapy.agents import apart, losses
 from jaxtherapy.agents.moments import Moments, merge, moments_of, no_moments
 from jaxtherapy.agents.rows import replace_rows
 from jaxtherapy.client import dyad as dyads
@@ -24,7 +25,7 @@ from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.client.simulation import simulate
 from jaxtherapy.envs.rewards import reward
-from jaxtherapy.networks import ActorCritic, Precision, make_therapy_networks
+from jaxtherapy.networks import Actor, ActorCritic, Precision, make_therapy_networks
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class PPO:
     hidden_size: int = 256
     shared_trunk: bool = False
     precision: Precision = "auto"
+    networks_apart: bool = False
+    """Whether actor and critic learn on a device each (see :mod:`jaxtherapy.agents.apart`)."""
 
     @property
     def steps_per_update(self) -> int:
@@ -174,20 +177,40 @@ def _structure(ppo: PPO) -> nnx.GraphDef[ActorCritic]:
     return nnx.graphdef(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))))
 
 
-def optimizer(hyperparameters: Hyperparameters) -> optax.GradientTransformation:
+@cache
+def _structure_of_one(ppo: PPO) -> nnx.GraphDef[Actor]:
+    return nnx.graphdef(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0)).actor))
+
+
+def optimizer(hyperparameters: Hyperparameters) -> optax.GradientTransformationExtraArgs:
     """Adam (ε = 1e-8) behind a clip of the global gradient norm."""
     return optax.chain(
-        optax.clip_by_global_norm(hyperparameters.max_grad_norm),
+        clip_by_norm(hyperparameters.max_grad_norm),
         optax.adam(hyperparameters.learning_rate, eps=1e-8),
     )
+
+
+def clip_by_norm(max_norm: Float[Array, ""]) -> optax.GradientTransformationExtraArgs:
+    """``optax.clip_by_global_norm`` for those who know the norm: ``g · min(1, max_norm / ‖g‖)``."""
+
+    def clip(
+        updates: PyTree, state: PyTree, params: PyTree = None, *, norm: Float[Array, ""]
+    ) -> tuple[PyTree, PyTree]:
+        scale = jnp.minimum(1.0, max_norm / norm)
+        return jax.tree.map(lambda x: x * scale, updates), state
+
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, clip)
 
 
 def empty_log() -> TrainLog:
     """Nothing has happened since the last row."""
     zero = jnp.float32(0)
-    return TrainLog(
-        no_moments(), no_moments(), zero, zero, Losses(*[zero] * len(Losses._fields)), jnp.int32(0)
-    )
+    return TrainLog(no_moments(), no_moments(), zero, zero, no_losses(), jnp.int32(0))
+
+
+def no_losses() -> Losses:
+    """Nothing to report."""
+    return Losses(*[jnp.float32(0)] * len(Losses._fields))
 
 
 def init(ppo: PPO, settings: Settings, seed: Int[Array, ""]) -> TrainState:
@@ -369,18 +392,49 @@ def loss(
 ) -> tuple[Float[Array, ""], Losses]:
     """``policy loss + vf_coef · value loss − ent_coef · entropy`` of one minibatch."""
     logits, values = with_weights(ppo, params)(batch.obs)
+    of_actor, actor_report = actor_loss(hyper, logits, batch)
+    of_critic, critic_report = critic_loss(hyper, values, batch)
+    return of_actor + of_critic, jax.tree.map(jnp.add, actor_report, critic_report)
+
+
+def actor_loss(
+    hyper: Hyperparameters, logits: Float[Array, "batch 8"], batch: Targets
+) -> tuple[Float[Array, ""], Losses]:
+    """``policy loss − ent_coef · entropy``, and its share of the report."""
     policy = losses.clipped_policy_loss(
         _log_prob(logits, batch.action),
         batch.log_prob,
         losses.normalize(batch.advantage),
         hyper.clip_range,
     )
-    value_loss = losses.clipped_value_loss(values, batch.value, batch.returns, hyper.clip_range)
     entropy = losses.categorical_entropy(logits)
-    total = policy.loss + hyper.vf_coef * value_loss - hyper.ent_coef * entropy
-    zero = jnp.float32(0)
-    return total, Losses(
-        policy.loss, value_loss, entropy, policy.approx_kl, policy.clip_fraction, zero, zero
+    report = no_losses()._replace(
+        policy_loss=policy.loss,
+        entropy=entropy,
+        approx_kl=policy.approx_kl,
+        clip_fraction=policy.clip_fraction,
+    )
+    return policy.loss - hyper.ent_coef * entropy, report
+
+
+def critic_loss(
+    hyper: Hyperparameters, values: Float[Array, "batch"], batch: Targets
+) -> tuple[Float[Array, ""], Losses]:
+    """``vf_coef · value loss``, and its share of the report."""
+    value_loss = losses.clipped_value_loss(values, batch.value, batch.returns, hyper.clip_range)
+    return hyper.vf_coef * value_loss, no_losses()._replace(value_loss=value_loss)
+
+
+def loss_of_one(
+    ppo: PPO, hyper: Hyperparameters, params: PyTree, batch: Targets
+) -> tuple[Float[Array, ""], Losses]:
+    """The part of :func:`loss` that this device's network has; see :mod:`.apart`."""
+    network = nnx.merge(_structure_of_one(ppo), params)
+    outputs = network.prepared()(batch.obs)
+    return jax.lax.cond(
+        apart.has_actor(),
+        lambda: actor_loss(hyper, outputs, batch),
+        lambda: critic_loss(hyper, outputs[:, 0], batch),
     )
 
 
@@ -388,6 +442,31 @@ def update(
     ppo: PPO, settings: Settings, state: TrainState, targets: Targets
 ) -> tuple[TrainState, Losses]:
     """``n_epochs`` passes over the shuffled minibatches."""
+    before = state.params, state.opt_state
+    key, key_epochs = jax.random.split(state.key)
+    if ppo.networks_apart:
+        after, reports = _learn(
+            ppo, settings, apart.own(before), targets, key_epochs, loss_of_one, apart.global_norm
+        )
+        after = apart.together(after, before)
+        norm = reports.grad_norm / 2  # each of the two reports all of it
+        reports = jax.lax.psum(reports._replace(grad_norm=norm), apart.NETWORKS)
+    else:
+        after, reports = _learn(ppo, settings, before, targets, key_epochs, loss, optax.tree.norm)
+    params, opt_state = after
+    return state.replace(params=params, opt_state=opt_state, key=key), reports
+
+
+def _learn(
+    ppo: PPO,
+    settings: Settings,
+    before: tuple[PyTree, PyTree],
+    targets: Targets,
+    key: PRNGKeyArray,
+    loss: Callable[..., tuple[Float[Array, ""], Losses]],
+    global_norm: Callable[[PyTree], Float[Array, ""]],
+) -> tuple[tuple[PyTree, PyTree], Losses]:
+    """All gradient steps of an update, from and to weights and the state of their optimiser."""
     hyper = settings.hyperparameters
     adam = optimizer(hyper)
 
@@ -399,9 +478,9 @@ def update(
         (_, report), grads = jax.value_and_grad(partial(loss, ppo, hyper), has_aux=True)(
             params, batch
         )
-        updates, opt_state = adam.update(grads, opt_state, params)
-        report = report._replace(grad_norm=optax.tree.norm(grads))
-        return (optax.apply_updates(params, updates), opt_state), report
+        norm = global_norm(grads)
+        updates, opt_state = adam.update(grads, opt_state, params, norm=norm)
+        return (optax.apply_updates(params, updates), opt_state), report._replace(grad_norm=norm)
 
     def epoch(
         carry: tuple[PyTree, PyTree], key: PRNGKeyArray
@@ -413,12 +492,8 @@ def update(
             reports = jax.tree.map(lambda xs, x: jnp.append(xs, x), reports, report)
         return carry, jax.tree.map(jnp.mean, reports)
 
-    key, key_epochs = jax.random.split(state.key)
-    (params, opt_state), reports = jax.lax.scan(
-        epoch, (state.params, state.opt_state), jax.random.split(key_epochs, ppo.n_epochs)
-    )
-    state = state.replace(params=params, opt_state=opt_state, key=key)
-    return state, jax.tree.map(jnp.mean, reports)
+    after, reports = jax.lax.scan(epoch, before, jax.random.split(key, ppo.n_epochs))
+    return after, jax.tree.map(jnp.mean, reports)
 
 
 # --- all of it ------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 Seeds are independent, so each device trains its own without a word to the others (``shard_map``
 over a mesh axis). With fewer seeds than devices the clients of a seed are spread over the rest
-(the compiler's own partitioning over a second axis).
+(the compiler's own partitioning over a second axis); cores of a CPU take the actor and the critic
+of a seed apart instead (a third axis).
 """
 
 import contextlib
@@ -18,9 +19,11 @@ from jax.sharding import Mesh, NamedSharding, SingleDeviceSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
-from jaxtherapy.agents.ppo import TrainState
+from jaxtherapy.agents.apart import NETWORKS
+from jaxtherapy.agents.ppo import PPO, TrainState
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.cores import available_cores
+from jaxtherapy.first_layer import LARGE_BATCH
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.hosts import are_several, join_hosts
 
@@ -61,22 +64,36 @@ def choose_device(device: str, config: TrainingConfig | None = None) -> None:
 
 
 def deal_to_cores(config: TrainingConfig) -> None:
-    """Lets every core of a CPU count as a device, where there are seeds for all of them.
+    """Lets cores of a CPU count as devices, as many as there are networks to train at once.
 
-    A core then trains seeds of its own: small products are poorly shared among cores.
+    A core then trains seeds of its own, or one of the two networks of a seed: small products are
+    poorly shared among cores.
     """
     if _cpu_devices_are_given():
         return
     n_groups = -(-config.n_seeds // (config.seeds_at_once or config.n_seeds))
     smallest_group = config.n_seeds // n_groups
+    apart = _learn_apart(config.shared_trunk, config.batch_size)
+    n_networks = smallest_group * (2 if apart else 1)
     with contextlib.suppress(RuntimeError):  # a process that has trained before keeps its devices
-        jax.config.update("jax_num_cpu_devices", min(available_cores(), smallest_group))
+        jax.config.update("jax_num_cpu_devices", min(available_cores(), n_networks))
+
+
+def _learn_apart(shared_trunk: bool, batch_size: int) -> bool:
+    """Whether actor and critic learn faster on a core each: cores share large products well."""
+    return not shared_trunk and batch_size < LARGE_BATCH
 
 
 def _cpu_devices_are_given() -> bool:
     """Whether the user says how many devices a CPU is."""
     flags = os.environ.get("XLA_FLAGS", "")
     return "host_platform_device_count" in flags or "JAX_NUM_CPU_DEVICES" in os.environ
+
+
+def _are_cores() -> bool:
+    """Whether devices are cores of one CPU, which share memory and each other's work."""
+    is_cpu = jax.devices()[0].platform == "cpu"
+    return is_cpu and not _cpu_devices_are_given() and jax.process_count() == 1
 
 
 # --- laying out -----------------------------------------------------------------------------
@@ -92,27 +109,41 @@ def mesh_shape(n_seeds: int, n_envs: int, n_devices: int) -> tuple[int, int]:
 
 
 def usable_devices(n_seeds: int) -> list[jax.Device]:
-    """All of them; but cores of one CPU are not worth talking between for the clients of a seed."""
+    """All that may have seeds of their own."""
     devices = jax.devices()
-    if devices[0].platform == "cpu" and not _cpu_devices_are_given() and jax.process_count() == 1:
-        return devices[:n_seeds]
-    return devices
+    return devices[:n_seeds] if _are_cores() else devices
 
 
-def make_mesh(n_seeds: int, n_envs: int) -> Mesh:
-    """The devices as seeds × clients; see :func:`mesh_shape`.
+def make_mesh(n_seeds: int, ppo: PPO) -> Mesh:
+    """The devices as seeds × clients × networks; see :func:`mesh_shape`.
+
+    Cores of one CPU are not worth talking between for the clients of a seed, but for its actor and
+    critic they are.
 
     Raises:
         RunError: there are several hosts, and some would have nothing to do.
     """
     devices = usable_devices(n_seeds)
-    seeds, clients = mesh_shape(n_seeds, n_envs, len(devices))
+    seeds, clients = mesh_shape(n_seeds, ppo.n_envs, len(devices))
+    networks = 1
+    if (
+        _are_cores()
+        and _learn_apart(ppo.shared_trunk, ppo.batch_size)
+        and 2 * seeds <= len(jax.devices())
+    ):
+        networks, devices = 2, jax.devices()
     if jax.process_count() > 1 and seeds * clients < len(devices):
         raise RunError(
-            f"{n_seeds} seeds of {n_envs} clients can't be dealt evenly to {len(devices)} devices "
-            f"of {jax.process_count()} hosts; make --n-seeds a multiple of {len(devices)}"
+            f"{n_seeds} seeds of {ppo.n_envs} clients can't be dealt evenly to {len(devices)} "
+            f"devices of {jax.process_count()} hosts; make --n-seeds a multiple of {len(devices)}"
         )
-    return Mesh(np.array(devices[: seeds * clients]).reshape(seeds, clients), (SEEDS, CLIENTS))
+    shape = seeds, clients, networks
+    return Mesh(np.array(devices[: np.prod(shape)]).reshape(shape), (SEEDS, CLIENTS, NETWORKS))
+
+
+def one_network_each(mesh: Mesh) -> Mesh:
+    """Those devices of a mesh that are left when actor and critic share one."""
+    return Mesh(mesh.devices[:, :, :1], mesh.axis_names)
 
 
 def state_sharding(mesh: Mesh, template: TrainState) -> TrainState:
@@ -148,7 +179,7 @@ def over_seeds(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | No
         mesh=mesh,
         in_specs=tuple(P() if axis is None else P(SEEDS) for axis in in_axes),
         out_specs=P(SEEDS),
-        axis_names={SEEDS},
+        axis_names={SEEDS, NETWORKS},
         check_vma=False,
     )
 
@@ -183,9 +214,10 @@ def describe(mesh: Mesh) -> str:
     kind = f"{device.device_kind} ({device.platform})"
     if mesh.size == 1:
         return kind
-    seeds, clients = mesh.devices.shape
+    seeds, clients, networks = mesh.devices.shape
     shares = f"{seeds} share{'s' * (seeds > 1)} of seeds"
     shares += f" × {clients} of clients" if clients > 1 else ""
+    shares += " × actor and critic" if networks > 1 else ""
     hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
     return f"{mesh.size} × {kind}{hosts}, {shares}"
 
@@ -193,8 +225,7 @@ def describe(mesh: Mesh) -> str:
 def idle(mesh: Mesh, n_seeds: int) -> str:
     """What to do about devices that have nothing to do; nothing where all are busy."""
     n_devices = len(usable_devices(n_seeds))
-    cores = mesh.devices.flat[0].platform == "cpu" and not _cpu_devices_are_given()
-    if mesh.size == n_devices or cores:  # which then share each other's work
+    if mesh.size == n_devices or _are_cores():
         return ""
     seeds = "1 seed keeps" if n_seeds == 1 else f"{n_seeds} seeds keep"
     return f"{seeds} {mesh.size} of {n_devices} devices busy; a multiple of {n_devices} keeps all"
@@ -202,7 +233,7 @@ def idle(mesh: Mesh, n_seeds: int) -> str:
 
 def own_rows(mesh: Mesh, n_seeds: int) -> tuple[int, ...]:
     """Which of the seeds this host writes, as positions."""
-    owners = [row[0].process_index for row in mesh.devices]
+    owners = [devices.flat[0].process_index for devices in mesh.devices]
     share = n_seeds // len(owners)
     here = jax.process_index()
     return tuple(i for i in range(n_seeds) if owners[i // share] == here)
@@ -212,7 +243,7 @@ def fetch_own(tree: PyTree, mesh: Mesh) -> PyTree:
     """The rows of :func:`own_rows`, as NumPy arrays; nothing travels between hosts."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
-    writers = set(mesh.devices[:, 0])
+    writers = set(mesh.devices[:, 0, 0])
 
     def rows(x: jax.Array) -> np.ndarray:
         shards = [shard for shard in x.addressable_shards if shard.device in writers]

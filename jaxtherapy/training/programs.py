@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -13,6 +13,7 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
+from jaxtherapy.agents.apart import NETWORKS
 from jaxtherapy.agents.ppo import PPO, Settings, TrainState, evaluate, init, train
 from jaxtherapy.training import devices
 from jaxtherapy.training.signals import StopRequest
@@ -71,7 +72,8 @@ def compile_programs(
     Raises:
         StoppedWhileCompiling: a signal came meanwhile.
     """
-    mesh = devices.make_mesh(len(seeds), ppo.n_envs)
+    mesh = devices.make_mesh(len(seeds), ppo)
+    ppo = replace(ppo, networks_apart=mesh.shape[NETWORKS] > 1)
     settings = jax.tree.map(np.asarray, settings)  # belongs to every host and device
     quickly = {"init", "evaluate"} if n_evaluations <= FEW_EVALUATIONS else {"init"}
     key = (ppo, jax.tree.structure(settings), len(seeds), mesh, frozenset(quickly))
@@ -79,13 +81,14 @@ def compile_programs(
         _compiled[key] = _compile(ppo, settings, len(seeds), mesh, stop, quickly)
     compiled, template, sharding = _compiled[key]
     by_seed = NamedSharding(mesh, P(devices.SEEDS))
+    evaluated = devices.state_sharding(devices.one_network_each(mesh), template)
     numbers = np.array(seeds, np.int32)
     return Programs(
         init=lambda: compiled["init"](
             settings, jax.make_array_from_callback(numbers.shape, by_seed, numbers.__getitem__)
         ),
         train=partial(compiled["train"], settings),
-        evaluate=partial(compiled["evaluate"], settings),
+        evaluate=lambda state: compiled["evaluate"](settings, jax.device_put(state, evaluated)),
         template=template,
         sharding=sharding,
         mesh=mesh,
@@ -116,6 +119,7 @@ def _compile(
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct((n_seeds, *x.shape), x.dtype), one_seed)
     everywhere, by_seed = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.SEEDS))
     sharding = devices.state_sharding(mesh, template)
+    evaluating = devices.one_network_each(mesh)
     jobs: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "train": (
             jax.jit(
@@ -128,9 +132,12 @@ def _compile(
         ),
         "evaluate": (
             jax.jit(
-                devices.over_seeds(partial(evaluate, ppo), mesh, (None, 0)),
-                in_shardings=(everywhere, sharding),
-                out_shardings=by_seed,
+                devices.over_seeds(partial(evaluate, ppo), evaluating, (None, 0)),
+                in_shardings=(
+                    NamedSharding(evaluating, P()),
+                    devices.state_sharding(evaluating, template),
+                ),
+                out_shardings=NamedSharding(evaluating, P(devices.SEEDS)),
             ),
             (settings, template),
         ),
