@@ -179,7 +179,7 @@ def over_seeds(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | No
         mesh=mesh,
         in_specs=tuple(P() if axis is None else P(SEEDS) for axis in in_axes),
         out_specs=P(SEEDS),
-        axis_names={SEEDS, NETWORKS},
+        axis_names={SEEDS, NETWORKS} | ({CLIENTS} if mesh.shape[CLIENTS] == 1 else set()),
         check_vma=False,
     )
 

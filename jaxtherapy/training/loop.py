@@ -143,10 +143,9 @@ def _train_chunk(training: Training, display: TrainingDisplay, stop: StopRequest
 
 def _evaluate(training: Training, display: TrainingDisplay) -> None:
     """Evaluates; has a row written to each log, and the weights of seeds at their best."""
-    evaluated = training.programs.evaluate(training.state)
-    result, log, return_stats = hosts.fetch(
-        (evaluated, training.state.log, training.state.return_stats)
-    )
+    state = training.programs.once(training.state)
+    evaluated = training.programs.evaluate(state)
+    result, log, return_stats = hosts.fetch((evaluated, state.log, state.return_stats))
     (elapsed,) = hosts.largest(training.lap())
     progress = training.progress
     progress.duration += elapsed
@@ -165,7 +164,7 @@ def _evaluate(training: Training, display: TrainingDisplay) -> None:
     for i in improved:
         progress.best_reward[i] = rewards[i]
     own_improved = [i for i in improved if i in training.own]
-    params = snapshot(training.state.params) if own_improved else None
+    params = snapshot(state.params) if own_improved else None
 
     def write() -> None:
         try:
@@ -237,7 +236,7 @@ def save(training: Training) -> None:
     """
     files, finished = training.files, training.finished
     progress = replace(training.progress, best_reward=list(training.progress.best_reward))
-    state = snapshot(training.state)
+    state = snapshot(training.programs.once(training.state))
     # Not in the writer: on a CPU, a program of its own could wait for training's for ever.
     leaves = flat(state)
 

@@ -25,7 +25,10 @@ class StoppedWhileCompiling(Exception):
 
 @dataclass(frozen=True)
 class Programs:
-    """Compiled for one configuration, number of seeds and set of devices."""
+    """Compiled for one configuration, number of seeds and set of devices.
+
+    ``evaluate`` wants its state :meth:`once`.
+    """
 
     init: Callable[..., TrainState]
     train: Callable[..., TrainState]
@@ -33,6 +36,15 @@ class Programs:
     template: TrainState
     sharding: TrainState
     mesh: Mesh
+
+    def once(self, state: TrainState) -> TrainState:
+        """The state without the copies that actor and critic have each on a device of its own.
+
+        What evaluates or saves it needs one; Orbax would let both devices share in the writing,
+        with programs of its own beside those of training.
+        """
+        mesh = devices.one_network_each(self.mesh)
+        return jax.device_put(state, devices.state_sharding(mesh, self.template))
 
     def reset_log(self, state: TrainState) -> TrainState:
         """The same, with nothing logged since the last row."""
@@ -81,14 +93,13 @@ def compile_programs(
         _compiled[key] = _compile(ppo, settings, len(seeds), mesh, stop, quickly)
     compiled, template, sharding = _compiled[key]
     by_seed = NamedSharding(mesh, P(devices.SEEDS))
-    evaluated = devices.state_sharding(devices.one_network_each(mesh), template)
     numbers = np.array(seeds, np.int32)
     return Programs(
         init=lambda: compiled["init"](
             settings, jax.make_array_from_callback(numbers.shape, by_seed, numbers.__getitem__)
         ),
         train=partial(compiled["train"], settings),
-        evaluate=lambda state: compiled["evaluate"](settings, jax.device_put(state, evaluated)),
+        evaluate=partial(compiled["evaluate"], settings),
         template=template,
         sharding=sharding,
         mesh=mesh,

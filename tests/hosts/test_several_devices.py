@@ -27,9 +27,10 @@ STEPS = (224, 448, 672, 800)
 RUN = """
 import sys, time
 from jaxtherapy.train import main
-from jaxtherapy.training import hosts, loop, weights
+from jaxtherapy.training import devices, hosts, loop, weights
 
-pause, *arguments = sys.argv[1:]
+pause, cores, *arguments = sys.argv[1:]
+devices.available_cores = lambda: int(cores)
 hosts.HEARTBEAT_SECONDS, hosts.JOIN_SECONDS = 5, 60
 train_chunk, write = loop._train_chunk, weights.write
 
@@ -48,22 +49,23 @@ sys.exit(main(arguments))
 
 
 class Run:
-    """A process that trains in a folder."""
+    """A process that trains in a folder, on forced devices or else on cores of the CPU."""
 
-    def __init__(self, folder, *flags, devices=1, n_seeds=8, pause=0, name="run"):
+    def __init__(self, folder, *flags, devices=1, cores=None, n_seeds=8, pause=0, name="run"):
         path = folder / f"{name}.yaml"
         shutil.copy(tiny.write_config(folder, **CONFIG), path)
         self.name = name
         self._paths = [folder / f"{name}.{stream}" for stream in ("out", "err")]
         arguments = ["--config", str(path), "--device", "cpu", "--n-seeds", str(n_seeds), *flags]
+        forced = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
         with open(self._paths[0], "w") as out, open(self._paths[1], "w") as err:
             self.process = subprocess.Popen(
-                [sys.executable, "-c", RUN, str(pause), *arguments],
+                [sys.executable, "-c", RUN, str(pause), str(cores), *arguments],
                 cwd=folder,
                 stdout=out,
                 stderr=err,
                 start_new_session=True,
-                env=os.environ | {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"},
+                env=os.environ | (forced if cores is None else {}),
             )
 
     def kill(self):
@@ -210,6 +212,42 @@ def test_resumes_on_another_number_of_devices(one_device, four_devices, tmp_path
     run = Run(tmp_path, "--resume-from", checkpoint, "--overwrite", devices=devices).succeeds()
     assert "continuing at step 448" in run.out
     same_results(tmp_path, other)
+
+
+# --- cores ----------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def two_cores(tmp_path_factory):
+    """One seed on two cores: the actor on one, the critic on the other."""
+    folder = tmp_path_factory.mktemp("two_cores")
+    run = Run(folder, cores=2, n_seeds=1).succeeds()
+    assert "1 share of seeds × actor and critic" in run.out
+    return folder
+
+
+def test_actor_and_critic_on_a_core_each(one_device, two_cores):
+    agree(log(two_cores, 42, one=True), log(one_device, 42))
+
+
+def test_as_many_seeds_as_leave_room_for_it(one_device, tmp_path):
+    run = Run(tmp_path, cores=5, n_seeds=2).succeeds()
+    assert "2 shares of seeds × actor and critic" in run.out
+    for seed in (42, 43):
+        agree(log(tmp_path, seed), log(one_device, seed))
+
+
+@pytest.mark.parametrize("cores", [1, 2])
+def test_resumes_on_as_many_cores_or_fewer(two_cores, tmp_path, cores):
+    copied(two_cores, tmp_path)
+    checkpoint = "models/tiny/checkpoint_448.pth"
+    flags = "--resume-from", checkpoint, "--overwrite"
+    run = Run(tmp_path, *flags, cores=cores, n_seeds=1).succeeds()
+    assert ("actor and critic" in run.out) == (cores == 2)
+    resumed, wanted = (log(folder, 42, one=True) for folder in (tmp_path, two_cores))
+    if cores == 2:  # bit for bit
+        assert resumed == wanted
+    agree(resumed, wanted)
 
 
 # --- hosts ----------------------------------------------------------------------------------
