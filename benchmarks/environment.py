@@ -10,13 +10,14 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray
 
 from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
-from benchmarks.timing import is_out_of_memory, program_bytes, seconds_per_step
+from benchmarks.timing import program_bytes, seconds_per_step
 from jaxtherapy.agents.rows import replace_rows
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import Dyad, Observation
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.envs.rewards import reward
+from jaxtherapy.training.errors import is_out_of_memory
 from jaxtherapy.training.setup import make_clients
 
 

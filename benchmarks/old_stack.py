@@ -33,7 +33,7 @@ class Setting:
     max_sessions: int = 100
     total_steps: int = 5120
     eval_episodes: int = 0
-    eval_clients: int = 10
+    eval_clients: int = 100
 
     @property
     def steps_per_update(self) -> int:
@@ -59,7 +59,7 @@ QUICK_TEST = Setting(
     hidden_size=128,
     max_sessions=50,
     total_steps=10_000,
-    eval_episodes=10,
+    eval_episodes=100,
 )
 
 

@@ -63,8 +63,3 @@ def program_bytes(compiled: Any) -> int:
         + memory.temp_size_in_bytes
         - memory.alias_size_in_bytes
     )
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Whether the device had no room."""
-    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()

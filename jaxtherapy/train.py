@@ -26,7 +26,7 @@ from jaxtherapy.agents.ppo import Settings
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import devices, hosts, loop, memory, resume, run_info
 from jaxtherapy.training.display import TrainingDisplay, console
-from jaxtherapy.training.errors import RunError
+from jaxtherapy.training.errors import RunError, is_out_of_memory
 from jaxtherapy.training.files import ExperimentLock, RunFiles
 from jaxtherapy.training.loop import Training
 from jaxtherapy.training.pictures import draw_learning_curve
@@ -297,11 +297,20 @@ def _finish(
         run_info.write(files.run, info)
     except OSError as error:
         raise loop.cannot_write(error, files.output) from None
+    except jax.errors.JaxRuntimeError as error:
+        if not is_out_of_memory(error):
+            raise
+        raise RunError(
+            "out of memory while comparing therapists; the training is complete and saved in "
+            f"{files.output}: evaluate it where more memory is free",
+            exit_code=1,
+        ) from None
 
 
 def _runtime_error(error: Exception, config: TrainingConfig, n_seeds: int) -> RunError:
-    if "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower():
-        return memory.out_of_memory(make_ppo(config), n_seeds)
+    if is_out_of_memory(error):
+        resumed = bool(config.resume or config.resume_from)
+        return memory.out_of_memory(make_ppo(config), n_seeds, resumed)
     reason = " ".join(str(error).split())[:200]
     if jax.process_count() > 1:
         return RunError(f"{hosts.LOST} ({reason})", exit_code=1)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
-from jaxtherapy.training.errors import RunError
+from jaxtherapy.training.errors import RunError, is_out_of_memory
 
 logging.getLogger("absl").setLevel(logging.CRITICAL + 1)  # what matters reaches us as exceptions
 
@@ -109,6 +109,7 @@ class Checkpoints:
 
         Raises:
             RunError: damaged, or of other shapes than ``template``.
+            JaxRuntimeError: the device has no room for it.
         """
         places = dict(zip(_paths(template), jax.tree.leaves(sharding), strict=True))
         wanted = {
@@ -131,6 +132,8 @@ class Checkpoints:
         try:
             restored = self._restore(step, state=ocp.args.StandardRestore(wanted)).state
         except Exception as error:
+            if is_out_of_memory(error):
+                raise
             raise self._damaged(step, error) from None
         state = _unflat(restored, template)
         # Fresh buffers of our own: training donates them.

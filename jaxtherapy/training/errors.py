@@ -7,3 +7,8 @@ class RunError(RuntimeError):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a device had no room, whatever part of JAX says so."""
+    return "RESOURCE_EXHAUSTED" in str(error) or "out of memory" in str(error).lower()

@@ -19,7 +19,7 @@ from jaxtyping import PyTree
 
 from jaxtherapy.command import INTERRUPTED
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training.errors import RunError
+from jaxtherapy.training.errors import RunError, is_out_of_memory
 
 HEARTBEAT_SECONDS = 20
 """After this silence a host counts as lost."""
@@ -147,10 +147,13 @@ def _together(function: Callable[..., Any], *arguments: Any, **options: Any) -> 
 
     Raises:
         RunError: one is gone.
+        JaxRuntimeError: this one is out of memory.
     """
     try:
         return function(*arguments, **options)
     except Exception as error:  # ValueError, JaxRuntimeError …: each transport has its own
+        if is_out_of_memory(error):
+            raise
         reason = " ".join(str(error).split())[:120]
         raise RunError(f"{LOST} ({reason})", exit_code=1) from None
 

@@ -173,14 +173,22 @@ def _smaller(ppo: PPO, settings: Settings, usable: float) -> str:
     return f"hidden_size, now {ppo.hidden_size}"
 
 
-def out_of_memory(ppo: PPO, n_seeds: int) -> RunError:
-    """One line instead of XLA's many, when the estimate was too low."""
-    if n_seeds > 1:
-        advice = f"pass --seeds-at-once {n_seeds // 2}, or lower n_seeds from {n_seeds}"
-    elif ppo.n_envs > 1:
+def out_of_memory(ppo: PPO, n_seeds: int, resumed: bool = False) -> RunError:
+    """One line instead of XLA's many, when the estimate was too low.
+
+    Args:
+        ppo, n_seeds: of what was trained together.
+        resumed: whether it was continued, so that seeds and environments can't change any more.
+    """
+    if n_seeds > 1 and not resumed:
+        half = n_seeds // 2
+        advice = f"pass --seeds-at-once {half}, or lower n_seeds from {n_seeds} to {half}"
+    elif ppo.n_envs > 1 and not resumed:
         advice = f"lower n_envs from {ppo.n_envs} to {ppo.n_envs // 2}"
     elif ppo.n_steps > 1:
         advice = f"lower n_steps from {ppo.n_steps} to {ppo.n_steps // 2}"
+    elif resumed:
+        advice = "continue where more memory is free"
     else:
         advice = f"lower hidden_size from {ppo.hidden_size}"
     return RunError(f"out of memory; {advice}", exit_code=1)

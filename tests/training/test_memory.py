@@ -9,7 +9,7 @@ import pytest
 from jaxtherapy import train
 from jaxtherapy.agents.ppo import train as ppo_train
 from jaxtherapy.config import TrainingConfig, load_config
-from jaxtherapy.training import devices, memory
+from jaxtherapy.training import checkpoints, devices, memory
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.programs import compile_quickly, initial_state
 from jaxtherapy.training.setup import make_ppo, make_settings
@@ -125,7 +125,7 @@ def test_where_the_network_alone_is_too_large_the_line_says_so():
 @pytest.mark.parametrize(
     ("n_seeds", "settings", "advice"),
     [
-        (8, {}, "--seeds-at-once 4"),
+        (8, {}, "--seeds-at-once 4, or lower n_seeds from 8 to 4"),
         (1, {"n_envs": 8}, "lower n_envs from 8 to 4"),
         (1, {"n_envs": 1, "n_steps": 64}, "lower n_steps from 64 to 32"),
         (1, {"n_envs": 1, "n_steps": 1}, "lower hidden_size from 256"),
@@ -136,16 +136,54 @@ def test_out_of_memory_is_advice(n_seeds, settings, advice):
     assert advice in str(error) and error.exit_code == 1
 
 
+@pytest.mark.parametrize(
+    ("settings", "advice"),
+    [
+        ({"n_envs": 8, "n_steps": 64}, "lower n_steps from 64 to 32"),
+        ({"n_envs": 8, "n_steps": 1}, "continue where more memory is free"),
+    ],
+)
+def test_a_run_that_is_continued_is_told_only_what_may_still_change(settings, advice):
+    for n_seeds in (1, 8):
+        error = memory.out_of_memory(of(**settings)[0], n_seeds, resumed=True)
+        assert str(error) == f"out of memory; {advice}"
+
+
+def exhausted(*_, **__):
+    raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating 1 bytes.")
+
+
+def test_restoring_what_does_not_fit_is_not_called_damage(folder, monkeypatch, capsys):
+    assert tiny.train(folder) == 0
+    restore = checkpoints.Checkpoints._restore
+
+    def restored(self, step, **items):
+        return exhausted() if "state" in items else restore(self, step, **items)
+
+    monkeypatch.setattr(checkpoints.Checkpoints, "_restore", restored)
+    capsys.readouterr()
+    assert tiny.train(folder, "--resume", total_timesteps=800) == 1
+    assert capsys.readouterr().err == "error: out of memory; lower n_steps from 8 to 4\n"
+
+
+def test_out_of_memory_at_the_very_end_tells_what_is_saved(folder, monkeypatch, capsys):
+    monkeypatch.setattr(train, "print_summary", exhausted)
+    assert tiny.train(folder) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("error: out of memory while comparing") and error.count("\n") == 1
+    assert (folder / "models/tiny/policy_final.pth").exists()
+
+
 def test_a_device_out_of_memory_ends_the_run_with_one_line(folder, monkeypatch, capsys):
-    def exhausted(*_):
+    def too_large(*_):
         raise jax.errors.JaxRuntimeError(
             "RESOURCE_EXHAUSTED: Out of memory allocating 80530636800 bytes.\n" + 40 * "buffer\n"
         )
 
-    monkeypatch.setattr(train, "compile_programs", exhausted)
+    monkeypatch.setattr(train, "compile_programs", too_large)
     assert tiny.train(folder, "--n-seeds", "6") == 1
     error = capsys.readouterr().err
-    assert error == "error: out of memory; pass --seeds-at-once 3, or lower n_seeds from 6\n"
+    assert error == "error: out of memory; pass --seeds-at-once 3, or lower n_seeds from 6 to 3\n"
 
 
 def test_little_memory_is_planned_with_before_anything_is_compiled(folder, monkeypatch, capsys):
