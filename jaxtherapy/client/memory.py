@@ -1,7 +1,7 @@
 """What the client remembers, and how satisfied and bonded that leaves it.
 
-Memory is the last 50 exchanges, oldest first, each pair coded as ``8 · client + therapist`` in one
-int8 (therapist acts *as heard*). Everything downstream is a recency-weighted sum over it.
+Memory is the last 50 exchanges, oldest first, each a pair in one int8 (:mod:`.pairs`; therapist
+acts *as heard*). Everything downstream is a recency-weighted sum over it.
 """
 
 import functools
@@ -14,20 +14,11 @@ import numpy as np
 from jaxtyping import Array, Float, Int, Int8
 
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.pairs import encode_pairs, therapist_acts
 from jaxtherapy.client.patterns import MEMORY_SIZE
 from jaxtherapy.client.units import compiled_apart
 
 _ROOT_AGE = np.sqrt(np.arange(MEMORY_SIZE) / (MEMORY_SIZE - 1))
-
-
-def encode_pairs(client: Int[Array, "*n"], therapist: Int[Array, "*n"]) -> Int8[Array, "*n"]:
-    """Codes pairs of octants as ``8 · client + therapist``."""
-    return (client * N_OCTANTS + therapist).astype(jnp.int8)
-
-
-def therapist_acts(memory: Int8[Array, "*n"]) -> Int8[Array, "*n"]:
-    """The therapist's half of coded pairs."""
-    return memory & (N_OCTANTS - 1)
 
 
 def recency_weights(recency_ratio: Float[Array, ""]) -> Float[Array, "50"]:
@@ -59,10 +50,10 @@ def total(terms: Sequence[Float[Array, "*n"]]) -> Float[Array, "*n"]:
 
 @compiled_apart
 def relationship_satisfaction(
-    u: Float[Array, "8 8"], memory: Int8[Array, "50"], weights: Float[Array, "50"]
+    worth: Float[Array, "8 8"], memory: Int8[Array, "50"], weights: Float[Array, "50"]
 ) -> Float[Array, ""]:
-    """``RS = Σ_i w_i · u[client_i, therapist_i]``, in utility units."""
-    worth = u.reshape(-1)
+    """``RS = Σ_i w_i · worth[therapist_i, client_i]``, in utility units."""
+    worth = worth.reshape(-1)
     # Codes are 0..63: none is negative, none out of bounds. Converted one by one, within the sum.
     return total(
         [
@@ -122,7 +113,7 @@ def conditional_frequencies(
     """
     every_pair = jnp.arange(N_OCTANTS**2, dtype=jnp.float32)
     joint = weighted_counts(memory, weights, every_pair)
-    counts = joint.reshape(N_OCTANTS, N_OCTANTS) + smoothing
-    total_counts = total([counts[:, j : j + 1] for j in range(N_OCTANTS)])
+    counts = joint.reshape(N_OCTANTS, N_OCTANTS) + smoothing  # therapist acts first, like codes
+    total_counts = total([counts[j] for j in range(N_OCTANTS)])
     known = total_counts > 0
-    return jnp.where(known, counts / jnp.where(known, total_counts, 1), 1 / N_OCTANTS)
+    return jnp.where(known, counts / jnp.where(known, total_counts, 1), 1 / N_OCTANTS).T

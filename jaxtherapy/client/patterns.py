@@ -24,6 +24,7 @@ from jaxtherapy.client.octants import (
     S,
     W,
 )
+from jaxtherapy.client.pairs import encode_pairs
 
 MEMORY_SIZE = 50
 
@@ -110,7 +111,7 @@ def draw_pattern(point: Float[Array, ""], weights: Float[Array, "7"]) -> Int8[Ar
 def draw_memory(
     points: Float[Array, "50"], pattern: Int[Array, ""], exact_anticomplement: Bool[Array, ""]
 ) -> Int8[Array, "50"]:
-    """50 remembered pairs, each coded as ``8 · client + therapist``, from 50 uniform ``points``."""
+    """50 remembered pairs, coded as in :mod:`.pairs`, from 50 uniform ``points``."""
     rule = jnp.asarray(exact_anticomplement, jnp.int32)
     table = N_OCTANTS**2 * (len(PATTERNS) * rule + pattern)
     cumulative = jnp.asarray(_CUMULATIVE).reshape(-1)
@@ -121,4 +122,4 @@ def draw_memory(
         place = (table + cell + half - 1).astype(jnp.uint32)
         is_above = cumulative.at[place].get(mode="promise_in_bounds") <= points
         cell += jnp.where(is_above, half, 0)
-    return cell.astype(jnp.int8)
+    return encode_pairs(cell // N_OCTANTS, cell % N_OCTANTS)

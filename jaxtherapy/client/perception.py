@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int8
 
-from jaxtherapy.client.memory import therapist_acts
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.pairs import therapist_acts
 from jaxtherapy.client.units import compiled_apart
 
 PERCEPTION_WINDOW = 15

@@ -83,21 +83,35 @@ class ClientParams(struct.PyTreeNode):
 
 
 class Client(struct.PyTreeNode):
-    """A client's hidden state: 316 bytes in float32, most of them its utilities."""
+    """A client's hidden state: 316 bytes in float32, most of them its utilities.
 
-    u: Float[Array, "8 8"]
+    Attributes:
+        worth: its utilities by therapist act and then by client act: as they are sorted, one
+            therapist act after another.
+        u_low, u_high: the smallest and the largest of them.
+        memory: the last 50 exchanges, see :mod:`.memory`.
+        rs: relationship satisfaction, in utility units.
+        bond: in (0, 1).
+    """
+
+    worth: Float[Array, "8 8"]
     u_low: Float[Array, ""]
     u_high: Float[Array, ""]
     memory: Int8[Array, "50"]
     rs: Float[Array, ""]
     bond: Float[Array, ""]
 
+    @property
+    def u(self) -> Float[Array, "8 8"]:
+        """Utilities: rows are client acts, columns therapist acts."""
+        return jnp.swapaxes(self.worth, -1, -2)
+
 
 def meet(u: Float[Array, "8 8"], memory: Int8[Array, "50"], params: ClientParams) -> Client:
     """The client with these utilities and this memory of past exchanges."""
     u_low, u_high = jnp.min(u), jnp.max(u)
     zero = jnp.zeros_like(u_low)
-    return feel(Client(u, u_low, u_high, memory, zero, zero), params)
+    return feel(Client(u.T, u_low, u_high, memory, zero, zero), params)
 
 
 N_DRAW_POINTS = N_OCTANTS**2 + 1 + MEMORY_SIZE
@@ -117,7 +131,7 @@ def draw_client(
 def feel(client: Client, params: ClientParams) -> Client:
     """Recomputes RS and bond from memory."""
     weights = recency_weights(params.recency_ratio)
-    rs = relationship_satisfaction(client.u, client.memory, weights)
+    rs = relationship_satisfaction(client.worth, client.memory, weights)
     strength = bond(rs, client.u_low, client.u_high, params.bond_alpha, params.bond_offset)
     return client.replace(rs=rs, bond=strength)
 

@@ -49,7 +49,7 @@ def expected_next_rs(dyad: Dyad, params: ClientParams) -> Float[Array, "8"]:
     probability of hearing the act as it was.
     """
     client, weights = dyad.client, recency_weights(params.recency_ratio)
-    kept = jnp.sum(weights[:-1] * client.u.reshape(-1)[client.memory[1:]])
+    kept = jnp.sum(weights[:-1] * client.worth.reshape(-1)[client.memory[1:]])
     accuracy = jnp.where(params.enable_parataxic, params.baseline_accuracy, 1.0)
     gains = client.u[dyad.client_act]
     return kept + weights[-1] * (

@@ -9,7 +9,7 @@ import numpy as np
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import person
-from jaxtherapy.client.memory import encode_pairs
+from jaxtherapy.client.pairs import encode_pairs
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.envs.rewards import reward
 

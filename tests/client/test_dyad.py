@@ -24,7 +24,7 @@ hold_session = jax.jit(dyads.hold_session)
 def client_of(cell=(6, 2), params=None):
     """A client who remembers nothing but one pair, with the utilities 0, 1, …, 63."""
     u = jnp.arange(64, dtype=jnp.float32).reshape(8, 8)
-    memory = jnp.full(50, 8 * cell[0] + cell[1], jnp.int8)
+    memory = jnp.full(50, 8 * cell[1] + cell[0], jnp.int8)
     return meet(u, memory, params or ClientParams())
 
 
@@ -49,7 +49,7 @@ def test_memory_takes_the_act_as_heard_and_history_as_enacted():
     dyad = dyads.open_with(client_of(), 5)
     after = respond(dyad, jnp.int8(1), jnp.int8(3), ClientParams())
     np.testing.assert_array_equal(after.history[:3], [5, 1, 8])
-    assert after.client.memory[-1] == 8 * 5 + 3
+    assert after.client.memory[-1] == 8 * 3 + 5
     assert after.heard_act == 3
     assert after.time == 1
 
@@ -63,7 +63,7 @@ def test_a_new_dyad_has_no_past_together():
     assert dyad.initial_rs == dyad.client.rs
     assert not (dyad.success | dyad.dropped_out)
     np.testing.assert_array_equal(dyad.history, np.full(50, 8))
-    np.testing.assert_array_equal(dyad.client.memory, np.full(50, 8 * 6 + 2))
+    np.testing.assert_array_equal(dyad.client.memory, np.full(50, 8 * 2 + 6))
 
 
 # --- endings -------------------------------------------------------------------------------------
@@ -205,10 +205,10 @@ def test_matrix_memory_pattern_and_acts_are_independent(beginnings):
     draws = {
         "u[0, 0]": octile(first.client.u[:, 0, 0]),
         "u[7, 7]": octile(first.client.u[:, 7, 7]),
-        "oldest client act": first.client.memory[:, 0] // 8,
-        "oldest therapist act": first.client.memory[:, 0] % 8,
-        "newest client act": first.client.memory[:, -1] // 8,
-        "newest therapist act": first.client.memory[:, -1] % 8,
+        "oldest client act": first.client.memory[:, 0] % 8,
+        "oldest therapist act": first.client.memory[:, 0] // 8,
+        "newest client act": first.client.memory[:, -1] % 8,
+        "newest therapist act": first.client.memory[:, -1] // 8,
         "first act": first.client_act,
         "second act": second.client_act,
         "third act": third.client_act,

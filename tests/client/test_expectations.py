@@ -72,7 +72,7 @@ def test_no_bond_expects_the_worst_and_full_bond_the_best():
 )
 def test_amplifiers_by_hand(mechanism, amplified):
     """A memory of nothing but (C, W): the frequency of W is 1, given C (1 + 0.1) / (1 + 0.8)."""
-    memory = np.full(50, 8 * 6 + 2, np.int8)
+    memory = np.full(50, 8 * 2 + 6, np.int8)
     adjusted = adjusted_utilities(
         jnp.ones((8, 8)),
         memory,

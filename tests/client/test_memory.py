@@ -7,13 +7,12 @@ import pytest
 from jaxtherapy.client.memory import (
     bond,
     conditional_frequencies,
-    encode_pairs,
     recency_weights,
     relationship_satisfaction,
     remember,
-    therapist_acts,
     therapist_frequencies,
 )
+from jaxtherapy.client.pairs import client_acts, encode_pairs, therapist_acts
 
 PAIRS = np.array([(client, therapist) for client in range(8) for therapist in range(8)], np.int8)
 
@@ -24,7 +23,9 @@ def random_memory(seed=0):
 
 def test_every_pair_has_a_code_of_its_own():
     codes = np.asarray(encode_pairs(PAIRS[:, 0], PAIRS[:, 1]))
-    np.testing.assert_array_equal(codes, np.arange(64))
+    np.testing.assert_array_equal(np.sort(codes), np.arange(64))
+    assert codes.dtype == np.int8
+    np.testing.assert_array_equal(client_acts(codes), PAIRS[:, 0])
     np.testing.assert_array_equal(therapist_acts(codes), PAIRS[:, 1])
 
 
@@ -39,14 +40,14 @@ def test_recency_weights(ratio):
 def test_remembering_drops_the_oldest():
     memory = random_memory()
     after = np.asarray(remember(jnp.asarray(memory), jnp.int8(5), jnp.int8(3)))
-    np.testing.assert_array_equal(after, [*memory[1:], 8 * 5 + 3])
+    np.testing.assert_array_equal(after, [*memory[1:], encode_pairs(jnp.int8(5), jnp.int8(3))])
     assert after.dtype == np.int8
 
 
 def test_rows_are_client_acts_and_columns_therapist_acts():
     u = np.arange(64, dtype=np.float32).reshape(8, 8)
     memory = encode_pairs(np.full(50, 5, np.int8), np.full(50, 3, np.int8))
-    rs = relationship_satisfaction(jnp.asarray(u), memory, recency_weights(2.0))
+    rs = relationship_satisfaction(jnp.asarray(u.T), memory, recency_weights(2.0))
     np.testing.assert_allclose(rs, u[5, 3], rtol=1e-6)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from jaxtherapy.client.dyad import uniforms
 from jaxtherapy.client.octants import ANTICOMPLEMENT
+from jaxtherapy.client.pairs import client_acts, therapist_acts
 from jaxtherapy.client.patterns import (
     MEMORY_SIZE,
     PATTERN_DISTRIBUTIONS,
@@ -34,7 +35,8 @@ patterns_at = jax.jit(jax.vmap(draw_pattern, in_axes=(0, None)))
 
 
 def pair_counts(memories):
-    return np.bincount(np.ravel(memories), minlength=64).reshape(8, 8)
+    """How often each pair was drawn: rows are client acts, columns therapist acts."""
+    return np.bincount(np.ravel(memories), minlength=64).reshape(8, 8).T
 
 
 @pytest.fixture(scope="module")
@@ -126,7 +128,7 @@ def test_the_anticomplement_rule_touches_stuck_patterns_only():
 def test_exact_anticomplements(memories):
     for name, (pool, _) in POOLS.items():
         drawn = memories[1, PATTERNS.index(name)].ravel()
-        client, therapist = drawn // 8, drawn % 8
+        client, therapist = client_acts(drawn), therapist_acts(drawn)
         stuck = np.isin(client, pool)
         np.testing.assert_array_equal(therapist[stuck], ANTICOMPLEMENT[client[stuck]])
         assert len(np.unique(therapist[~stuck])) == 8
@@ -135,14 +137,14 @@ def test_exact_anticomplements(memories):
 def test_impossible_pairs_are_never_drawn_at_the_ends_of_the_unit_interval():
     """Nor right at the bounds between cells, where rounding would show."""
     for exact, index in itertools.product((0, 1), range(len(PATTERNS))):
-        table = PATTERN_DISTRIBUTIONS[exact, index].ravel()
+        table = PATTERN_DISTRIBUTIONS[exact, index]
         bounds = np.cumsum(table).astype(np.float32)
         points = np.concatenate([FIRST_AND_LAST_POINT, bounds, np.nextafter(bounds, 0)])
         points = points[(points >= 0) & (points <= FIRST_AND_LAST_POINT[1])]
         points = np.concatenate([points, np.zeros(MEMORY_SIZE)])  # whole memories only
         points = points[: len(points) // MEMORY_SIZE * MEMORY_SIZE].reshape(-1, MEMORY_SIZE)
         drawn = np.asarray(memories_at(points.astype(np.float32), index, bool(exact)))
-        assert np.all(table[drawn] > 0)
+        assert np.all(table[client_acts(drawn), therapist_acts(drawn)] > 0)
 
 
 def test_pairs_of_a_memory_are_independent(memories):

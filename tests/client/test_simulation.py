@@ -148,7 +148,7 @@ def test_courses_tell_what_happened(course):
         for i in range(FEW):
             length = dyad.time[i]
             newest = min(length, 50)
-            remembered = 8 * told.client_act[:length, i] + told.heard_act[:length, i]
+            remembered = 8 * told.heard_act[:length, i] + told.client_act[:length, i]
             np.testing.assert_array_equal(dyad.client.memory[i, -newest:], remembered[-newest:])
             enacted = np.stack([told.client_act[:length, i], told.therapist_act[:length, i]], 1)
             shown = enacted[-25:].ravel()
