@@ -237,6 +237,36 @@ def test_as_many_seeds_as_leave_room_for_it(one_device, tmp_path):
         agree(log(tmp_path, seed), log(one_device, seed))
 
 
+REPLICAS = """
+import jax, numpy as np
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.training import devices, programs, setup
+from jaxtherapy.training.signals import StopRequest
+
+devices.available_cores = lambda: 2
+config = TrainingConfig(n_envs=4, hidden_size=32, n_steps=32, max_sessions=20)
+devices.choose_device("cpu", config)
+compiled = programs.compile_programs(
+    setup.make_ppo(config), setup.make_settings(config), (42,), StopRequest()
+)
+state = compiled.train(compiled.init(), np.int32(40))
+copies = [[np.asarray(shard.data) for shard in x.addressable_shards]
+          for x in jax.tree.leaves(state.replace(key=None, eval_key=None))]
+assert all(len(each) == 2 for each in copies)
+assert all(np.array_equal(*each, equal_nan=True) for each in copies)
+assert not bool(state.diverged[0]) and int(state.n_updates[0]) == 40
+print("equal")
+"""
+
+
+def test_what_both_cores_compute_stays_the_same():
+    """Else an actor would learn from one rollout, its critic from another."""
+    done = subprocess.run(
+        [sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=240, check=False
+    )
+    assert done.stdout.endswith("equal\n"), done.stderr
+
+
 @pytest.mark.parametrize("cores", [1, 2])
 def test_resumes_on_as_many_cores_or_fewer(two_cores, tmp_path, cores):
     copied(two_cores, tmp_path)
