@@ -24,7 +24,7 @@ from rich.console import Console
 from jaxtherapy import config as configuration
 from jaxtherapy.agents.ppo import Settings
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training import devices, hosts, loop, memory, resume, run_info
+from jaxtherapy.training import devices, disk, hosts, loop, memory, resume, run_info
 from jaxtherapy.training.display import TrainingDisplay, console
 from jaxtherapy.training.errors import RunError, is_out_of_memory
 from jaxtherapy.training.files import ExperimentLock, RunFiles
@@ -139,6 +139,7 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
         if plan.n_groups > 1:
             config = replace(config, seeds_at_once=plan.seeds_at_once)
             session = replace(session, config=config)
+    notes = [*notes, disk.note(make_ppo(config), session.settings, config)]
     groups = _groups(config, files)
     mesh = devices.make_mesh(len(groups[0].seeds), make_ppo(config))
     out.print(

@@ -67,7 +67,8 @@ def readable(n_bytes: float) -> str:
     return f"{n_bytes:.3g} TB"
 
 
-def _bytes(tree: PyTree) -> int:
+def bytes_of(tree: PyTree) -> int:
+    """Of all arrays, or of what tells their shapes."""
     return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
 
 
@@ -75,14 +76,14 @@ def bytes_of_a_seed(ppo: PPO, settings: Settings) -> tuple[int, int]:
     """What training one seed needs: (independent of the rollout's size, growing with it)."""
     state = jax.eval_shape(partial(init, ppo), settings, jnp.int32(0))
     _, rollout, _ = jax.eval_shape(partial(collect, ppo), settings, state)
-    learned = _bytes(state.params) + _bytes(state.opt_state)
+    learned = bytes_of(state.params) + bytes_of(state.opt_state)
     # The state, its successor until that is known to be healthy, a copy being saved; gradients.
-    fixed = 3 * learned + 2 * _bytes(state.params)
+    fixed = 3 * learned + 2 * bytes_of(state.params)
     # Features and two layers of all rows at once, when values are computed in one pass.
     activations = 4 * ppo.steps_per_update * (N_FEATURES + 2 * ppo.hidden_size)
-    clients = _bytes(state.dyads) // ppo.n_envs
+    clients = bytes_of(state.dyads) // ppo.n_envs
     evaluation = ppo.eval_episodes * (2 * clients + 4 * (N_FEATURES + 2 * ppo.hidden_size))
-    growing = 2 * _bytes(rollout) + activations + 4 * ppo.n_envs * clients
+    growing = 2 * bytes_of(rollout) + activations + 4 * ppo.n_envs * clients
     return fixed, max(growing, evaluation)
 
 
