@@ -85,8 +85,9 @@ def run_part(part: str, argv: list[str], gpu: bool) -> list[rows.Row] | None:
 
 def child(part: str, sizes: Sizes, results: Path) -> int:
     """Measures one part and leaves its rows."""
-    if part == "training":
-        devices.deal_to_cores(TrainingConfig(n_seeds=max(sizes.seeds)))  # as the command does
+    if part in ("training", "phases"):  # as the command does
+        n_seeds = max(sizes.seeds) if part == "training" else 1
+        devices.deal_to_cores(TrainingConfig(n_seeds=n_seeds))
     measured = importlib.import_module(f"benchmarks.{part}").measure(sizes)
     results.write_text(rows.dump(measured))
     return 0

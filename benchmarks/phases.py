@@ -45,7 +45,8 @@ def phase_times(ppo: PPO, settings: Settings, sizes: Sizes) -> dict[str, Phase]:
     advantages = compile_phase(algorithm.advantages, ppo, settings, *collected)
     state_after, targets, _ = advantages(settings, *collected)
     update = compile_phase(algorithm.update, ppo, settings, state_after, targets)
-    evaluate = compile_phase(algorithm.evaluate, ppo, settings, state)
+    one_copy = programs.once(ppo, state)
+    evaluate = compile_phase(algorithm.evaluate, ppo, settings, one_copy)
     work = flops.work(ppo, state.dyads, collected[1], targets.obs)
     time = partial(seconds_per_call, seconds=sizes.seconds, repeats=sizes.repeats)
     return {
@@ -53,7 +54,7 @@ def phase_times(ppo: PPO, settings: Settings, sizes: Sizes) -> dict[str, Phase]:
         "advantages": Phase(time(advantages, settings, *collected), work["advantages"]),
         "update": Phase(time(update, settings, state_after, targets), work["update"]),
         "whole update": Phase(time(step, settings, state), None),
-        "evaluation": Phase(time(evaluate, settings, state), None),
+        "evaluation": Phase(time(evaluate, settings, one_copy), None),
     }
 
 

@@ -1,7 +1,6 @@
 """The compiled programs of PPO, as the training command makes them, with nothing around them."""
 
 import time
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -13,7 +12,6 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxtherapy.agents import ppo as algorithm
-from jaxtherapy.agents.apart import NETWORKS
 from jaxtherapy.agents.ppo import PPO, Settings, TrainState
 from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.training import devices, programs
@@ -64,7 +62,7 @@ def compile_training(config: TrainingConfig, n_seeds: int = 1) -> Training:
     settings = jax.tree.map(np.asarray, settings)
     state = initial_state(ppo, settings, n_seeds)
     mesh = devices.make_mesh(n_seeds, ppo)
-    ppo = replace(ppo, networks_apart=mesh.shape[NETWORKS] > 1)
+    ppo = devices.laid_out(ppo, mesh)
     function = devices.over_seeds(partial(algorithm.train, ppo), mesh, (None, 0, None))
     everywhere, sharding = NamedSharding(mesh, P()), devices.state_sharding(mesh, state)
     start = time.perf_counter()
@@ -80,8 +78,11 @@ def compile_training(config: TrainingConfig, n_seeds: int = 1) -> Training:
 
 def compile_phase(function: Any, ppo: PPO, *arguments: Any) -> Any:
     """A part of PPO over seeds, compiled as in training; the settings are shared."""
-    n_seeds = jax.tree.leaves(arguments[1])[0].shape[0]
-    mesh = devices.make_mesh(n_seeds, ppo)
+    of_state = jax.tree.leaves(arguments[1])[0]
+    mesh = devices.make_mesh(of_state.shape[0], ppo)
+    if len(of_state.sharding.device_set) < mesh.size:  # evaluation takes one copy of the state
+        mesh = devices.one_network_each(mesh)
+    ppo = devices.laid_out(ppo, mesh)
     in_axes = (None, *[0] * (len(arguments) - 1))
     return (
         jax.jit(devices.over_seeds(partial(function, ppo), mesh, in_axes))
@@ -90,6 +91,13 @@ def compile_phase(function: Any, ppo: PPO, *arguments: Any) -> Any:
     )
 
 
+def once(ppo: PPO, state: TrainState) -> TrainState:
+    """The state without the copies that actor and critic have each on a device of its own."""
+    mesh = devices.one_network_each(devices.make_mesh(len(state.diverged), ppo))
+    return jax.device_put(state, devices.state_sharding(mesh, state))
+
+
 def compile_evaluation(training: Training) -> Any:
-    """The evaluation of every seed."""
-    return compile_phase(algorithm.evaluate, training.ppo, training.settings, training.state)
+    """The evaluation of every seed; it wants the state :func:`once`."""
+    state = once(training.ppo, training.state)
+    return compile_phase(algorithm.evaluate, training.ppo, training.settings, state)

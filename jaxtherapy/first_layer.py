@@ -23,8 +23,8 @@ N_HISTORY_ACTS = HISTORY_PADDING + 1
 """Eight octants, and the padding before they are there."""
 
 LARGE_BATCH = 512
-"""Rows from which a product with :func:`indicators` is faster: on a GPU always, on a CPU for
-gradients. Measured in docs/performance.md."""
+"""Rows from which a product with :func:`indicators` is faster: on a GPU for everything, on a CPU
+for gradients. Measured in docs/performance.md."""
 
 ROWS_AT_ONCE = 256
 MAX_PARTS = 8

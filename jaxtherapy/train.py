@@ -285,6 +285,7 @@ def _finish(
         if training.finished:
             if not several:
                 draw_learning_curve(training.logs[0], config.experiment_name, files.picture)
+            run_info.write(files.run, info)
             result = print_summary(config, files, seed, progress, out)
             info["comparison"] = {
                 name: np.asarray(values).tolist() for name, values in result._asdict().items()

@@ -102,3 +102,16 @@ def test_batched_by_vmap(axes):
             for x, axis in zip((table, obs), axes, strict=True)
         ]
         assert_close(jax.tree.map(lambda x, i=i: x[i], batched), both(*one))
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="a GPU multiplies instead")
+@pytest.mark.filterwarnings("error::jax.experimental.sparse.util.SparseEfficiencyWarning")
+def test_a_cpu_has_a_kernel_for_it():
+    """Else the same numbers come a hundred times slower, and nobody is told."""
+    obs = observations(15, 5)
+
+    def both(table):
+        return jax.grad(lambda t: jnp.sum(select(t, obs)))(table), select(table, obs)
+
+    program = jax.jit(both).lower(table_of(0)).compile().as_text()
+    assert program.count('custom_call_target="cpu_csr_sparse_dense_ffi"') == 2

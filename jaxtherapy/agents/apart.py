@@ -35,23 +35,22 @@ def own(tree: PyTree) -> PyTree:
     return _in_pairs(lambda pair: jax.tree.map(one, pair["actor"], pair["critic"]), tree)
 
 
-def together(own: PyTree, like: PyTree) -> PyTree:
+def together(networks: PyTree, like: PyTree) -> PyTree:
     """The inverse of :func:`own`, the same on both devices; ``like`` tells the shapes."""
 
-    def both(pair: Any, own: PyTree) -> Any:
-        actor, critic = (
-            jax.tree.map(lambda x, i=i: x[i], jax.lax.all_gather(own, NETWORKS)) for i in range(2)
-        )
+    def both(pair: Any, network: PyTree) -> Any:
+        gathered = jax.lax.all_gather(network, NETWORKS)
+        actor, critic = (jax.tree.map(lambda x, i=i: x[i], gathered) for i in range(2))
         critic = jax.tree.map(lambda x, y: x[tuple(map(slice, y.shape))], critic, pair["critic"])
         leaves = [*jax.tree.leaves(actor), *jax.tree.leaves(critic)]
         return jax.tree.unflatten(jax.tree.structure(pair), leaves)
 
-    return _in_pairs(both, like, own)
+    return _in_pairs(both, like, networks)
 
 
-def global_norm(own: PyTree) -> Float[Array, ""]:
+def global_norm(gradients: PyTree) -> Float[Array, ""]:
     """Of both networks' gradients."""
-    squares = sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(own))
+    squares = sum(jnp.sum(jnp.square(x)) for x in jax.tree.leaves(gradients))
     return jnp.sqrt(jax.lax.psum(squares, NETWORKS))
 
 

@@ -11,11 +11,6 @@ def encode_pairs(client: Int[Array, "*n"], therapist: Int[Array, "*n"]) -> Int8[
     return (therapist * N_OCTANTS + client).astype(jnp.int8)
 
 
-def client_acts(pairs: Int8[Array, "*n"]) -> Int8[Array, "*n"]:
-    """The client's half."""
-    return pairs & (N_OCTANTS - 1)
-
-
 def therapist_acts(pairs: Int8[Array, "*n"]) -> Int8[Array, "*n"]:
     """The therapist's half."""
-    return pairs >> 3
+    return pairs >> 3  # by eight

@@ -86,8 +86,8 @@ class Client(struct.PyTreeNode):
     """A client's hidden state: 316 bytes in float32, most of them its utilities.
 
     Attributes:
-        worth: its utilities by therapist act and then by client act: as they are sorted, one
-            therapist act after another.
+        worth: its utilities, transposed: rows are therapist acts, columns client acts. So a CPU
+            reads whole rows where it sorts, for all client acts at once, over therapist acts.
         u_low, u_high: the smallest and the largest of them.
         memory: the last 50 exchanges, see :mod:`.memory`.
         rs: relationship satisfaction, in utility units.

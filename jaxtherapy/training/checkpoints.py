@@ -108,8 +108,7 @@ class Checkpoints:
             sharding: where its parts belong.
 
         Raises:
-            RunError: damaged, or of other shapes than ``template``.
-            JaxRuntimeError: the device has no room for it.
+            RunError: damaged, of other shapes than ``template``, or too large for the device.
         """
         places = dict(zip(_paths(template), jax.tree.leaves(sharding), strict=True))
         wanted = {
@@ -123,17 +122,27 @@ class Checkpoints:
         except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
             raise self._damaged(step, error) from None
         for path, leaf in wanted.items():
-            if shapes.get(path) != leaf.shape:
+            if path not in shapes:
+                raise RunError(
+                    f"checkpoint {step} in {self.folder} lacks {path}: it was saved by another "
+                    f"version or with another configuration; a copy of its checkpoint_{step}.pth "
+                    "in a folder of its own can be given to --resume-from"
+                )
+            if shapes[path] != leaf.shape:
                 raise RunError(
                     f"checkpoint {step} in {self.folder} does not fit this configuration: {path} "
-                    f"is {shapes.get(path, 'missing')}, needed is {leaf.shape}; use the "
-                    "configuration it was trained with"
+                    f"is {shapes[path]}, needed is {leaf.shape}; use the configuration it was "
+                    "trained with"
                 )
         try:
             restored = self._restore(step, state=ocp.args.StandardRestore(wanted)).state
         except Exception as error:
             if is_out_of_memory(error):
-                raise
+                raise RunError(
+                    f"out of memory while restoring checkpoint {step}; continue where more memory "
+                    "is free",
+                    exit_code=1,
+                ) from None
             raise self._damaged(step, error) from None
         state = _unflat(restored, template)
         # Fresh buffers of our own: training donates them.

@@ -9,6 +9,7 @@ of a seed apart instead (a third axis).
 import contextlib
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -26,6 +27,7 @@ from jaxtherapy.cores import available_cores
 from jaxtherapy.first_layer import LARGE_BATCH
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.hosts import are_several, join_hosts
+from jaxtherapy.training.setup import make_ppo
 
 SEEDS, CLIENTS = "seeds", "clients"
 
@@ -73,15 +75,14 @@ def deal_to_cores(config: TrainingConfig) -> None:
         return
     n_groups = -(-config.n_seeds // (config.seeds_at_once or config.n_seeds))
     smallest_group = config.n_seeds // n_groups
-    apart = _learn_apart(config.shared_trunk, config.batch_size)
-    n_networks = smallest_group * (2 if apart else 1)
+    n_networks = smallest_group * (2 if _learn_apart(make_ppo(config)) else 1)
     with contextlib.suppress(RuntimeError):  # a process that has trained before keeps its devices
         jax.config.update("jax_num_cpu_devices", min(available_cores(), n_networks))
 
 
-def _learn_apart(shared_trunk: bool, batch_size: int) -> bool:
+def _learn_apart(ppo: PPO) -> bool:
     """Whether actor and critic learn faster on a core each: cores share large products well."""
-    return not shared_trunk and batch_size < LARGE_BATCH
+    return not ppo.shared_trunk and min(ppo.batch_size, ppo.steps_per_update) < LARGE_BATCH
 
 
 def _cpu_devices_are_given() -> bool:
@@ -126,11 +127,7 @@ def make_mesh(n_seeds: int, ppo: PPO) -> Mesh:
     devices = usable_devices(n_seeds)
     seeds, clients = mesh_shape(n_seeds, ppo.n_envs, len(devices))
     networks = 1
-    if (
-        _are_cores()
-        and _learn_apart(ppo.shared_trunk, ppo.batch_size)
-        and 2 * seeds <= len(jax.devices())
-    ):
+    if _are_cores() and _learn_apart(ppo) and 2 * seeds <= len(jax.devices()):
         networks, devices = 2, jax.devices()
     if jax.process_count() > 1 and seeds * clients < len(devices):
         raise RunError(
@@ -139,6 +136,11 @@ def make_mesh(n_seeds: int, ppo: PPO) -> Mesh:
         )
     shape = seeds, clients, networks
     return Mesh(np.array(devices[: np.prod(shape)]).reshape(shape), (SEEDS, CLIENTS, NETWORKS))
+
+
+def laid_out(ppo: PPO, mesh: Mesh) -> PPO:
+    """The program for these devices."""
+    return replace(ppo, networks_apart=mesh.shape[NETWORKS] > 1)
 
 
 def one_network_each(mesh: Mesh) -> Mesh:

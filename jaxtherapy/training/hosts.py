@@ -152,7 +152,7 @@ def _together(function: Callable[..., Any], *arguments: Any, **options: Any) -> 
     try:
         return function(*arguments, **options)
     except Exception as error:  # ValueError, JaxRuntimeError …: each transport has its own
-        if is_out_of_memory(error):
+        if isinstance(error, jax.errors.JaxRuntimeError) and is_out_of_memory(error):
             raise
         reason = " ".join(str(error).split())[:120]
         raise RunError(f"{LOST} ({reason})", exit_code=1) from None

@@ -2,7 +2,7 @@
 
 import threading
 from collections.abc import Callable, Hashable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -13,7 +13,6 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
-from jaxtherapy.agents.apart import NETWORKS
 from jaxtherapy.agents.ppo import PPO, Settings, TrainState, evaluate, init, train
 from jaxtherapy.training import devices
 from jaxtherapy.training.signals import StopRequest
@@ -85,7 +84,7 @@ def compile_programs(
         StoppedWhileCompiling: a signal came meanwhile.
     """
     mesh = devices.make_mesh(len(seeds), ppo)
-    ppo = replace(ppo, networks_apart=mesh.shape[NETWORKS] > 1)
+    ppo = devices.laid_out(ppo, mesh)
     settings = jax.tree.map(np.asarray, settings)  # belongs to every host and device
     quickly = {"init", "evaluate"} if n_evaluations <= FEW_EVALUATIONS else {"init"}
     key = (ppo, jax.tree.structure(settings), len(seeds), mesh, frozenset(quickly))

@@ -1,5 +1,5 @@
 """Actor and critic on a device each learn what they learn together. Devices here are a ``vmap``
-with the name of the mesh axis; tests/training has real ones."""
+with the name of the mesh axis; tests/hosts has real ones."""
 
 from dataclasses import replace
 from functools import partial
