@@ -10,6 +10,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxtherapy.agents.ppo import with_weights
 from jaxtherapy.client.dyad import Observation
@@ -49,7 +50,9 @@ def main(source: Path, target: Path) -> None:
 
         hyper = settings.hyperparameters.replace(max_grad_norm=jnp.float32(np.inf))
         gradients = jax.tree.map(jnp.sin, state.params)
-        updates, _ = optimizer(hyper).update(gradients, state.opt_state, state.params)
+        updates, _ = optimizer(hyper).update(
+            gradients, state.opt_state, state.params, norm=optax.tree.norm(gradients)
+        )
         stepped = jax.tree.map(jnp.add, state.params, updates)
         results |= {
             f"stepped/{name}": array for name, array in weights.to_named_arrays(stepped).items()
