@@ -19,6 +19,7 @@ from benchmarks.sizes import Sizes
 from benchmarks.timing import seconds_per_call
 from jaxtherapy.agents import ppo as algorithm
 from jaxtherapy.agents.ppo import PPO, Settings
+from jaxtherapy.training import devices
 
 
 class Ceilings(NamedTuple):
@@ -45,7 +46,7 @@ def phase_times(ppo: PPO, settings: Settings, sizes: Sizes) -> dict[str, Phase]:
     advantages = compile_phase(algorithm.advantages, ppo, settings, *collected)
     state_after, targets, _ = advantages(settings, *collected)
     update = compile_phase(algorithm.update, ppo, settings, state_after, targets)
-    one_copy = programs.once(ppo, state)
+    one_copy = devices.once(state, devices.make_mesh(1, ppo))
     evaluate = compile_phase(algorithm.evaluate, ppo, settings, one_copy)
     work = flops.work(ppo, state.dyads, collected[1], targets.obs)
     time = partial(seconds_per_call, seconds=sizes.seconds, repeats=sizes.repeats)

@@ -91,13 +91,7 @@ def compile_phase(function: Any, ppo: PPO, *arguments: Any) -> Any:
     )
 
 
-def once(ppo: PPO, state: TrainState) -> TrainState:
-    """The state without the copies that actor and critic have each on a device of its own."""
-    mesh = devices.one_network_each(devices.make_mesh(len(state.diverged), ppo))
-    return jax.device_put(state, devices.state_sharding(mesh, state))
-
-
 def compile_evaluation(training: Training) -> Any:
-    """The evaluation of every seed; it wants the state :func:`once`."""
-    state = once(training.ppo, training.state)
+    """The evaluation of every seed; it wants one copy of the state."""
+    state = devices.once(training.state, devices.make_mesh(training.n_seeds, training.ppo))
     return compile_phase(algorithm.evaluate, training.ppo, training.settings, state)

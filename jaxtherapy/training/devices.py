@@ -162,6 +162,15 @@ def on_one_device(template: PyTree) -> PyTree:
     return jax.tree.map(lambda _: here, template)
 
 
+def once(state: TrainState, mesh: Mesh) -> TrainState:
+    """The state without the copies that actor and critic have each on a device of its own.
+
+    What evaluates or saves it needs one; Orbax would let both devices share in the writing, with
+    programs of its own beside those of training.
+    """
+    return jax.device_put(state, state_sharding(one_network_each(mesh), state))
+
+
 def over_seeds(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | None, ...]) -> Any:
     """A function of one seed as one of many; no device waits for another's seeds.
 

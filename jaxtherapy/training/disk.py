@@ -1,15 +1,12 @@
 """How much room the checkpoints of a run will take: an estimate before it begins."""
 
 import shutil
-from functools import partial
 from pathlib import Path
 
-import jax
-import jax.numpy as jnp
-
-from jaxtherapy.agents.ppo import PPO, Settings, init
+from jaxtherapy.agents.ppo import PPO, Settings
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training.memory import bytes_of, readable
+from jaxtherapy.training.setup import state_shapes
 
 SHARE = 0.1
 """Of the free room: what takes less is not worth a line."""
@@ -17,7 +14,7 @@ SHARE = 0.1
 
 def bytes_of_a_save(ppo: PPO, settings: Settings) -> int:
     """Of one seed: weights and Adam's moments as ``.pth``, and the whole state for Orbax."""
-    state = jax.eval_shape(partial(init, ppo), settings, jnp.int32(0))
+    state = state_shapes(ppo, settings)
     learned = bytes_of((state.params, state.opt_state))
     return 2 * learned + bytes_of(state.dyads)
 

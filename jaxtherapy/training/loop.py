@@ -143,7 +143,7 @@ def _train_chunk(training: Training, display: TrainingDisplay, stop: StopRequest
 
 def _evaluate(training: Training, display: TrainingDisplay) -> None:
     """Evaluates; has a row written to each log, and the weights of seeds at their best."""
-    state = training.programs.once(training.state)
+    state = devices.once(training.state, training.programs.mesh)
     evaluated = training.programs.evaluate(state)
     result, log, return_stats = hosts.fetch((evaluated, state.log, state.return_stats))
     (elapsed,) = hosts.largest(training.lap())
@@ -236,7 +236,7 @@ def save(training: Training) -> None:
     """
     files, finished = training.files, training.finished
     progress = replace(training.progress, best_reward=list(training.progress.best_reward))
-    state = snapshot(training.programs.once(training.state))
+    state = snapshot(devices.once(training.state, training.programs.mesh))
     # Not in the writer: on a CPU, a program of its own could wait for training's for ever.
     leaves = flat(state)
 

@@ -7,14 +7,14 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxtherapy.agents.ppo import PPO, Settings, collect, init
+from jaxtherapy.agents.ppo import PPO, Settings, collect
 from jaxtherapy.networks import N_FEATURES
 from jaxtherapy.training.devices import mesh_shape
 from jaxtherapy.training.errors import RunError
+from jaxtherapy.training.setup import state_shapes
 
 HEADROOM = 0.85
 """Share of the free memory that is planned with: the estimate is none to the byte."""
@@ -74,7 +74,7 @@ def bytes_of(tree: PyTree) -> int:
 
 def bytes_of_a_seed(ppo: PPO, settings: Settings) -> tuple[int, int]:
     """What training one seed needs: (independent of the rollout's size, growing with it)."""
-    state = jax.eval_shape(partial(init, ppo), settings, jnp.int32(0))
+    state = state_shapes(ppo, settings)
     _, rollout, _ = jax.eval_shape(partial(collect, ppo), settings, state)
     learned = bytes_of(state.params) + bytes_of(state.opt_state)
     # The state, its successor until that is known to be healthy, a copy being saved; gradients.

@@ -15,6 +15,7 @@ from jaxtyping import PyTree
 
 from jaxtherapy.agents.ppo import PPO, Settings, TrainState, evaluate, init, train
 from jaxtherapy.training import devices
+from jaxtherapy.training.setup import state_shapes
 from jaxtherapy.training.signals import StopRequest
 
 
@@ -26,7 +27,7 @@ class StoppedWhileCompiling(Exception):
 class Programs:
     """Compiled for one configuration, number of seeds and set of devices.
 
-    ``evaluate`` wants its state :meth:`once`.
+    ``evaluate`` wants its state :func:`.devices.once`.
     """
 
     init: Callable[..., TrainState]
@@ -35,15 +36,6 @@ class Programs:
     template: TrainState
     sharding: TrainState
     mesh: Mesh
-
-    def once(self, state: TrainState) -> TrainState:
-        """The state without the copies that actor and critic have each on a device of its own.
-
-        What evaluates or saves it needs one; Orbax would let both devices share in the writing,
-        with programs of its own beside those of training.
-        """
-        mesh = devices.one_network_each(self.mesh)
-        return jax.device_put(state, devices.state_sharding(mesh, self.template))
 
     def reset_log(self, state: TrainState) -> TrainState:
         """The same, with nothing logged since the last row."""
@@ -125,7 +117,7 @@ def _compile(
     """Compiles side by side, in threads, so that a signal is heard meanwhile."""
     seeds = jax.ShapeDtypeStruct((n_seeds,), jnp.int32)
     n_updates = jax.ShapeDtypeStruct((), jnp.int32)
-    one_seed = jax.eval_shape(partial(init, ppo), settings, jnp.int32(0))
+    one_seed = state_shapes(ppo, settings)
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct((n_seeds, *x.shape), x.dtype), one_seed)
     everywhere, by_seed = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.SEEDS))
     sharding = devices.state_sharding(mesh, template)

@@ -1,9 +1,13 @@
 """From a configuration to what the pure core takes."""
 
+from collections.abc import Callable
+from functools import cache, partial
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtherapy.agents.ppo import PPO, Hyperparameters, Settings
+from jaxtherapy.agents.ppo import PPO, Hyperparameters, Settings, TrainState, init
 from jaxtherapy.client.patterns import pattern_weights
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.client.utilities import NAMED_MATRICES, U_MAX, U_MIN
@@ -69,3 +73,14 @@ def make_settings(config: TrainingConfig) -> Settings:
             max_grad_norm=number(np.inf if config.max_grad_norm is None else config.max_grad_norm),
         ),
     )
+
+
+def state_shapes(ppo: PPO, settings: Settings) -> TrainState:
+    """Shapes and dtypes of the state of one seed; nothing is computed."""
+    return jax.eval_shape(_init(ppo), settings, jnp.int32(0))
+
+
+@cache
+def _init(ppo: PPO) -> Callable[..., TrainState]:
+    """The same function for the same program, so that JAX traces it once."""
+    return partial(init, ppo)
