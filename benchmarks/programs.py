@@ -92,6 +92,9 @@ def compile_phase(function: Any, ppo: PPO, *arguments: Any) -> Any:
 
 
 def compile_evaluation(training: Training) -> Any:
-    """The evaluation of every seed; it wants one copy of the state."""
-    state = devices.once(training.state, devices.make_mesh(training.n_seeds, training.ppo))
-    return compile_phase(algorithm.evaluate, training.ppo, training.settings, state)
+    """The evaluation of every seed, from one copy of the state."""
+    one_copy = partial(devices.once, mesh=devices.make_mesh(training.n_seeds, training.ppo))
+    evaluate = compile_phase(
+        algorithm.evaluate, training.ppo, training.settings, one_copy(training.state)
+    )
+    return lambda settings, state: evaluate(settings, one_copy(state))
