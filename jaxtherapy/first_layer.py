@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 from jax.custom_batching import custom_vmap
 from jax.experimental.sparse import BCSR
-from jaxtyping import Array, Float, Int8
+from jaxtyping import Array, Float, Int8, Int16
 
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
 from jaxtherapy.client.octants import N_OCTANTS
@@ -29,6 +29,8 @@ for gradients. Measured in docs/performance.md."""
 ROWS_AT_ONCE = 256
 MAX_PARTS = 8
 """Sums of many rows are computed in parts, so that cores share them."""
+
+COMPARED_AT_ONCE = 32
 
 
 class Table(NamedTuple):
@@ -201,13 +203,31 @@ def _sum_by_history(
 ) -> Float[Array, "450 hidden"]:
     """For each row of a table the sum over those that selected it: the transposed product."""
     n = len(history)
-    # Sorted by act and then by number, so that the numbers stand in order of the table's rows.
-    order = jnp.sort(n * history.T.astype(jnp.int32) + jnp.arange(n, dtype=jnp.int32), axis=-1)
-    acts = jnp.arange(N_HISTORY_ACTS, dtype=jnp.int8)
-    before = jnp.sum(history[:, :, None] < acts, axis=0, dtype=jnp.int32)
-    starts = before + n * jnp.arange(HISTORY_SIZE, dtype=jnp.int32)[:, None]
-    ends = jnp.append(starts.reshape(-1), n * HISTORY_SIZE).astype(jnp.int32)
-    return _sparse((order % n).reshape(-1), ends, n, gradient)
+    row = jnp.arange(n, dtype=jnp.int16)[:, None]
+    # Unique, and ordered as the table's rows are: by act and then by number.
+    keys = n * history.astype(jnp.int16) + row
+    acts = jnp.arange(N_HISTORY_ACTS, dtype=jnp.int16)[:, None]
+    place = jnp.arange(HISTORY_SIZE, dtype=jnp.int32)
+    order = jnp.zeros((HISTORY_SIZE, n), jnp.int32)
+    order = order.at[place, _count_below(keys, keys)].set(
+        row.astype(jnp.int32), unique_indices=True, mode="promise_in_bounds"
+    )
+    starts = n * place + _count_below(keys, n * acts)
+    ends = jnp.append(starts.T.reshape(-1), n * HISTORY_SIZE).astype(jnp.int32)
+    return _sparse(order.reshape(-1), ends, n, gradient)
+
+
+def _count_below(
+    keys: Int16[Array, "n 50"], bounds: Int16[Array, "m #50"]
+) -> Int16[Array, "m 50"]:
+    """How many of a place's keys are less than each bound: written out, comparisons of 16 at once."""
+    none = jnp.zeros((len(bounds), keys.shape[1]), jnp.int16)
+
+    def count(counts: Array, key: Array) -> tuple[Array, None]:
+        return counts + (key < bounds).astype(jnp.int16), None
+
+    counts, _ = jax.lax.scan(count, none, keys, unroll=COMPARED_AT_ONCE)
+    return counts
 
 
 @_sum_by_history.def_vmap

@@ -16,6 +16,8 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Bool, Float, PyTree
 
+from jaxtherapy.agents.optimizer import Packed, pack, unpack
+
 NETWORKS = "networks"
 """The mesh axis: its first device has the actor, its second the critic."""
 
@@ -26,21 +28,24 @@ def has_actor() -> Bool[Array, ""]:
 
 
 def own(tree: PyTree) -> PyTree:
-    """This device's network of each actor-critic in a tree: weights, or moments of gradients."""
+    """This device's network of each actor-critic in a tree, packed: weights, or moments of
+    gradients."""
 
     def one(actor: Array, critic: Array) -> Array:
         missing = [(0, a - c) for a, c in zip(actor.shape, critic.shape, strict=True)]
         return jnp.where(has_actor(), actor, jnp.pad(critic, missing))
 
-    return _in_pairs(lambda pair: jax.tree.map(one, pair["actor"], pair["critic"]), tree)
+    return _in_pairs(lambda pair: pack(jax.tree.map(one, pair["actor"], pair["critic"])), tree)
 
 
 def together(networks: PyTree, like: PyTree) -> PyTree:
     """The inverse of :func:`own`, the same on both devices; ``like`` tells the shapes."""
 
-    def both(pair: Any, network: PyTree) -> Any:
+    def both(pair: Any, network: Packed) -> Any:
         gathered = jax.lax.all_gather(network, NETWORKS)
-        actor, critic = (jax.tree.map(lambda x, i=i: x[i], gathered) for i in range(2))
+        actor, critic = (
+            unpack(jax.tree.map(lambda x, i=i: x[i], gathered), pair["actor"]) for i in range(2)
+        )
         critic = jax.tree.map(lambda x, y: x[tuple(map(slice, y.shape))], critic, pair["critic"])
         leaves = [*jax.tree.leaves(actor), *jax.tree.leaves(critic)]
         return jax.tree.unflatten(jax.tree.structure(pair), leaves)

@@ -18,8 +18,10 @@ from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
 from jaxtherapy.agents import apart, losses
 from jaxtherapy.agents.moments import Moments, merge, moments_of, no_moments
+from jaxtherapy.agents.optimizer import clip_by_norm, map_weights, pack, scale_by_adam, unpack
 from jaxtherapy.agents.rows import replace_rows
 from jaxtherapy.client import dyad as dyads
+from jaxtherapy.client.chance import random_bits
 from jaxtherapy.client.dyad import Dyad, Observation
 from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.client.person import ClientParams
@@ -186,20 +188,10 @@ def optimizer(hyperparameters: Hyperparameters) -> optax.GradientTransformationE
     """Adam (ε = 1e-8) behind a clip of the global gradient norm."""
     return optax.chain(
         clip_by_norm(hyperparameters.max_grad_norm),
-        optax.adam(hyperparameters.learning_rate, eps=1e-8),
+        optax.chain(
+            scale_by_adam(eps=1e-8), optax.scale_by_learning_rate(hyperparameters.learning_rate)
+        ),
     )
-
-
-def clip_by_norm(max_norm: Float[Array, ""]) -> optax.GradientTransformationExtraArgs:
-    """``optax.clip_by_global_norm`` for those who know the norm: ``g · min(1, max_norm / ‖g‖)``."""
-
-    def clip(
-        updates: PyTree, state: PyTree, params: PyTree = None, *, norm: Float[Array, ""]
-    ) -> tuple[PyTree, PyTree]:
-        scale = jnp.minimum(1.0, max_norm / norm)
-        return jax.tree.map(lambda x: x * scale, updates), state
-
-    return optax.GradientTransformationExtraArgs(optax.init_empty_state, clip)
 
 
 def empty_log() -> TrainLog:
@@ -377,11 +369,25 @@ def shuffle(
     The last minibatch is empty when ``batch_size`` divides the rollout; otherwise it holds
     ``batch_size`` rows and the remainder, as Tianshou merges them.
     """
-    order = jax.random.permutation(key, ppo.steps_per_update)
+    order = random_order(key, ppo.steps_per_update)
     divides = ppo.steps_per_update % ppo.batch_size == 0
     n_equal = ppo.n_minibatches if divides else ppo.n_minibatches - 1
     n_rows = n_equal * min(ppo.batch_size, ppo.steps_per_update)
     return order[:n_rows].reshape(n_equal, -1 if n_equal else 0), order[n_rows:]
+
+
+def random_order(key: PRNGKeyArray, n: int) -> Int[Array, "n"]:
+    """``0 … n − 1`` sorted by random numbers, whose last digits are the numbers themselves: one
+    sort of one array.
+
+    Where two numbers' other digits are equal (32 bits, less those of n) the smaller comes first. Of
+    a shuffle into minibatches that decides at most on which side of a border each of them falls.
+    """
+    n_digits = (n - 1).bit_length()
+    number = jnp.arange(n, dtype=jnp.uint32)
+    digits = random_bits(jax.random.key_data(key), number)
+    ordered = jnp.sort(digits >> n_digits << n_digits | number)
+    return (ordered & (2**n_digits - 1)).astype(jnp.int32)
 
 
 # --- 4. update ------------------------------------------------------------------------------
@@ -425,75 +431,90 @@ def critic_loss(
     return hyper.vf_coef * value_loss, no_losses()._replace(value_loss=value_loss)
 
 
-def loss_of_one(
+def gradients(
     ppo: PPO, hyper: Hyperparameters, params: PyTree, batch: Targets
-) -> tuple[Float[Array, ""], Losses]:
-    """The part of :func:`loss` that this device's network has; see :mod:`.apart`."""
-    network = nnx.merge(_structure_of_one(ppo), params)
-    outputs = network.prepared()(batch.obs)
-    return jax.lax.cond(
+) -> tuple[PyTree, Losses]:
+    """Of :func:`loss`."""
+    return jax.grad(partial(loss, ppo, hyper), has_aux=True)(params, batch)
+
+
+def gradients_of_one(
+    ppo: PPO, hyper: Hyperparameters, params: PyTree, batch: Targets
+) -> tuple[PyTree, Losses]:
+    """The part of :func:`gradients` that this device's network has; see :mod:`.apart`."""
+
+    def network(params: PyTree) -> Float[Array, "batch 8"]:
+        return nnx.merge(_structure_of_one(ppo), params).prepared()(batch.obs)
+
+    outputs, pull_back = jax.vjp(network, params)
+    of_outputs, report = jax.lax.cond(
         apart.has_actor(),
-        lambda: actor_loss(hyper, outputs, batch),
-        lambda: critic_loss(hyper, outputs[:, 0], batch),
+        jax.grad(lambda x: actor_loss(hyper, x, batch), has_aux=True),
+        jax.grad(lambda x: critic_loss(hyper, x[:, 0], batch), has_aux=True),
+        outputs,
     )
+    return pull_back(of_outputs)[0], report
 
 
 def update(
     ppo: PPO, settings: Settings, state: TrainState, targets: Targets
 ) -> tuple[TrainState, Losses]:
     """``n_epochs`` passes over the shuffled minibatches."""
-    before = state.params, state.opt_state
     key, key_epochs = jax.random.split(state.key)
     if ppo.networks_apart:
-        after, reports = _learn(
-            ppo, settings, apart.own(before), targets, key_epochs, loss_of_one, apart.global_norm
-        )
-        after = apart.together(after, before)
+        learn = partial(_learn, ppo, settings, gradients_of_one, apart.global_norm)
+        before = apart.own(state.params), state.opt_state
+        (params, opt_state), reports = learn(before, state.params["actor"], targets, key_epochs)
+        params = apart.together(params, state.params)
         norm = reports.grad_norm / 2  # each of the two reports all of it
         reports = jax.lax.psum(reports._replace(grad_norm=norm), apart.NETWORKS)
     else:
-        after, reports = _learn(ppo, settings, before, targets, key_epochs, loss, optax.tree.norm)
-    params, opt_state = after
+        learn = partial(_learn, ppo, settings, gradients, optax.tree.norm)
+        before = map_weights(pack, (state.params, state.opt_state), state.params)
+        after, reports = learn(before, state.params, targets, key_epochs)
+        params, opt_state = map_weights(partial(unpack, like=state.params), after, after[0])
     return state.replace(params=params, opt_state=opt_state, key=key), reports
 
 
 def _learn(
     ppo: PPO,
     settings: Settings,
+    gradients: Callable[..., tuple[PyTree, Losses]],
+    global_norm: Callable[[PyTree], Float[Array, ""]],
     before: tuple[PyTree, PyTree],
+    like: PyTree,
     targets: Targets,
     key: PRNGKeyArray,
-    loss: Callable[..., tuple[Float[Array, ""], Losses]],
-    global_norm: Callable[[PyTree], Float[Array, ""]],
 ) -> tuple[tuple[PyTree, PyTree], Losses]:
-    """All gradient steps of an update, from and to weights and the state of their optimiser."""
+    """All gradient steps of an update, from and to packed weights and their optimiser's state;
+    ``like`` tells the shapes."""
     hyper = settings.hyperparameters
     adam = optimizer(hyper)
 
     def minibatch(
         carry: tuple[PyTree, PyTree], index: Int[Array, "batch"]
-    ) -> tuple[tuple[PyTree, PyTree], Losses]:
+    ) -> tuple[tuple[PyTree, PyTree], Float[Array, "losses"]]:
         params, opt_state = carry
         batch = jax.tree.map(lambda rows: rows[index], targets)
-        (_, report), grads = jax.value_and_grad(partial(loss, ppo, hyper), has_aux=True)(
-            params, batch
-        )
+        grads, report = gradients(ppo, hyper, unpack(params, like), batch)
+        grads = pack(grads)
         norm = global_norm(grads)
         updates, opt_state = adam.update(grads, opt_state, params, norm=norm)
-        return (optax.apply_updates(params, updates), opt_state), report._replace(grad_norm=norm)
+        report = jnp.stack(report._replace(grad_norm=norm))
+        return (optax.apply_updates(params, updates), opt_state), report
 
     def epoch(
         carry: tuple[PyTree, PyTree], key: PRNGKeyArray
-    ) -> tuple[tuple[PyTree, PyTree], Losses]:
+    ) -> tuple[tuple[PyTree, PyTree], Float[Array, "losses"]]:
         equal, last = shuffle(ppo, key)
         carry, reports = jax.lax.scan(minibatch, carry, equal)
         if last.size:
             carry, report = minibatch(carry, last)
-            reports = jax.tree.map(lambda xs, x: jnp.append(xs, x), reports, report)
-        return carry, jax.tree.map(jnp.mean, reports)
+            reports = jnp.append(reports, report[None], axis=0)
+        return carry, jnp.mean(reports, axis=0)
 
     after, reports = jax.lax.scan(epoch, before, jax.random.split(key, ppo.n_epochs))
-    return after, jax.tree.map(jnp.mean, reports)
+    return after, Losses(*jnp.mean(reports, axis=0))
 
 
 # --- all of it ------------------------------------------------------------------------------
@@ -526,7 +547,12 @@ def train(ppo: PPO, settings: Settings, state: TrainState, n_updates: Int[Array,
     def iterate(carry: tuple[Int[Array, ""], TrainState]) -> tuple[Int[Array, ""], TrainState]:
         return carry[0] + 1, train_step(ppo, settings, carry[1])
 
-    return jax.lax.while_loop(unfinished, iterate, (jnp.int32(0), state))[1]
+    if not ppo.networks_apart:
+        return jax.lax.while_loop(unfinished, iterate, (jnp.int32(0), state))[1]
+    like = state.opt_state
+    state = state.replace(opt_state=apart.own(like))
+    state = jax.lax.while_loop(unfinished, iterate, (jnp.int32(0), state))[1]
+    return state.replace(opt_state=apart.together(state.opt_state, like))
 
 
 def _extend_log(log: TrainLog, rollout: Transition, report: Losses) -> TrainLog:

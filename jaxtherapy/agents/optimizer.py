@@ -1,0 +1,88 @@
+"""The parts of the optimiser: clipping, Adam, and weights packed so that they take few operations."""
+
+from collections.abc import Callable
+from math import prod
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from jaxtyping import Array, Float, PyTree
+
+
+def clip_by_norm(max_norm: Float[Array, ""]) -> optax.GradientTransformationExtraArgs:
+    """``optax.clip_by_global_norm`` for those who know the norm: ``g · min(1, max_norm / ‖g‖)``."""
+
+    def clip(
+        updates: PyTree, state: PyTree, params: PyTree = None, *, norm: Float[Array, ""]
+    ) -> tuple[PyTree, PyTree]:
+        scale = jnp.minimum(1.0, max_norm / norm)
+        return jax.tree.map(lambda x: x * scale, updates), state
+
+    return optax.GradientTransformationExtraArgs(optax.init_empty_state, clip)
+
+
+def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Any:
+    """``optax.scale_by_adam`` with one division per weight instead of three.
+
+    ``m ← β₁m + (1 − β₁)g``, ``v ← β₂v + (1 − β₂)g²``, and the update is ``m̂ / (√v̂ + ε)``, computed in
+    the order of Kingma & Ba (2015), end of section 2: ``c·m / (√v + ε·√(1 − β₂ᵗ))`` with
+    ``c = √(1 − β₂ᵗ) / (1 − β₁ᵗ)``.
+    """
+
+    def scale(
+        updates: PyTree, state: optax.ScaleByAdamState, params: PyTree = None
+    ) -> tuple[PyTree, optax.ScaleByAdamState]:
+        mu = optax.tree.update_moment(updates, state.mu, b1, 1)
+        nu = optax.tree.update_moment_per_elem_norm(updates, state.nu, b2, 2)
+        count = optax.safe_increment(state.count)
+        correction = jnp.sqrt(1 - b2**count)
+        factor = correction / (1 - b1**count)
+        updates = jax.tree.map(
+            lambda m, v: factor * m / (jnp.sqrt(v) + eps * correction), mu, nu
+        )
+        return updates, optax.ScaleByAdamState(count, mu, nu)
+
+    return optax.GradientTransformation(optax.scale_by_adam().init, scale)
+
+
+SMALL = 4096
+"""Arrays with fewer numbers are packed."""
+
+
+class Packed(NamedTuple):
+    """Weights with all small arrays as one: each array costs an optimiser several operations."""
+
+    large: list[Array]
+    small: Float[Array, "n"]
+
+
+def pack(weights: PyTree) -> Packed:
+    """Of weights, their gradients or their moments."""
+    leaves = jax.tree.leaves(weights)
+    small = [x.reshape(-1) for x in leaves if x.size < SMALL]
+    return Packed([x for x in leaves if x.size >= SMALL], jnp.concatenate(small))
+
+
+def unpack(packed: Packed, like: PyTree) -> PyTree:
+    """The inverse of :func:`pack`; ``like`` tells the shapes."""
+    large, start, leaves = iter(packed.large), 0, []
+    for x in jax.tree.leaves(like):
+        size = prod(x.shape)
+        if size >= SMALL:
+            leaves.append(next(large))
+        else:
+            leaves.append(packed.small[start : start + size].reshape(x.shape))
+            start += size
+    return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def map_weights(function: Callable[[PyTree], PyTree], tree: PyTree, weights: PyTree) -> PyTree:
+    """Applies a function to each part of a tree that is built as ``weights`` are: the weights
+    themselves, and their moments in an optimiser's state."""
+    structure = jax.tree.structure(weights)
+
+    def are_weights(x: Any) -> bool:
+        return jax.tree.structure(x) == structure
+
+    return jax.tree.map(lambda x: function(x) if are_weights(x) else x, tree, is_leaf=are_weights)
