@@ -6,23 +6,36 @@ from jaxtyping import Array, Float32, PRNGKeyArray, UInt32
 
 from jaxtherapy.client.units import compiled_apart
 
-_ROTATIONS = ((13, 15, 26, 6), (17, 29, 16, 24))
+_ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
+
+ROUNDS = 13
+"""The fewest that pass all statistical tests (Salmon et al. 2011, table 2); JAX takes 20."""
 
 
-@compiled_apart
-def random_bits(key: UInt32[Array, "2"], place: UInt32[Array, "n"]) -> UInt32[Array, "n"]:
-    """Threefry-2x32 with 20 rounds (Salmon et al. 2011): the bits of ``jax.random.bits``.
+def threefry(
+    key: UInt32[Array, "2"], counters: tuple[Array, Array], rounds: int = ROUNDS
+) -> tuple[UInt32[Array, "*n"], UInt32[Array, "*n"]]:
+    """Threefry-2x32 (Salmon et al. 2011): two words of random bits for each pair of counters.
 
     On a CPU JAX runs the rounds as a loop over arrays; written out they are one pass over them.
     """
     keys = key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(0x1BD11BDA)
-    a, b = jnp.broadcast_to(keys[0], place.shape), place + keys[1]
-    for group in range(5):
-        for rotation in _ROTATIONS[group % 2]:
-            a = a + b
-            b = a ^ ((b << rotation) | (b >> (32 - rotation)))
-        a = a + keys[(group + 1) % 3]
-        b = b + keys[(group + 2) % 3] + jnp.uint32(group + 1)
+    a, b = counters[0] + keys[0], counters[1] + keys[1]
+    for done in range(rounds):
+        rotation = _ROTATIONS[done % 8]
+        a = a + b
+        b = a ^ ((b << rotation) | (b >> (32 - rotation)))
+        if done % 4 == 3:
+            group = done // 4 + 1
+            a = a + keys[group % 3]
+            b = b + keys[(group + 1) % 3] + jnp.uint32(group)
+    return a, b
+
+
+@compiled_apart
+def random_bits(key: UInt32[Array, "2"], place: UInt32[Array, "n"]) -> UInt32[Array, "n"]:
+    """32 random bits for each place."""
+    a, b = threefry(key, (jnp.zeros_like(place), place))
     return a ^ b
 
 

@@ -24,7 +24,6 @@ from jaxtherapy.client.octants import (
     S,
     W,
 )
-from jaxtherapy.client.pairs import encode_pairs
 
 MEMORY_SIZE = 50
 
@@ -78,14 +77,35 @@ PATTERN_DISTRIBUTIONS = np.stack([_joint_distributions(exact) for exact in (Fals
 """(2, 7, 8, 8): anticomplement rule (0 ``pool``, 1 ``exact``), pattern, client, therapist."""
 
 
-def _cumulative(probabilities: np.ndarray) -> np.ndarray:
-    """Cumulative sums over the last axis that end in exactly 1, from the last possible cell on."""
-    cumulative = np.cumsum(probabilities, axis=-1)
-    possible_later = np.cumsum(probabilities[..., ::-1], axis=-1)[..., ::-1] - probabilities > 0
-    return np.where(possible_later, cumulative, 1.0)
+def _alias_table(probabilities: np.ndarray) -> np.ndarray:
+    """(n,) integers from which one look-up draws a cell with these probabilities (Walker 1977).
+
+    Each of n equal shares of the unit interval belongs to its own cell up to a threshold and to
+    one other cell, its alias, from there on: ``threshold · n + alias``, thresholds in units of
+    ``2⁻¹⁸`` of a share. Vose's (1991) construction.
+    """
+    n = len(probabilities)
+    full = float(2**_POINT_BITS // n)
+    share = probabilities / probabilities.sum() * n * full
+    threshold, alias = np.full(n, full), np.arange(n)
+    small = [cell for cell in range(n) if share[cell] < full]
+    large = [cell for cell in range(n) if share[cell] >= full]
+    while small and large:
+        cell, giver = small.pop(), large[-1]
+        threshold[cell], alias[cell] = share[cell], giver
+        share[giver] -= full - share[cell]
+        if share[giver] < full:
+            small.append(large.pop())
+    return (np.round(threshold) * n + alias).astype(np.int32)
 
 
-_CUMULATIVE = _cumulative(PATTERN_DISTRIBUTIONS.reshape(2, len(PATTERNS), N_OCTANTS**2))
+_POINT_BITS = 24
+"""Of uniform points, see :mod:`.chance`."""
+
+_ALIASES = np.stack(
+    [_alias_table(table.T.reshape(-1)) for tables in PATTERN_DISTRIBUTIONS for table in tables]
+)
+"""(14, 64): of each pattern by both rules; cells are the codes of :mod:`.pairs`."""
 
 
 def pattern_weights(patterns: Sequence[str]) -> np.ndarray:
@@ -113,13 +133,10 @@ def draw_memory(
 ) -> Int8[Array, "50"]:
     """50 remembered pairs, coded as in :mod:`.pairs`, from 50 uniform ``points``."""
     rule = jnp.asarray(exact_anticomplement, jnp.int32)
+    bits = (points * 2**_POINT_BITS).astype(jnp.int32)
+    share_bits = _POINT_BITS - 6  # of 64 shares
+    code, place_in_share = bits >> share_bits, bits & (2**share_bits - 1)
     table = N_OCTANTS**2 * (len(PATTERNS) * rule + pattern)
-    cumulative = jnp.asarray(_CUMULATIVE).reshape(-1)
-    # A cell is drawn when its lower bound ≤ point < upper bound: impossible cells never are.
-    # Six bisections find it among 64; the cells they ask for exist, so nothing needs checking.
-    cell = jnp.zeros(points.shape, jnp.int32)
-    for half in (32, 16, 8, 4, 2, 1):
-        place = (table + cell + half - 1).astype(jnp.uint32)
-        is_above = cumulative.at[place].get(mode="promise_in_bounds") <= points
-        cell += jnp.where(is_above, half, 0)
-    return encode_pairs(cell // N_OCTANTS, cell % N_OCTANTS)
+    index = (table + code).astype(jnp.uint32)
+    entry = jnp.asarray(_ALIASES.reshape(-1)).at[index].get(mode="promise_in_bounds")
+    return jnp.where(place_in_share < entry >> 6, code, entry & 63).astype(jnp.int8)
