@@ -31,8 +31,8 @@ class Play(NamedTuple):
 
 
 def intakes(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) -> Dyad:
-    """New clients, each with a key of its own."""
-    return jax.vmap(lambda i: dyads.intake(jax.random.fold_in(key, i), clients))(index)
+    """New clients."""
+    return jax.vmap(lambda i: dyads.intake(key, clients, i))(index)
 
 
 def begin(clients: ClientParams, n_clients: int) -> Play:
@@ -55,8 +55,8 @@ def play(n_clients: int, n_steps: int, clients: ClientParams, before: Play) -> P
     a therapist that looks at them.
     """
 
-    def session(before: Play, _: None) -> tuple[Play, None]:
-        key, key_session, key_intake = jax.random.split(before.key, 3)
+    def session(before: Play, keys: PRNGKeyArray) -> tuple[Play, None]:
+        key_session, key_intake = keys
         points = dyads.uniforms(key_session, 3 * n_clients).reshape(n_clients, 3)
         act = (points[:, 0] * 8).astype(jnp.int8)
         after = jax.vmap(lambda p, dyad, act: dyads.hold_session_at(p, dyad, act, clients))(
@@ -67,9 +67,11 @@ def play(n_clients: int, n_steps: int, clients: ClientParams, before: Play) -> P
         following = replace_rows(
             ended, partial(intakes, key_intake, clients), after, slots=max(1, n_clients // 32)
         )
-        return Play(following, key, observations(clients, following), earned), None
+        return Play(following, before.key, observations(clients, following), earned), None
 
-    return jax.lax.scan(session, before, length=n_steps)[0]
+    key, key_sessions = jax.random.split(before.key)
+    keys = jax.random.split(key_sessions, (n_steps, 2))
+    return jax.lax.scan(session, before._replace(key=key), keys)[0]
 
 
 def steps_per_call(n_clients: int) -> int:

@@ -233,7 +233,7 @@ def evaluation_key(seed: Int[Array, ""]) -> PRNGKeyArray:
 
 
 def _fresh_dyads(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) -> Dyad:
-    return jax.vmap(lambda i: dyads.intake(jax.random.fold_in(key, i), clients))(index)
+    return jax.vmap(lambda i: dyads.intake(key, clients, i))(index)
 
 
 # --- 1. collect -----------------------------------------------------------------------------
@@ -252,7 +252,8 @@ def collect(
     actor = with_weights(ppo, state.params).actor.prepared()
     observe = jax.vmap(lambda dyad: dyads.observe(dyad, clients))
 
-    def session(before: Dyad, key: PRNGKeyArray) -> tuple[Dyad, Transition]:
+    def session(before: Dyad, keys: PRNGKeyArray) -> tuple[Dyad, Transition]:
+        key, key_intakes = keys
         points = dyads.uniforms(key, 3 * ppo.n_envs).reshape(ppo.n_envs, 3)
         obs = observe(before)
         logits = actor(obs)
@@ -277,14 +278,15 @@ def collect(
         # An intake costs as much as several sessions, and few therapies end at the same time.
         following = replace_rows(
             terminated | truncated,
-            partial(_fresh_dyads, jax.random.fold_in(key, 0), clients),
+            partial(_fresh_dyads, key_intakes, clients),
             after,
             slots=max(1, ppo.n_envs // 32),
         )
         return following, transition
 
     key, key_rollout = jax.random.split(state.key)
-    after, rollout = jax.lax.scan(session, state.dyads, jax.random.split(key_rollout, ppo.n_steps))
+    keys = jax.random.split(key_rollout, (ppo.n_steps, 2))
+    after, rollout = jax.lax.scan(session, state.dyads, keys)
     return state.replace(dyads=after, key=key), rollout, observe(after)
 
 

@@ -39,9 +39,15 @@ def random_bits(key: UInt32[Array, "2"], place: UInt32[Array, "n"]) -> UInt32[Ar
     return a ^ b
 
 
-def uniforms(key: PRNGKeyArray, n: int) -> Float32[Array, "n"]:
-    """``n`` independent uniforms on [0, 1) with 24 bits each: multiples of 2⁻²⁴."""
-    bits = random_bits(jax.random.key_data(key), jnp.arange(n, dtype=jnp.uint32))
+def uniforms(
+    key: PRNGKeyArray, n: int, start: int | UInt32[Array, ""] = 0
+) -> Float32[Array, "n"]:
+    """``n`` independent uniforms on [0, 1) with 24 bits each: multiples of 2⁻²⁴.
+
+    A key has 2³² of them; ``start`` says from which on.
+    """
+    place = jnp.asarray(start, jnp.uint32) + jnp.arange(n, dtype=jnp.uint32)
+    bits = random_bits(jax.random.key_data(key), place)
     # On a GPU the barrier keeps XLA from running the generator again in every use.
     bits = jax.lax.optimization_barrier(bits)
     return (bits >> 8).astype(jnp.float32) * 2**-24

@@ -64,9 +64,10 @@ Therapist = Callable[[PRNGKeyArray, Dyad, ClientParams], Int[Array, ""]]
 """Answers the act on the table. Use :func:`observe` to see only what a therapist may see."""
 
 
-def intake(key: PRNGKeyArray, params: ClientParams) -> Dyad:
-    """A new client walks in and acts first."""
-    points = uniforms(key, person.N_DRAW_POINTS + 1)
+def intake(key: PRNGKeyArray, params: ClientParams, number: int | Int[Array, ""] = 0) -> Dyad:
+    """A new client walks in and acts first; each key has one of every ``number``."""
+    n = person.N_DRAW_POINTS + 1
+    points = uniforms(key, n, start=n * jnp.asarray(number, jnp.uint32))
     client, pattern = person.draw_client(points[:-1], params)
     return open_with(client, person.act(points[-1], client, params), pattern)
 

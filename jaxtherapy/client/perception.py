@@ -1,9 +1,11 @@
 """Parataxic distortion (Sullivan 1953): hearing the therapist one is used to."""
 
+import functools
+import operator
+
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int8
 
-from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.pairs import therapist_acts
 from jaxtherapy.client.units import compiled_apart
 
@@ -13,18 +15,16 @@ PERCEPTION_WINDOW = 15
 @compiled_apart
 def habitual_act(memory: Int8[Array, "50"]) -> Int8[Array, ""]:
     """The most frequent therapist act of the newest 15 pairs; a tie goes to the most recent."""
-    recent = therapist_acts(memory[-PERCEPTION_WINDOW:])
-    every_act = jnp.arange(N_OCTANTS, dtype=jnp.int8)
-    count = jnp.zeros(N_OCTANTS, jnp.int16)
-    last_heard = jnp.zeros(N_OCTANTS, jnp.int16)
-    for place in range(PERCEPTION_WINDOW):
-        is_act = recent[place] == every_act
-        count += is_act
-        last_heard = jnp.where(is_act, jnp.int16(place + 1), last_heard)
-    score = count * (PERCEPTION_WINDOW + 1) + last_heard
-    # The act itself in the lowest digit, so that the maximum tells whose it is.
-    best = jnp.max(score * N_OCTANTS + every_act)
-    return (best & (N_OCTANTS - 1)).astype(jnp.int8)
+    recent = memory[-PERCEPTION_WINDOW:]
+    # An act as the place of its digit, four bits each: eight counts of at most 15 are one number.
+    digits = [4 * therapist_acts(pair).astype(jnp.uint32) for pair in recent]
+    counts = functools.reduce(operator.add, [jnp.uint32(1) << digit for digit in digits])
+    # Count, then place, then act: the largest number is that of the habitual act.
+    scores = [
+        ((counts >> digit) & 15) << 9 | jnp.uint32(place << 5) | digit
+        for place, digit in enumerate(digits)
+    ]
+    return ((functools.reduce(jnp.maximum, scores) & 31) >> 2).astype(jnp.int8)
 
 
 def hear(
