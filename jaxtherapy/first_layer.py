@@ -31,6 +31,7 @@ MAX_PARTS = 8
 """Sums of many rows are computed in parts, so that cores share them."""
 
 COMPARED_AT_ONCE = 32
+"""Comparisons of acts written out in one loop, when acts are sorted by counting."""
 
 
 class Table(NamedTuple):
@@ -217,10 +218,12 @@ def _sum_by_history(
     return _sparse(order.reshape(-1), ends, n, gradient)
 
 
-def _count_below(
-    keys: Int16[Array, "n 50"], bounds: Int16[Array, "m #50"]
-) -> Int16[Array, "m 50"]:
-    """How many of a place's keys are less than each bound: written out, comparisons of 16 at once."""
+def _count_below(keys: Int16[Array, "n 50"], bounds: Int16[Array, "m #50"]) -> Int16[Array, "m 50"]:
+    """How many of a place's keys are less than each bound.
+
+    Every key is compared with every bound, sixteen places per instruction: a quarter of the time
+    of sorting, which guesses wrong at every other comparison.
+    """
     none = jnp.zeros((len(bounds), keys.shape[1]), jnp.int16)
 
     def count(counts: Array, key: Array) -> tuple[Array, None]:

@@ -47,7 +47,7 @@ def assert_close(ours, theirs):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
 
 
-BATCHES = [(), (1,), (5, 3), (2, 0), (ROWS_AT_ONCE * 2 + 7,), (LARGE_BATCH + 1,)]
+BATCHES = [(), (1,), (5, 3), (2, 0), (64,), (ROWS_AT_ONCE * 2 - 1,), (LARGE_BATCH + 1,)]
 
 
 @pytest.mark.parametrize("batch", BATCHES, ids=str)

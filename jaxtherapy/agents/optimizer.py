@@ -1,4 +1,4 @@
-"""The parts of the optimiser: clipping, Adam, and weights packed so that they take few operations."""
+"""The parts of the optimiser: clipping, Adam, and weights packed for few operations."""
 
 from collections.abc import Callable
 from math import prod
@@ -25,8 +25,8 @@ def clip_by_norm(max_norm: Float[Array, ""]) -> optax.GradientTransformationExtr
 def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Any:
     """``optax.scale_by_adam`` with one division per weight instead of three.
 
-    ``m ← β₁m + (1 − β₁)g``, ``v ← β₂v + (1 − β₂)g²``, and the update is ``m̂ / (√v̂ + ε)``, computed in
-    the order of Kingma & Ba (2015), end of section 2: ``c·m / (√v + ε·√(1 − β₂ᵗ))`` with
+    ``m ← β₁m + (1 − β₁)g``, ``v ← β₂v + (1 − β₂)g²``, and the update is ``m̂ / (√v̂ + ε)``, computed
+    in the order of Kingma & Ba (2015), end of section 2: ``c·m / (√v + ε·√(1 − β₂ᵗ))`` with
     ``c = √(1 − β₂ᵗ) / (1 − β₁ᵗ)``.
     """
 
@@ -38,9 +38,7 @@ def scale_by_adam(b1: float = 0.9, b2: float = 0.999, eps: float = 1e-8) -> Any:
         count = optax.safe_increment(state.count)
         correction = jnp.sqrt(1 - b2**count)
         factor = correction / (1 - b1**count)
-        updates = jax.tree.map(
-            lambda m, v: factor * m / (jnp.sqrt(v) + eps * correction), mu, nu
-        )
+        updates = jax.tree.map(lambda m, v: factor * m / (jnp.sqrt(v) + eps * correction), mu, nu)
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(optax.scale_by_adam().init, scale)

@@ -6,6 +6,7 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
+from scipy import stats
 
 from jaxtherapy.agents import ppo as ppos
 from jaxtherapy.agents.ppo import PPO, Losses, Targets
@@ -27,6 +28,7 @@ from tests.agents.small import (
     values_of,
     with_hyper,
 )
+from tests.chance import assert_all_plausible, goodness_of_fit
 from tests.client.replay import compile_quickly
 
 BATCH_SIZES = {
@@ -91,6 +93,34 @@ def numbered_targets(n):
     """Rows that know their number; the loss below looks at nothing else."""
     zeros = jnp.zeros(n)
     return Targets(zeros, jnp.arange(n), zeros, zeros, zeros, zeros)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 512, 2**16, 2**16 + 1])
+def test_an_order_has_every_number_once(n):
+    order = jax.jit(ppos.random_order, static_argnums=1)(jax.random.key(1), n)
+    assert order.dtype == jnp.int32
+    np.testing.assert_array_equal(np.sort(order), np.arange(n))
+
+
+def test_all_orders_are_equally_likely():
+    """Of five numbers: 120 orders; false alarms: 0.1 %."""
+    keys = jax.random.split(jax.random.key(2), 24_000)
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: ppos.random_order(key, 5)))(keys))
+    _, counts = np.unique(orders @ 5 ** np.arange(5), return_counts=True)
+    assert len(counts) == 120
+    assert_all_plausible({"orders": goodness_of_fit(counts, np.ones(120))}, rate=1e-3)
+
+
+def test_minibatches_are_random_samples():
+    """The most rows that need only one sort: means of minibatches against those of numbers drawn
+    without replacement (nearly normal); false alarms: 0.1 %."""
+    n, size = 2**16, 64
+    keys = jax.random.split(jax.random.key(3), 20)
+    orders = np.asarray(jax.jit(jax.vmap(lambda key: ppos.random_order(key, n)))(keys))
+    means = orders.reshape(-1, size).mean(axis=1)
+    spread = np.sqrt((n**2 - 1) / 12 / size * (n - size) / (n - 1))
+    expected = stats.norm((n - 1) / 2, spread)
+    assert_all_plausible({"means": stats.kstest(means, expected.cdf).pvalue}, rate=1e-3)
 
 
 def counting_update(monkeypatch, ppo, key):

@@ -58,3 +58,10 @@ def test_uniforms_are_multiples_of_the_resolution_below_one():
     assert points.min() >= 0
     assert points.max() <= 1 - 2**-24
     np.testing.assert_array_equal(points * 2**24, np.round(points * 2**24))
+
+
+def test_a_key_has_one_sequence_to_start_anywhere_in():
+    key = jax.random.key(4)
+    whole = uniforms(key, 100)
+    np.testing.assert_array_equal(uniforms(key, 30, start=70), whole[70:])
+    np.testing.assert_array_equal(uniforms(key, 30, start=jnp.uint32(70)), whole[70:])

@@ -10,6 +10,7 @@ from jaxtherapy.client.dyad import uniforms
 from jaxtherapy.client.octants import ANTICOMPLEMENT
 from jaxtherapy.client.pairs import therapist_acts
 from jaxtherapy.client.patterns import (
+    _ALIASES,
     MEMORY_SIZE,
     PATTERN_DISTRIBUTIONS,
     PATTERNS,
@@ -134,17 +135,31 @@ def test_exact_anticomplements(memories):
         assert len(np.unique(therapist[~stuck])) == 8
 
 
-def test_impossible_pairs_are_never_drawn_at_the_ends_of_the_unit_interval():
-    """Nor right at the bounds between cells, where rounding would show."""
-    for exact, index in itertools.product((0, 1), range(len(PATTERNS))):
-        table = PATTERN_DISTRIBUTIONS[exact, index]
-        bounds = np.cumsum(table).astype(np.float32)
-        points = np.concatenate([FIRST_AND_LAST_POINT, bounds, np.nextafter(bounds, 0)])
-        points = points[(points >= 0) & (points <= FIRST_AND_LAST_POINT[1])]
-        points = np.concatenate([points, np.zeros(MEMORY_SIZE)])  # whole memories only
-        points = points[: len(points) // MEMORY_SIZE * MEMORY_SIZE].reshape(-1, MEMORY_SIZE)
-        drawn = np.asarray(memories_at(points.astype(np.float32), index, bool(exact)))
-        assert np.all(table[drawn % 8, therapist_acts(drawn)] > 0)
+def test_every_point_of_the_unit_interval_is_shared_out_as_the_tables_say():
+    """All 2²⁴ points that a draw can be made of, counted by the shares of cells and aliases."""
+    full = 2**18
+    for aliases, table in zip(_ALIASES, PATTERN_DISTRIBUTIONS.reshape(-1, 8, 8), strict=True):
+        threshold, alias = aliases >> 6, aliases & 63
+        points = threshold.copy()
+        np.add.at(points, alias, full - threshold)
+        expected = table.T.reshape(-1)
+        np.testing.assert_array_equal(points > 0, expected > 0)
+        np.testing.assert_allclose(points / 2**24, expected, atol=64 * 2**-24)
+
+
+def test_a_share_belongs_to_its_cell_up_to_the_threshold_and_then_to_the_alias():
+    for row, (exact, index) in enumerate(itertools.product((False, True), range(len(PATTERNS)))):
+        threshold, alias = _ALIASES[row] >> 6, _ALIASES[row] & 63
+        first, size = np.arange(64) * 2**18, 2**18
+        for place, cell in [
+            (0 * first, np.where(threshold > 0, np.arange(64), alias)),
+            (np.maximum(threshold - 1, 0), np.where(threshold > 0, np.arange(64), alias)),
+            (np.minimum(threshold, size - 1), np.where(threshold < size, alias, np.arange(64))),
+            (0 * first + size - 1, np.where(threshold < size, alias, np.arange(64))),
+        ]:
+            points = np.resize((first + place) / 2**24, (2, MEMORY_SIZE)).astype(np.float32)
+            drawn = np.asarray(memories_at(points, index, exact)).ravel()
+            np.testing.assert_array_equal(drawn[:64], cell)
 
 
 def test_pairs_of_a_memory_are_independent(memories):
