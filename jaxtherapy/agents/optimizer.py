@@ -78,9 +78,9 @@ def unpack(packed: Packed, like: PyTree) -> PyTree:
 def map_weights(function: Callable[[PyTree], PyTree], tree: PyTree, weights: PyTree) -> PyTree:
     """Applies a function to each part of a tree that is built as ``weights`` are: the weights
     themselves, and their moments in an optimiser's state."""
-    structure = jax.tree.structure(weights)
+    structure: Any = jax.tree.structure(weights)
 
     def are_weights(x: Any) -> bool:
-        return jax.tree.structure(x) == structure
+        return bool(structure == jax.tree.structure(x))
 
     return jax.tree.map(lambda x: function(x) if are_weights(x) else x, tree, is_leaf=are_weights)

@@ -509,8 +509,8 @@ def _learn(
         grads = pack(grads)
         norm = global_norm(grads)
         updates, opt_state = adam.update(grads, opt_state, params, norm=norm)
-        report = jnp.stack(report._replace(grad_norm=norm))
-        return (optax.apply_updates(params, updates), opt_state), report
+        params = optax.apply_updates(params, updates)
+        return (params, opt_state), jnp.stack(report._replace(grad_norm=norm))
 
     def epoch(
         carry: tuple[PyTree, PyTree], key: PRNGKeyArray
@@ -522,8 +522,8 @@ def _learn(
             reports = jnp.append(reports, report[None], axis=0)
         return carry, jnp.mean(reports, axis=0)
 
-    after, reports = jax.lax.scan(epoch, before, jax.random.split(key, ppo.n_epochs))
-    return after, Losses(*jnp.mean(reports, axis=0))
+    after, by_epoch = jax.lax.scan(epoch, before, jax.random.split(key, ppo.n_epochs))
+    return after, Losses(*jnp.mean(by_epoch, axis=0))
 
 
 # --- all of it ------------------------------------------------------------------------------

@@ -28,7 +28,7 @@ N_ENVS, N_STEPS = SMALL.n_envs, 2 * SMALL.n_steps
 
 @pytest.fixture(scope="module")
 def begun():
-    return init(SMALL, SETTINGS, 1)
+    return init(SMALL, SETTINGS, 2)
 
 
 @pytest.fixture(scope="module")
