@@ -833,3 +833,15 @@ def test_a_huge_file_of_another_kind_costs_no_memory(tmp_path):
     os.truncate(path, 2**36)
     with pytest.raises(WeightsFileError, match="too large; save nothing but weights"):
         load(path)
+
+
+def test_what_cannot_be_read_is_refused_whatever_was_written_before():
+    """Contents of one outline are read back once; of another outline, or with numbers that look
+    like an archive's index, again."""
+    fine = {"weights": np.zeros(4 * 20_001, np.uint8)}
+    assert dumps(fine) == dumps(fine)
+    index_entries = np.frombuffer(b"PK\x01\x02" * 20_001, np.uint8)
+    for _ in range(2):
+        with pytest.raises(WeightsFileError, match="too many records"):
+            dumps({"weights": index_entries})
+    assert np.array_equal(loads(dumps(fine))["weights"], fine["weights"])

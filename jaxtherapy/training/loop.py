@@ -2,6 +2,7 @@
 
 import time
 from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,7 @@ from jaxtherapy.training import devices, hosts, weights
 from jaxtherapy.training.checkpoints import Checkpoints, Progress, flat
 from jaxtherapy.training.display import TrainingDisplay
 from jaxtherapy.training.errors import RunError
-from jaxtherapy.training.files import RunFiles
+from jaxtherapy.training.files import RunFiles, side_by_side
 from jaxtherapy.training.programs import Programs, snapshot
 from jaxtherapy.training.progress_log import ProgressLog, Row
 from jaxtherapy.training.signals import StopRequest
@@ -166,15 +167,15 @@ def _evaluate(training: Training, display: TrainingDisplay) -> None:
     own_improved = [i for i in improved if i in training.own]
     params = snapshot(state.params) if own_improved else None
 
+    def write_best(i: int, own_params: PyTree) -> None:
+        named = weights.to_named_arrays(_of_seed(own_params, training.own.index(i)))
+        weights.write(training.files.best(training.files.seeds[i]), weights.state_dict(named))
+
     def write() -> None:
         try:
             if own_improved:
                 own_params = devices.fetch_own(params, training.programs.mesh)
-                for i in own_improved:
-                    named = weights.to_named_arrays(_of_seed(own_params, training.own.index(i)))
-                    weights.write(
-                        training.files.best(training.files.seeds[i]), weights.state_dict(named)
-                    )
+                side_by_side(partial(write_best, i, own_params) for i in own_improved)
             for i, log_file in zip(training.own, training.logs, strict=True):
                 log_file.append(rows[i])
         except OSError as error:
@@ -240,6 +241,19 @@ def save(training: Training) -> None:
     # Not in the writer: on a CPU, a program of its own could wait for training's for ever.
     leaves = flat(state)
 
+    def write_seed(own: TrainState, i: int) -> None:
+        folder = files.weights_folder(files.seeds[i])
+        contents = weights.of_state(
+            own,
+            training.own.index(i),
+            training.config.learning_rate,
+            progress.epoch,
+            progress.step,
+        )
+        weights.write(folder / f"checkpoint_{progress.step}.pth", contents)
+        if finished:
+            weights.write(folder / "policy_final.pth", contents["model"])
+
     def write() -> None:
         if not files.config.exists():  # Orbax would make the folder anew, and half of it
             raise cannot_write(FileNotFoundError(2, "the folder is gone"), files.output)
@@ -249,14 +263,7 @@ def save(training: Training) -> None:
         )
         own = state.replace(params=params, opt_state=opt_state)
         try:
-            for position, i in enumerate(training.own):
-                folder = files.weights_folder(files.seeds[i])
-                contents = weights.of_state(
-                    own, position, training.config.learning_rate, progress.epoch, progress.step
-                )
-                weights.write(folder / f"checkpoint_{progress.step}.pth", contents)
-                if finished:
-                    weights.write(folder / "policy_final.pth", contents["model"])
+            side_by_side(partial(write_seed, own, i) for i in training.own)
             training.checkpoints.save_flat(leaves, progress)
         except OSError as error:
             raise cannot_write(error, files.output) from None

@@ -1,12 +1,19 @@
 """Files appear whole or not at all, and only our own are removed."""
 
 import os
+import time
+from functools import partial
 
 import pytest
 
 from jaxtherapy.config import load_config
 from jaxtherapy.training.errors import RunError
-from jaxtherapy.training.files import ExperimentLock, RunFiles, write_atomically
+from jaxtherapy.training.files import (
+    ExperimentLock,
+    RunFiles,
+    side_by_side,
+    write_atomically,
+)
 from jaxtherapy.training.progress_log import COLUMNS, ProgressLog
 
 ROW = dict.fromkeys(COLUMNS, 0.5)
@@ -236,3 +243,23 @@ def test_what_the_user_prepared_is_no_experiment(tmp_path):
         (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / name).write_text("x")
     assert not files.exists()
+
+
+def test_jobs_side_by_side_are_all_done():
+    done = []
+    side_by_side(partial(done.append, i) for i in range(100))
+    assert sorted(done) == list(range(100))
+
+
+def test_of_jobs_side_by_side_the_first_error_is_told_and_the_rest_left():
+    done = []
+
+    def job(i):
+        if i == 3:
+            raise OSError(28, "No space left on device", f"{i}.pth")
+        time.sleep(0.01)
+        done.append(i)
+
+    with pytest.raises(OSError, match=r"3\.pth"):
+        side_by_side(partial(job, i) for i in range(200))
+    assert len(done) < 100
