@@ -31,7 +31,7 @@ class Play(NamedTuple):
 
 
 def intakes(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) -> Dyad:
-    """New clients."""
+    """New clients, by number."""
     return jax.vmap(lambda i: dyads.intake(key, clients, i))(index)
 
 

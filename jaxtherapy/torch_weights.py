@@ -35,7 +35,7 @@ import stat
 import struct
 import zipfile
 import zlib
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, BinaryIO
@@ -470,18 +470,19 @@ def _dumps(obj: Any, name: str) -> bytes:
         raise _error(name, "cannot be written", problem) from None
     except _Refused as error:
         raise _error(name, "cannot be written", error) from None
-    # The same bounds: all that is written can be read. What is refused depends on the program and
-    # the sizes, not on the numbers, and hundreds of seeds have the same of both.
-    global _readable
+    # The same bounds: all that is written can be read. Hundreds of seeds have the same outline, and
+    # what is refused depends on nothing else but the one thing that their numbers could look like.
     outline = writer.outline()
-    if outline != _readable or contents.count(_INDEX_ENTRY) > _MAX_RECORDS:
+    if outline not in _readable or contents.count(_INDEX_ENTRY) > _MAX_RECORDS:
         _loads(contents, name, "cannot be written")
-        _readable = outline
+        _readable.append(outline)
     return contents
 
 
-_readable: tuple[bytes, tuple[int, ...]] | None = None
-"""The outline of the last contents that were read back."""
+_Outline = tuple[bytes, tuple[int | bytes, ...]]
+_readable: deque[_Outline] = deque(maxlen=8)
+"""Outlines of the latest contents that were read back. Threads may share it: one that misses
+another's entry reads back once more."""
 
 
 @dataclass(slots=True)
@@ -575,9 +576,13 @@ class _Writer:
         operations = [x if isinstance(x, bytes) else _tensor(*x) for x in self.operations]
         return b"".join([pickle.PROTO + b"\x02", *operations, pickle.STOP])
 
-    def outline(self) -> tuple[bytes, tuple[int, ...]]:
-        """All but the elements of the arrays."""
-        return self.program, tuple(span.high - span.low for span in self.spans.values())
+    def outline(self) -> _Outline:
+        """All but the elements of the arrays; of booleans, these too: not every byte is one."""
+        spans = self.spans.values()
+        return self.program, tuple(
+            bytes(span.contents()) if span.dtype == np.bool_ else span.high - span.low
+            for span in spans
+        )
 
     def archive(self) -> bytes:
         records: dict[str, Any] = {"data.pkl": self.program, "byteorder": b"little"}

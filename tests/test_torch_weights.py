@@ -845,3 +845,7 @@ def test_what_cannot_be_read_is_refused_whatever_was_written_before():
         with pytest.raises(WeightsFileError, match="too many records"):
             dumps({"weights": index_entries})
     assert np.array_equal(loads(dumps(fine))["weights"], fine["weights"])
+    dumps({"mask": np.zeros(4, bool)})
+    for _ in range(2):
+        with pytest.raises(WeightsFileError, match="neither 0 nor 1"):
+            dumps({"mask": np.array([2, 0, 0, 1], np.uint8).view(bool)})

@@ -7,21 +7,19 @@ from jaxtyping import Array, Float32, PRNGKeyArray, UInt32
 from jaxtherapy.client.units import compiled_apart
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
-
-ROUNDS = 13
-"""The fewest that pass all statistical tests (Salmon et al. 2011, table 2); JAX takes 20."""
+_ROUNDS = 20
 
 
 def threefry(
-    key: UInt32[Array, "2"], counters: tuple[Array, Array], rounds: int = ROUNDS
+    key: UInt32[Array, "2"], counters: tuple[Array, Array]
 ) -> tuple[UInt32[Array, "*n"], UInt32[Array, "*n"]]:
-    """Threefry-2x32 (Salmon et al. 2011): two words of random bits for each pair of counters.
+    """Threefry-2x32 with 20 rounds (Salmon et al. 2011): two random words per pair of counters.
 
     On a CPU JAX runs the rounds as a loop over arrays; written out they are one pass over them.
     """
     keys = key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(0x1BD11BDA)
     a, b = counters[0] + keys[0], counters[1] + keys[1]
-    for done in range(rounds):
+    for done in range(_ROUNDS):
         rotation = _ROTATIONS[done % 8]
         a = a + b
         b = a ^ ((b << rotation) | (b >> (32 - rotation)))
@@ -34,7 +32,7 @@ def threefry(
 
 @compiled_apart
 def random_bits(key: UInt32[Array, "2"], place: UInt32[Array, "n"]) -> UInt32[Array, "n"]:
-    """32 random bits for each place."""
+    """32 random bits for each place: those of ``jax.random.bits``."""
     a, b = threefry(key, (jnp.zeros_like(place), place))
     return a ^ b
 

@@ -96,6 +96,7 @@ def _alias_table(probabilities: np.ndarray) -> np.ndarray:
         share[giver] -= full - share[cell]
         if share[giver] < full:
             small.append(large.pop())
+    # What is left over has a full share but for rounding, and keeps all of it.
     return (np.round(threshold) * n + alias).astype(np.int32)
 
 

@@ -36,13 +36,17 @@ def write_atomically(path: Path, contents: bytes) -> None:
     _sync_folder(path.parent)
 
 
-def side_by_side(jobs: Iterable[Callable[[], None]]) -> None:
+def side_by_side(jobs: Iterable[Callable[[], None]], n_bytes: int = 0) -> None:
     """Does jobs that write files, a few at once: most of the time they wait for the disk.
+
+    Args:
+        jobs: to be done.
+        n_bytes: that each of them writes; large files are written one by one.
 
     Raises:
         Exception: of the first job that raised one; jobs not begun by then are not done.
     """
-    with ThreadPoolExecutor(4, "files") as pool:
+    with ThreadPoolExecutor(4 if n_bytes < 2**26 else 1, "files") as pool:
         futures = [pool.submit(job) for job in jobs]
         done, _ = wait(futures, return_when=FIRST_EXCEPTION)
         if any(future.exception() for future in done):

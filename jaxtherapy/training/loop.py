@@ -175,7 +175,8 @@ def _evaluate(training: Training, display: TrainingDisplay) -> None:
         try:
             if own_improved:
                 own_params = devices.fetch_own(params, training.programs.mesh)
-                side_by_side(partial(write_best, i, own_params) for i in own_improved)
+                jobs = (partial(write_best, i, own_params) for i in own_improved)
+                side_by_side(jobs, _bytes_per_seed(own_params))
             for i, log_file in zip(training.own, training.logs, strict=True):
                 log_file.append(rows[i])
         except OSError as error:
@@ -263,7 +264,8 @@ def save(training: Training) -> None:
         )
         own = state.replace(params=params, opt_state=opt_state)
         try:
-            side_by_side(partial(write_seed, own, i) for i in training.own)
+            jobs = (partial(write_seed, own, i) for i in training.own)
+            side_by_side(jobs, _bytes_per_seed((params, opt_state)))
             training.checkpoints.save_flat(leaves, progress)
         except OSError as error:
             raise cannot_write(error, files.output) from None
@@ -271,6 +273,11 @@ def save(training: Training) -> None:
             raise cannot_save(error, files.checkpoints) from None
 
     training.writer.submit(write)
+
+
+def _bytes_per_seed(tree: PyTree) -> int:
+    leaves = jax.tree.leaves(tree)
+    return sum(x.nbytes for x in leaves) // len(leaves[0])
 
 
 def _of_seed(tree: PyTree, i: int) -> PyTree:

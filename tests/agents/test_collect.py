@@ -1,11 +1,15 @@
 """What is collected is what happened: replayed from the transitions themselves."""
 
+from dataclasses import replace
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from jaxtherapy.agents.ppo import Transition
+from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE
 from tests.agents.small import (
     MAX_SESSIONS,
@@ -22,13 +26,14 @@ from tests.agents.small import (
     with_constant_policy,
 )
 from tests.chance import assert_all_plausible, goodness_of_fit
+from tests.client.replay import compile_quickly
 
 N_ENVS, N_STEPS = SMALL.n_envs, 2 * SMALL.n_steps
 
 
 @pytest.fixture(scope="module")
 def begun():
-    return init(SMALL, SETTINGS, 2)
+    return init(SMALL, SETTINGS, 4)
 
 
 @pytest.fixture(scope="module")
@@ -89,6 +94,22 @@ def test_all_three_endings_occur(played):
     assert np.sum(rollout.truncated) >= 2
     # Two clients that leave in the same session take the path of replacing several at once.
     assert np.sum(rollout.terminated | rollout.truncated, axis=1).max() >= 2
+
+
+def test_new_clients_are_made_of_random_numbers_of_their_own(begun):
+    """All therapies end at once: the clients that follow come from a key that nothing else has."""
+    ppo = replace(SMALL, n_steps=1)
+    last = jnp.full(N_ENVS, MAX_SESSIONS - 1, jnp.int32)
+    state, rollout, _ = collect(ppo, SETTINGS, begun.replace(dyads=begun.dyads.replace(time=last)))
+    assert np.all(rollout.terminated | rollout.truncated)
+    key_of_sessions, key_of_intakes = jax.random.split(jax.random.split(begun.key)[1], (1, 2))[0]
+
+    def fresh(key):
+        of_one = partial(dyads.intake, key, SETTINGS.clients)
+        return compile_quickly(jax.vmap(of_one))(jnp.arange(N_ENVS)).client.u
+
+    np.testing.assert_allclose(state.dyads.client.u, fresh(key_of_intakes), rtol=1e-6)
+    assert np.all(np.asarray(state.dyads.client.u) != fresh(key_of_sessions))
 
 
 def test_the_therapist_sees_the_sessions_of_its_episode(played):
@@ -157,7 +178,7 @@ def test_clients_who_leave_together_are_followed_by_different_ones():
     assert len(np.unique(everyone, axis=0)) == 3 * N_ENVS
     # What clients do first differs, too, all along the rollout.
     acts = np.asarray(rollout.obs.client_action)
-    assert np.all([len(np.unique(acts[:, env])) > 2 for env in range(N_ENVS)])
+    assert np.all([len(np.unique(acts[:, env])) > 1 for env in range(N_ENVS)])
 
 
 def test_log_probabilities_are_those_of_the_acts(begun, played):

@@ -12,39 +12,25 @@ PI = (0x243F6A88, 0x85A308D3), (0x13198A2E, 0x03707344)
 
 
 @pytest.mark.parametrize(
-    ("rounds", "counters", "key", "words"),
+    ("counters", "key", "words"),
     [
-        (13, (0, 0), (0, 0), (0x9D1C5EC6, 0x8BD50731)),
-        (13, (ONES, ONES), (ONES, ONES), (0xFD36D048, 0x2D17272C)),
-        (13, *PI, (0xBA3E4725, 0xF27D669E)),
-        (20, (0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
-        (20, (ONES, ONES), (ONES, ONES), (0x1CB996FC, 0xBB002BE7)),
-        (20, *PI, (0xC4923A9C, 0x483DF7A0)),
+        ((0, 0), (0, 0), (0x6B200159, 0x99BA4EFE)),
+        ((ONES, ONES), (ONES, ONES), (0x1CB996FC, 0xBB002BE7)),
+        (*PI, (0xC4923A9C, 0x483DF7A0)),
     ],
 )
-def test_known_answers(rounds, counters, key, words):
+def test_known_answers(counters, key, words):
     """Those of Random123, the authors' library."""
     counters = tuple(jnp.uint32(x) for x in counters)
-    assert tuple(map(int, threefry(jnp.array(key, jnp.uint32), counters, rounds))) == words
+    assert tuple(map(int, threefry(jnp.array(key, jnp.uint32), counters))) == words
 
 
 @pytest.mark.parametrize("n", [1, 2, 3, 115, 3 * 1024])
-def test_with_twenty_rounds_bits_are_those_of_jax(n):
+def test_bits_are_those_of_jax(n):
     for seed in range(3):
         key = jax.random.key(seed)
-        place = jnp.arange(n, dtype=jnp.uint32)
-        a, b = threefry(jax.random.key_data(key), (jnp.zeros_like(place), place), rounds=20)
-        np.testing.assert_array_equal(a ^ b, jax.random.bits(key, (n,), jnp.uint32))
-
-
-def test_each_bit_is_even_and_independent_of_the_next_places():
-    """Of 2¹⁸ places under one key: z-scores of 32 bits and their agreement with neighbours;
-    false alarms: 0.1 % over all."""
-    bits = random_bits(jax.random.key_data(jax.random.key(3)), jnp.arange(2**18, dtype=jnp.uint32))
-    digits = (np.asarray(bits)[:, None] >> np.arange(32)) & 1
-    agreement = digits[1:] == digits[:-1]
-    for share in (digits.mean(axis=0), agreement.mean(axis=0)):
-        assert np.abs(share - 0.5).max() < 4.3 * 0.5 / np.sqrt(2**18 - 1)
+        bits = random_bits(jax.random.key_data(key), jnp.arange(n, dtype=jnp.uint32))
+        np.testing.assert_array_equal(bits, jax.random.bits(key, (n,), jnp.uint32))
 
 
 def test_many_keys_at_once():

@@ -10,7 +10,7 @@ import pytest
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.octants import S, W
 from jaxtherapy.client.patterns import PATTERNS, pattern_weights
-from jaxtherapy.client.person import ClientParams, meet
+from jaxtherapy.client.person import N_DRAW_POINTS, ClientParams, draw_client, meet
 from jaxtherapy.envs.rewards import reward
 from tests.chance import assert_all_plausible, goodness_of_fit, independent
 from tests.client.replay import compile_quickly
@@ -158,6 +158,19 @@ def test_the_last_act_stays_on_the_table():
         for seed in range(20)
     ]
     assert len(set(acts)) > 2
+
+
+@pytest.mark.parametrize("number", [0, 1, 7])
+def test_clients_of_one_key_share_no_random_number(number):
+    """Client k has those from k · n on, n of them."""
+    key, params = jax.random.key(5), ClientParams()
+    n = N_DRAW_POINTS + 1
+    points = dyads.uniforms(key, (number + 1) * n)[number * n :]
+    client, pattern = draw_client(points[:-1], params)
+    dyad = dyads.intake(key, params, number)
+    np.testing.assert_allclose(dyad.client.u, client.u, rtol=1e-6)
+    np.testing.assert_array_equal(dyad.client.memory, client.memory)
+    assert dyad.pattern == pattern
 
 
 # --- chance --------------------------------------------------------------------------------------

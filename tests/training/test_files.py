@@ -1,6 +1,7 @@
 """Files appear whole or not at all, and only our own are removed."""
 
 import os
+import threading
 import time
 from functools import partial
 
@@ -251,6 +252,12 @@ def test_jobs_side_by_side_are_all_done():
     assert sorted(done) == list(range(100))
 
 
+def test_large_files_are_written_one_by_one():
+    threads = set()
+    side_by_side((lambda: threads.add(threading.get_ident()) for _ in range(20)), n_bytes=2**30)
+    assert len(threads) == 1
+
+
 def test_of_jobs_side_by_side_the_first_error_is_told_and_the_rest_left():
     done = []
 
@@ -261,5 +268,5 @@ def test_of_jobs_side_by_side_the_first_error_is_told_and_the_rest_left():
         done.append(i)
 
     with pytest.raises(OSError, match=r"3\.pth"):
-        side_by_side(partial(job, i) for i in range(200))
-    assert len(done) < 100
+        side_by_side(partial(job, i) for i in range(1000))
+    assert len(done) < 900
