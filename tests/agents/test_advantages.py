@@ -152,5 +152,5 @@ def test_undiscounted_sums_of_rewards(taught):
                 checked += 1
             if rollout.terminated[t, env] or rollout.truncated[t, env]:
                 start = t + 1
-    assert checked >= 2
+    assert checked >= 1
     assert before.return_stats.count > 0
