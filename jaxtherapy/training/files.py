@@ -2,11 +2,12 @@
 
 import contextlib
 import fcntl
+import operator
 import os
 import re
 import shutil
 from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
@@ -47,13 +48,8 @@ def side_by_side(jobs: Iterable[Callable[[], None]], n_bytes: int = 0) -> None:
         Exception: of the first job that raised one; jobs not begun by then are not done.
     """
     with ThreadPoolExecutor(4 if n_bytes < 2**26 else 1, "files") as pool:
-        futures = [pool.submit(job) for job in jobs]
-        done, _ = wait(futures, return_when=FIRST_EXCEPTION)
-        if any(future.exception() for future in done):
-            pool.shutdown(wait=True, cancel_futures=True)
-        for future in futures:
-            if not future.cancelled():
-                future.result()
+        for _ in pool.map(operator.call, jobs):  # an error here cancels the others
+            pass
 
 
 def _sweep(folder: Path, names: str) -> None:
