@@ -109,11 +109,13 @@ def environment(sides: Sides, repeats: int) -> list[Row]:
 
 
 def training(sides: Sides, repeats: int) -> list[Row]:
-    """Both at the defaults without evaluation; the new one at the throughput setting as well."""
+    """Both at the defaults without evaluation; the new one also with rounded operands and at the
+    throughput setting."""
     samples = alternate(
         {
             "old, defaults": lambda: sides.old("training"),
             "new, defaults": lambda: sides.new("defaults"),
+            "new, defaults, bfloat16": lambda: sides.new("bfloat16"),
             "new, throughput setting": lambda: sides.new("throughput"),
             "new, throughput, 256 wide": lambda: sides.new("wide"),
         },

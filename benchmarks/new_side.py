@@ -1,7 +1,7 @@
 """The new side of the comparison: one rate, after compilation, as JSON. Counterpart of old_stack.
 
 ``new_side.py environment``, ``new_side.py defaults``, ``new_side.py throughput``,
-``new_side.py wide``
+``new_side.py wide``, ``new_side.py bfloat16``
 """
 
 import argparse
@@ -20,6 +20,7 @@ CLIENTS = 16384
 
 SETTINGS: dict[str, tuple[str, dict[str, Any]]] = {
     "defaults": (programs.DEFAULT, {}),
+    "bfloat16": (programs.DEFAULT, {"precision": "bfloat16"}),
     "throughput": (programs.THROUGHPUT, {}),
     # The throughput setting with the network of the defaults.
     "wide": (

@@ -1,6 +1,7 @@
 """The actor-critic (Flax NNX), layer for layer the one that the PyTorch weights describe."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -10,6 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.units import compiled_apart
 from jaxtherapy.first_layer import (
     LARGE_BATCH,
     Table,
@@ -21,11 +23,13 @@ from jaxtherapy.first_layer import (
 
 CLIENT_ACTION_FEATURES = 16
 HISTORY_FEATURES = 8
-N_FEATURES = CLIENT_ACTION_FEATURES + 1 + HISTORY_SIZE * HISTORY_FEATURES
+N_HISTORY_FEATURES = HISTORY_SIZE * HISTORY_FEATURES
+N_FEATURES = CLIENT_ACTION_FEATURES + 1 + N_HISTORY_FEATURES
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """Of matrix products. ``auto``: the device's fast path for float32 (TF32 on NVIDIA GPUs, float32
-on CPUs); ``float32``: full float32 everywhere; ``bfloat16``: bfloat16 operands."""
+on CPUs); ``float32``: full float32 everywhere; ``bfloat16``: bfloat16 operands (on a CPU those of
+the second layers only, whose products are the large ones)."""
 
 
 def _orthogonal(gain: float) -> nnx.Initializer:
@@ -50,14 +54,85 @@ def _orthogonal(gain: float) -> nnx.Initializer:
 
 
 def _linear(n_in: int, n_out: int, gain: float, precision: Precision, rngs: nnx.Rngs) -> nnx.Linear:
+    on_cpu, round_operands = jax.default_backend() == "cpu", precision == "bfloat16"
+    of_cpu = _rounded_dot_general if round_operands else _dot_general
     return nnx.Linear(
         n_in,
         n_out,
         kernel_init=_orthogonal(gain),
-        dtype=jnp.bfloat16 if precision == "bfloat16" else jnp.float32,
+        dtype=jnp.bfloat16 if round_operands and not on_cpu else jnp.float32,
         precision=jax.lax.Precision.HIGHEST if precision == "float32" else None,
+        dot_general=of_cpu if on_cpu else jax.lax.dot_general,
         rngs=rngs,
     )
+
+
+def _of_small_products(precision: Precision) -> Precision:
+    """On a CPU, rounding the operands of small products costs more than it saves."""
+    return "float32" if jax.default_backend() == "cpu" else precision
+
+
+def _dot_general(
+    rows: Float[Array, "*batch n"], kernel: Float[Array, "n m"], *_: Any, **__: Any
+) -> Float[Array, "*batch m"]:
+    """What a linear layer asks of ``lax.dot_general``."""
+    return product(rows, kernel)
+
+
+def _rounded_dot_general(
+    rows: Float[Array, "*batch n"], kernel: Float[Array, "n m"], *_: Any, **__: Any
+) -> Float[Array, "*batch m"]:
+    return product(rows, kernel, True)
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def product(
+    rows: Float[Array, "*batch n"], kernel: Float[Array, "n m"], round_operands: bool = False
+) -> Float[Array, "*batch m"]:
+    """``rows @ kernel``, with the gradients written as a CPU computes them fastest.
+
+    XLA's fast products want the axis they sum over last on the left: the kernel's gradient, a sum
+    over rows, has one operand transposed beforehand (in a call, or XLA would undo it), the one
+    that is smaller.
+
+    Args:
+        rows, kernel: the operands.
+        round_operands: whether to round them to bfloat16, and gradients before their product with
+            the kernel. Sums are float32.
+    """
+    return _product(rows, kernel, 0, round_operands)
+
+
+def _product(
+    left: Float[Array, "*batch n"], right: Float[Array, "_ _"], axis: int, round_operands: bool
+) -> Float[Array, "*batch m"]:
+    """The sum over the last axis of ``left`` and this one of ``right``."""
+    if round_operands:
+        left, right = left.astype(jnp.bfloat16), right.astype(jnp.bfloat16)
+    axes = ((left.ndim - 1,), (axis,))
+    return jax.lax.dot_general(left, right, (axes, ((), ())), preferred_element_type=jnp.float32)
+
+
+def _product_forward(
+    rows: Float[Array, "*batch n"], kernel: Float[Array, "n m"], round_operands: bool
+) -> tuple[Float[Array, "*batch m"], tuple[Array, Array]]:
+    return product(rows, kernel, round_operands), (rows, kernel)
+
+
+def _product_backward(
+    round_operands: bool, saved: tuple[Array, Array], gradient: Float[Array, "*batch m"]
+) -> tuple[Float[Array, "*batch n"], Float[Array, "n m"]]:
+    rows, kernel = saved
+    of_rows = _product(gradient, kernel, 1, round_operands)
+    rows = rows.reshape(-1, rows.shape[-1])
+    gradient = gradient.reshape(-1, gradient.shape[-1])
+    if kernel.shape[1] < kernel.shape[0]:
+        return of_rows, (_transposed(gradient) @ rows).T
+    return of_rows, _transposed(rows) @ gradient
+
+
+product.defvjp(_product_forward, _product_backward)
+_transposed = compiled_apart(jnp.transpose)
 
 
 def selecting_pays(layer: nnx.Linear) -> bool:
@@ -109,7 +184,8 @@ class TherapyNet(nnx.Module):
         self.history_embed = nnx.Embed(
             HISTORY_PADDING + 1, HISTORY_FEATURES, embedding_init=normal(0.25), rngs=rngs
         )
-        self.hidden_1 = _linear(N_FEATURES, hidden_size, 2**0.5, precision, rngs)
+        first = _of_small_products(precision)
+        self.hidden_1 = _linear(N_FEATURES, hidden_size, 2**0.5, first, rngs)
         self.hidden_2 = _linear(hidden_size, hidden_size, 2**0.5, precision, rngs)
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch hidden"]:
@@ -121,7 +197,7 @@ class TherapyNet(nnx.Module):
                     self.client_action_embed.embedding[...], obs.client_action.astype(jnp.int32)
                 ),
                 obs.session_number,
-                history.reshape(*history.shape[:-2], HISTORY_SIZE * HISTORY_FEATURES),
+                history.reshape(*history.shape[:-2], N_HISTORY_FEATURES),
             ],
             axis=-1,
         )
@@ -171,6 +247,7 @@ class Actor(nnx.Module):
     ) -> None:
         self.preprocess = preprocess
         # A small gain: the untrained therapist is close to uniform.
+        precision = _of_small_products(precision)
         self.output_layer = _linear(hidden_size, N_OCTANTS, 0.01, precision, rngs)
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch 8"]:
@@ -194,6 +271,7 @@ class Critic(nnx.Module):
         self, preprocess: TherapyNet, hidden_size: int, precision: Precision, rngs: nnx.Rngs
     ) -> None:
         self.preprocess = preprocess
+        precision = _of_small_products(precision)
         self.output_layer = _linear(hidden_size, 1, 1.0, precision, rngs)
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch"]:

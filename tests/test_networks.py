@@ -16,6 +16,7 @@ from jaxtherapy.networks import (
     TherapyNet,
     look_up,
     make_therapy_networks,
+    product,
 )
 from jaxtherapy.training import weights
 from tests.agents.small import network_output
@@ -184,6 +185,71 @@ def test_precisions_agree_as_far_as_they_reach():
     np.testing.assert_allclose(outputs["auto"], outputs["float32"], atol=1e-2 * spread)
     np.testing.assert_allclose(outputs["bfloat16"], outputs["float32"], atol=5e-2 * spread)
     assert np.any(outputs["bfloat16"] != outputs["float32"])  # the setting does something
+
+
+@pytest.mark.parametrize("leading", [(), (5,), (2, 3), (0,)], ids=str)
+@pytest.mark.parametrize("n_out", [1, 8, 12, 40], ids=lambda n: f"12 to {n}")
+def test_products_and_their_gradients(leading, n_out):
+    """The product is the plain one, its gradients are those of the plain one."""
+    rng = np.random.default_rng(0)
+    rows, kernel, target = (
+        jnp.asarray(rng.normal(size=shape), jnp.float32)
+        for shape in ((*leading, 12), (12, n_out), (*leading, n_out))
+    )
+
+    def loss(multiply, rows, kernel):
+        return jnp.sum(target * multiply(rows, kernel) ** 2)
+
+    found = jax.value_and_grad(loss, argnums=(1, 2))(product, rows, kernel)
+    expected = jax.value_and_grad(loss, argnums=(1, 2))(jnp.matmul, rows, kernel)
+    jax.tree.map(lambda x, y: np.testing.assert_allclose(x, y, 1e-4, 1e-4), found, expected)
+
+
+def test_products_of_many_networks():
+    """Under ``vmap`` each network meets its own rows."""
+    rng = np.random.default_rng(1)
+    rows, kernels = (jnp.asarray(rng.normal(size=s), jnp.float32) for s in ((3, 5, 12), (3, 12, 7)))
+    one = jax.grad(lambda rows, kernel: jnp.sum(product(rows, kernel) ** 2), argnums=(0, 1))
+    many = jax.vmap(one)(rows, kernels)
+    for i in range(3):
+        alone = one(rows[i], kernels[i])
+        jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, 1e-4, 1e-4), many, alone)
+
+
+def test_rounded_products_are_exact_products_of_rounded_operands():
+    """bfloat16 numbers multiply to float32 ones exactly, and sums are float32: on every processor
+    the same but for the order of sums."""
+    rng = np.random.default_rng(2)
+    rows, kernel, target = (
+        jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((64, 256),) * 3
+    )
+    kernel = jnp.concatenate([kernel] * 4)
+
+    def rounded(x):
+        return np.asarray(x.astype(jnp.bfloat16), float)
+
+    out, pull_back = jax.vjp(lambda rows, kernel: product(rows, kernel, True), rows, kernel)
+    of_rows, of_kernel = pull_back(target)
+    np.testing.assert_allclose(out, rounded(rows) @ rounded(kernel), rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(of_rows, rounded(target) @ rounded(kernel).T, rtol=1e-5, atol=1e-4)
+    np.testing.assert_allclose(of_kernel, np.asarray(rows, float).T @ target, rtol=1e-5, atol=1e-4)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of CPUs")
+def test_on_a_cpu_only_the_second_layer_is_rounded():
+    """The first layer's sums and the heads are those of float32."""
+    exact, rounded = (
+        make_networks(PPO(hidden_size=8, precision=precision), jax.random.key(4)).actor
+        for precision in ("float32", "bfloat16")
+    )
+    obs = observations(7, 32)
+    layers = (exact.preprocess, rounded.preprocess)
+    first = [np.asarray(trunk.first(trunk.table(), obs)) for trunk in layers]
+    np.testing.assert_array_equal(*first)
+    second = [np.asarray(trunk.second(jnp.asarray(first[0]))) for trunk in layers]
+    assert 0 < np.max(np.abs(second[0] - second[1])) < 0.05 * np.std(second[0])
+    heads = [np.asarray(actor.logits(jnp.asarray(second[0]))) for actor in (exact, rounded)]
+    np.testing.assert_array_equal(*heads)
 
 
 def test_weights_trained_with_tianshou_give_its_outputs():

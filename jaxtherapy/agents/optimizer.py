@@ -1,13 +1,14 @@
 """The parts of the optimiser: clipping, Adam, and weights packed for few operations."""
 
 from collections.abc import Callable
-from math import prod
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
+
+from jaxtherapy.networks import N_FEATURES, N_HISTORY_FEATURES
 
 
 def clip_by_norm(max_norm: Float[Array, ""]) -> optax.GradientTransformationExtraArgs:
@@ -45,7 +46,7 @@ def scale_by_adam() -> optax.GradientTransformation:
     return optax.GradientTransformation(optax.scale_by_adam().init, scale)
 
 
-SMALL = 4096
+SMALL = 8192
 """Arrays with fewer numbers are packed: of those, copying takes less than an operation's start."""
 
 
@@ -58,22 +59,32 @@ class Packed(NamedTuple):
 
 def pack(weights: PyTree) -> Packed:
     """Of weights, their gradients or moments; at least one array (a bias, say) is small."""
-    leaves = jax.tree.leaves(weights)
-    small = [x.reshape(-1) for x in leaves if x.size < SMALL]
-    return Packed([x for x in leaves if x.size >= SMALL], jnp.concatenate(small))
+    parts = [part for x in jax.tree.leaves(weights) for part in _split(x)]
+    small = [x.reshape(-1) for x in parts if x.size < SMALL]
+    return Packed([x for x in parts if x.size >= SMALL], jnp.concatenate(small))
 
 
 def unpack(packed: Packed, like: PyTree) -> PyTree:
     """The inverse of :func:`pack`; ``like`` tells the shapes."""
     large, start, leaves = iter(packed.large), 0, []
     for x in jax.tree.leaves(like):
-        size = prod(x.shape)
-        if size >= SMALL:
-            leaves.append(next(large))
-        else:
-            leaves.append(packed.small[start : start + size].reshape(x.shape))
-            start += size
+        parts = []
+        for part in jax.eval_shape(_split, x):
+            if part.size >= SMALL:
+                parts.append(next(large))
+            else:
+                parts.append(packed.small[start : start + part.size].reshape(part.shape))
+                start += part.size
+        leaves.append(jnp.concatenate(parts) if len(parts) > 1 else parts[0])
     return jax.tree.unflatten(jax.tree.structure(like), leaves)
+
+
+def _split(weights: Array) -> list[Array]:
+    """Of a first layer's weights on a CPU, those of the history are an array of their own: the
+    table of acts is made of these alone, and would copy them in every step."""
+    if jax.default_backend() == "cpu" and weights.shape[:1] == (N_FEATURES,):
+        return jnp.split(weights, [N_FEATURES - N_HISTORY_FEATURES])
+    return [weights]
 
 
 def map_weights(function: Callable[[PyTree], PyTree], tree: PyTree, weights: PyTree) -> PyTree:

@@ -17,6 +17,7 @@ from jaxtherapy.agents.optimizer import (
     scale_by_adam,
     unpack,
 )
+from jaxtherapy.networks import N_FEATURES
 
 
 def numbers(seed, *shape):
@@ -82,6 +83,20 @@ def test_packed_and_unpacked_again(shapes):
         x.size for x in tree.values()
     )
     assert_same(unpack(packed, tree), tree)
+
+
+@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of CPUs")
+def test_the_first_layers_history_is_an_array_of_its_own():
+    """So that the table is made of it as it is."""
+    tree = {"bias": numbers(0, 5), "kernel": numbers(1, N_FEATURES, 64)}
+    packed = pack(tree)
+    np.testing.assert_array_equal(packed.large[0], tree["kernel"][17:])
+    np.testing.assert_array_equal(packed.small[5:], tree["kernel"][:17].reshape(-1))
+    assert_same(unpack(packed, tree), tree)
+    # No copy of it is made: what is joined and split again is the same array to the compiler.
+    again = jax.jit(lambda packed: pack(unpack(packed, tree)).large[0])
+    text = again.lower(packed).compile().as_text()
+    assert "concatenate" not in text
 
 
 def test_an_optimisers_moments_are_packed_like_weights():
