@@ -47,10 +47,16 @@ def memory_gib() -> float:
     return round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1)
 
 
-def commit() -> str | None:
-    """Of this source tree, ``-dirty`` where it has changes; BENCH_COMMIT where there is no git."""
-    described = output_of("git", "-C", str(ROOT), "describe", "--always", "--dirty", "--abbrev=12")
-    return described or os.environ.get("BENCH_COMMIT")
+def commit(tree: Path = ROOT) -> str | None:
+    """Of this source tree, ``-dirty`` where it has changes; BENCH_COMMIT where there is no git.
+
+    Results don't count: a part that is written would part the next one from it.
+    """
+    git = ("git", "-C", str(tree))
+    described = output_of(*git, "describe", "--always", "--abbrev=12")
+    source = (".", ":!benchmarks/results")
+    changed = output_of(*git, "status", "--porcelain", "--untracked-files=no", "--", *source)
+    return described + ("-dirty" if changed else "") or os.environ.get("BENCH_COMMIT")
 
 
 def describe(packages: tuple[str, ...] = PACKAGES) -> dict[str, Any]:

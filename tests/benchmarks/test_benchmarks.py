@@ -2,6 +2,7 @@
 
 import json
 import math
+import subprocess
 from dataclasses import replace
 
 import jax
@@ -14,6 +15,7 @@ from benchmarks import (
     ceilings,
     environment,
     flops,
+    hardware,
     phases,
     programs,
     quality,
@@ -138,13 +140,35 @@ def test_rows_and_ratios(tmp_path):
     samples = {"old": [2.0, 4.0, 3.0], "new": [30.0, 60.0, 90.0]}
     assert compared("rate", samples, "steps/s", True)[-1].value == 20
     assert compared("time", samples, "s", False)[-1].value == 3 / 60
-    hardware = {"cpu": "c", "cores": 2, "gpu": [], "python": "3", "versions": {}, "commit": "x"}
-    report = Report(tmp_path, "cpu", hardware)
+    described = {"cpu": "c", "cores": 2, "gpu": [], "python": "3", "versions": {}, "commit": "x"}
+    report = Report(tmp_path, "cpu", described)
     report.add("one", rows.load(text), 1.0)
     report.add("bad", [rows.row("a", "b", float("inf"), "s")], 1.0)
-    assert set(Report(tmp_path, "cpu", hardware).parts) == {"one", "bad"}
-    assert Report(tmp_path, "cpu", hardware | {"commit": "y"}).parts == {}
+    assert set(Report(tmp_path, "cpu", described).parts) == {"one", "bad"}
+    assert Report(tmp_path, "cpu", described | {"commit": "y"}).parts == {}
     assert "Infinity" not in (tmp_path / "cpu.json").read_text()
+
+
+def test_results_are_no_change_of_the_source(tmp_path):
+    def git(*command):
+        who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
+        subprocess.run(["git", "-C", tmp_path, *who, *command], check=True, capture_output=True)
+
+    results = tmp_path / "benchmarks" / "results"
+    results.mkdir(parents=True)
+    source, table = tmp_path / "source.py", results / "cpu.md"
+    source.write_text("1")
+    table.write_text("1")
+    git("init")
+    git("add", ".")
+    git("commit", "-m", "first")
+    clean = hardware.commit(tmp_path)
+    assert clean
+    assert not clean.endswith("-dirty")
+    table.write_text("2")
+    assert hardware.commit(tmp_path) == clean
+    source.write_text("2")
+    assert hardware.commit(tmp_path) == f"{clean}-dirty"
 
 
 def test_the_old_client_is_the_same_client():
