@@ -221,7 +221,7 @@ class TrainingConfig:
     precision: str = _setting(
         "auto",
         _NETWORK,
-        "matrix products: the device's fast float32, full float32, or bfloat16",
+        "matrix products: the device's fast float32, full float32, or bfloat16 (on a CPU in part)",
         choices=("auto", "float32", "bfloat16"),
     )
 

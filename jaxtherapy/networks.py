@@ -28,8 +28,8 @@ N_FEATURES = CLIENT_ACTION_FEATURES + 1 + N_HISTORY_FEATURES
 
 Precision = Literal["auto", "float32", "bfloat16"]
 """Of matrix products. ``auto``: the device's fast path for float32 (TF32 on NVIDIA GPUs, float32
-on CPUs); ``float32``: full float32 everywhere; ``bfloat16``: bfloat16 operands (on a CPU those of
-the second layers only, whose products are the large ones)."""
+on CPUs); ``float32``: full float32 everywhere; ``bfloat16``: bfloat16 operands (on a CPU only in
+the second layers, and there not for the kernels' gradients, which it would not make faster)."""
 
 
 def _orthogonal(gain: float) -> nnx.Initializer:
@@ -67,22 +67,29 @@ def _linear(n_in: int, n_out: int, gain: float, precision: Precision, rngs: nnx.
     )
 
 
-def _of_small_products(precision: Precision) -> Precision:
-    """On a CPU, rounding the operands of small products costs more than it saves."""
-    return "float32" if jax.default_backend() == "cpu" else precision
+def _of_other_layers(precision: Precision) -> Precision:
+    """On a CPU only the second layers round their operands: first layers are sums of selected rows
+    there, heads are small."""
+    rounds = precision == "bfloat16" and jax.default_backend() == "cpu"
+    return "auto" if rounds else precision
 
 
 def _dot_general(
     rows: Float[Array, "*batch n"], kernel: Float[Array, "n m"], *_: Any, **__: Any
 ) -> Float[Array, "*batch m"]:
-    """What a linear layer asks of ``lax.dot_general``."""
+    """What a linear layer asks of ``lax.dot_general``: that one product, whatever precision it
+    names."""
     return product(rows, kernel)
 
 
 def _rounded_dot_general(
     rows: Float[Array, "*batch n"], kernel: Float[Array, "n m"], *_: Any, **__: Any
 ) -> Float[Array, "*batch m"]:
+    """The same with rounded operands."""
     return product(rows, kernel, True)
+
+
+_transposed = compiled_apart(jnp.transpose)
 
 
 @partial(jax.custom_vjp, nondiff_argnums=(2,))
@@ -132,12 +139,11 @@ def _product_backward(
 
 
 product.defvjp(_product_forward, _product_backward)
-_transposed = compiled_apart(jnp.transpose)
 
 
-def selecting_pays(layer: nnx.Linear) -> bool:
-    """Whether sums of selected rows are faster than products: on a CPU, in float32."""
-    return jax.default_backend() == "cpu" and layer.dtype == jnp.float32
+def selecting_pays() -> bool:
+    """Whether sums of selected rows are faster than products: on a CPU."""
+    return jax.default_backend() == "cpu"
 
 
 @jax.custom_vjp
@@ -184,7 +190,7 @@ class TherapyNet(nnx.Module):
         self.history_embed = nnx.Embed(
             HISTORY_PADDING + 1, HISTORY_FEATURES, embedding_init=normal(0.25), rngs=rngs
         )
-        first = _of_small_products(precision)
+        first = _of_other_layers(precision)
         self.hidden_1 = _linear(N_FEATURES, hidden_size, 2**0.5, first, rngs)
         self.hidden_2 = _linear(hidden_size, hidden_size, 2**0.5, precision, rngs)
 
@@ -205,7 +211,7 @@ class TherapyNet(nnx.Module):
 
     def prepared(self) -> Callable[[Observation], Float[Array, "*batch hidden"]]:
         """The same function, where many observations meet the same weights."""
-        if not selecting_pays(self.hidden_1):
+        if not selecting_pays():
             return self
         table = self.table()
         return lambda obs: self.second(select(table, obs))
@@ -216,7 +222,7 @@ class TherapyNet(nnx.Module):
         Where sums of selected rows don't pay they are a product with :func:`indicators`, which
         need no gradient: two thirds of the work, and no 417 numbers for each row.
         """
-        if selecting_pays(self.hidden_1):
+        if selecting_pays():
             return select(table, obs)
         dtype = jnp.bfloat16 if self.hidden_1.dtype == jnp.bfloat16 else jnp.float32
         selected, matrix = indicators(obs).astype(dtype), as_matrix(table).astype(dtype)
@@ -247,7 +253,7 @@ class Actor(nnx.Module):
     ) -> None:
         self.preprocess = preprocess
         # A small gain: the untrained therapist is close to uniform.
-        precision = _of_small_products(precision)
+        precision = _of_other_layers(precision)
         self.output_layer = _linear(hidden_size, N_OCTANTS, 0.01, precision, rngs)
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch 8"]:
@@ -271,7 +277,7 @@ class Critic(nnx.Module):
         self, preprocess: TherapyNet, hidden_size: int, precision: Precision, rngs: nnx.Rngs
     ) -> None:
         self.preprocess = preprocess
-        precision = _of_small_products(precision)
+        precision = _of_other_layers(precision)
         self.output_layer = _linear(hidden_size, 1, 1.0, precision, rngs)
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch"]:
@@ -307,7 +313,7 @@ class ActorCritic(nnx.Module):
             table = jax.tree.map(lambda *x: jnp.concatenate(x, 1), *[t.table() for t in trunks])
             sums = jnp.split(actor.first(table, obs), len(trunks), axis=-1)
             features = [trunk.second(x) for trunk, x in zip(trunks, sums, strict=True)]
-        elif selecting_pays(actor.hidden_1):
+        elif selecting_pays():
             features = [trunk.prepared()(obs) for trunk in trunks]
         else:
             features = [trunk(obs) for trunk in trunks]

@@ -216,14 +216,18 @@ def test_products_of_many_networks():
         jax.tree.map(lambda x, y, i=i: np.testing.assert_allclose(x[i], y, 1e-4, 1e-4), many, alone)
 
 
+ON_A_CPU = pytest.mark.skipif(jax.default_backend() != "cpu", reason="of CPUs")
+
+
+@ON_A_CPU
 def test_rounded_products_are_exact_products_of_rounded_operands():
     """bfloat16 numbers multiply to float32 ones exactly, and sums are float32: on every processor
     the same but for the order of sums."""
     rng = np.random.default_rng(2)
     rows, kernel, target = (
-        jnp.asarray(rng.normal(size=shape), jnp.float32) for shape in ((64, 256),) * 3
+        jnp.asarray(rng.normal(size=shape), jnp.float32)
+        for shape in ((64, 256), (256, 256), (64, 256))
     )
-    kernel = jnp.concatenate([kernel] * 4)
 
     def rounded(x):
         return np.asarray(x.astype(jnp.bfloat16), float)
@@ -235,21 +239,71 @@ def test_rounded_products_are_exact_products_of_rounded_operands():
     np.testing.assert_allclose(of_kernel, np.asarray(rows, float).T @ target, rtol=1e-5, atol=1e-4)
 
 
-@pytest.mark.skipif(jax.default_backend() != "cpu", reason="of CPUs")
+@ON_A_CPU
+@pytest.mark.parametrize("n_out", [8, 256])
+def test_the_compiler_leaves_operands_transposed_beforehand(n_out):
+    """The layer's gradient has no product that sums over rows of its left operand: those are the
+    slow ones."""
+    layer = make_networks(PPO(hidden_size=n_out), jax.random.key(0)).actor.preprocess.hidden_2
+    rows, target = jnp.ones((64, n_out)), jnp.ones((64, n_out))
+    assert layer.dot_general(rows, layer.kernel[...]).shape == target.shape
+
+    def text(multiply, kernel):
+        gradient = jax.grad(lambda kernel: jnp.sum(target * multiply(rows, kernel)))
+        return jax.jit(gradient).lower(kernel).compile().as_text()
+
+    slow = "lhs_contracting_dims={0}"
+    assert slow in text(jnp.matmul, layer.kernel[...])
+    dims = (((1,), (0,)), ((), ()))
+    assert slow not in text(lambda x, y: layer.dot_general(x, y, dims), layer.kernel[...])
+
+
+@ON_A_CPU
 def test_on_a_cpu_only_the_second_layer_is_rounded():
-    """The first layer's sums and the heads are those of float32."""
     exact, rounded = (
-        make_networks(PPO(hidden_size=8, precision=precision), jax.random.key(4)).actor
+        make_networks(PPO(hidden_size=8, precision=precision), jax.random.key(4))
         for precision in ("float32", "bfloat16")
     )
-    obs = observations(7, 32)
-    layers = (exact.preprocess, rounded.preprocess)
-    first = [np.asarray(trunk.first(trunk.table(), obs)) for trunk in layers]
-    np.testing.assert_array_equal(*first)
-    second = [np.asarray(trunk.second(jnp.asarray(first[0]))) for trunk in layers]
-    assert 0 < np.max(np.abs(second[0] - second[1])) < 0.05 * np.std(second[0])
-    heads = [np.asarray(actor.logits(jnp.asarray(second[0]))) for actor in (exact, rounded)]
-    np.testing.assert_array_equal(*heads)
+    rng = np.random.default_rng(0)
+    features, hidden = (jnp.asarray(rng.normal(size=(32, n)), jnp.float32) for n in (N_FEATURES, 8))
+    for name in ("actor", "critic"):
+        one, two = getattr(exact, name), getattr(rounded, name)
+        first = [net.preprocess.hidden_1(features) for net in (one, two)]
+        np.testing.assert_array_equal(*first)
+        heads = [net.output_layer(hidden) for net in (one, two)]
+        np.testing.assert_array_equal(*heads)
+        second = [np.asarray(net.preprocess.hidden_2(hidden)) for net in (one, two)]
+        assert 0 < np.max(np.abs(second[0] - second[1])) < 0.05 * np.std(second[0])
+
+
+@pytest.mark.parametrize("n", [3, LARGE_BATCH])
+@pytest.mark.parametrize("shared_trunk", [False, True])
+@pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
+def test_a_gpus_way_is_the_same_function(n, shared_trunk, precision, monkeypatch):
+    """What is computed where selecting rows doesn't pay, computed on whatever is there."""
+    ppo = PPO(hidden_size=8, shared_trunk=shared_trunk, precision=precision)
+    exact = PPO(hidden_size=8, shared_trunk=shared_trunk, precision="float32")
+    obs = observations(11, n)
+
+    def outputs_and_gradient(ppo):
+        graph, params = nnx.split(make_networks(ppo, jax.random.key(3)))
+
+        def loss(params):
+            networks = nnx.merge(graph, params)
+            logits, values = networks(obs)
+            alone = networks.actor.prepared()(obs), networks.critic.prepared()(obs)
+            return jnp.sum(100 * logits**2) + jnp.sum(values**2), ((logits, values), alone)
+
+        gradient, outputs = jax.grad(loss, has_aux=True)(params)
+        return [*jax.tree.leaves(outputs), *jax.tree.leaves(gradient)]
+
+    expected = outputs_and_gradient(exact)
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    found = outputs_and_gradient(ppo)
+    share = 0.1 if precision == "bfloat16" else 1e-2 if precision == "auto" else 1e-4
+    for one, two in zip(found, expected, strict=True):
+        assert one.dtype == jnp.float32
+        np.testing.assert_allclose(one, two, rtol=0, atol=share * np.max(np.abs(two)) + 1e-7)
 
 
 def test_weights_trained_with_tianshou_give_its_outputs():

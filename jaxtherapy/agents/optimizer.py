@@ -81,7 +81,8 @@ def unpack(packed: Packed, like: PyTree) -> PyTree:
 
 def _split(weights: Array) -> list[Array]:
     """Of a first layer's weights on a CPU, those of the history are an array of their own: the
-    table of acts is made of these alone, and would copy them in every step."""
+    table of histories is made of these alone, and would copy them in every step. (Other arrays of
+    as many rows are split too, which does no harm.)"""
     if jax.default_backend() == "cpu" and weights.shape[:1] == (N_FEATURES,):
         return jnp.split(weights, [N_FEATURES - N_HISTORY_FEATURES])
     return [weights]
