@@ -53,8 +53,17 @@ def _orthogonal(gain: float) -> nnx.Initializer:
     return initializer
 
 
-def _linear(n_in: int, n_out: int, gain: float, precision: Precision, rngs: nnx.Rngs) -> nnx.Linear:
-    on_cpu, round_operands = jax.default_backend() == "cpu", precision == "bfloat16"
+def _linear(
+    n_in: int,
+    n_out: int,
+    gain: float,
+    precision: Precision,
+    rngs: nnx.Rngs,
+    *,
+    rounds_on_cpu: bool = False,
+) -> nnx.Linear:
+    on_cpu = jax.default_backend() == "cpu"
+    round_operands = precision == "bfloat16" and (rounds_on_cpu or not on_cpu)
     of_cpu = _rounded_dot_general if round_operands else _dot_general
     return nnx.Linear(
         n_in,
@@ -65,13 +74,6 @@ def _linear(n_in: int, n_out: int, gain: float, precision: Precision, rngs: nnx.
         dot_general=of_cpu if on_cpu else jax.lax.dot_general,
         rngs=rngs,
     )
-
-
-def _of_other_layers(precision: Precision) -> Precision:
-    """On a CPU only the second layers round their operands: first layers are sums of selected rows
-    there, heads are small."""
-    rounds = precision == "bfloat16" and jax.default_backend() == "cpu"
-    return "auto" if rounds else precision
 
 
 def _dot_general(
@@ -190,9 +192,11 @@ class TherapyNet(nnx.Module):
         self.history_embed = nnx.Embed(
             HISTORY_PADDING + 1, HISTORY_FEATURES, embedding_init=normal(0.25), rngs=rngs
         )
-        first = _of_other_layers(precision)
-        self.hidden_1 = _linear(N_FEATURES, hidden_size, 2**0.5, first, rngs)
-        self.hidden_2 = _linear(hidden_size, hidden_size, 2**0.5, precision, rngs)
+        self.hidden_1 = _linear(N_FEATURES, hidden_size, 2**0.5, precision, rngs)
+        # On a CPU first layers are sums of selected rows, and heads are small.
+        self.hidden_2 = _linear(
+            hidden_size, hidden_size, 2**0.5, precision, rngs, rounds_on_cpu=True
+        )
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch hidden"]:
         """Features of a batch of observations (any leading axes)."""
@@ -253,7 +257,6 @@ class Actor(nnx.Module):
     ) -> None:
         self.preprocess = preprocess
         # A small gain: the untrained therapist is close to uniform.
-        precision = _of_other_layers(precision)
         self.output_layer = _linear(hidden_size, N_OCTANTS, 0.01, precision, rngs)
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch 8"]:
@@ -277,7 +280,6 @@ class Critic(nnx.Module):
         self, preprocess: TherapyNet, hidden_size: int, precision: Precision, rngs: nnx.Rngs
     ) -> None:
         self.preprocess = preprocess
-        precision = _of_other_layers(precision)
         self.output_layer = _linear(hidden_size, 1, 1.0, precision, rngs)
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch"]:

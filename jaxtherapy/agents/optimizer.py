@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from jaxtherapy.networks import N_FEATURES, N_HISTORY_FEATURES
+from jaxtherapy.networks import N_FEATURES, N_HISTORY_FEATURES, selecting_pays
 
 
 def clip_by_norm(max_norm: Float[Array, ""]) -> optax.GradientTransformationExtraArgs:
@@ -80,10 +80,10 @@ def unpack(packed: Packed, like: PyTree) -> PyTree:
 
 
 def _split(weights: Array) -> list[Array]:
-    """Of a first layer's weights on a CPU, those of the history are an array of their own: the
-    table of histories is made of these alone, and would copy them in every step. (Other arrays of
-    as many rows are split too, which does no harm.)"""
-    if jax.default_backend() == "cpu" and weights.shape[:1] == (N_FEATURES,):
+    """Where selecting pays, the history's part of a first layer's weights is an array of its own:
+    the table of histories is made of it alone, and would copy it in every step. (Other arrays of as
+    many rows are split too, which does no harm.)"""
+    if selecting_pays() and weights.shape[:1] == (N_FEATURES,):
         return jnp.split(weights, [N_FEATURES - N_HISTORY_FEATURES])
     return [weights]
 
