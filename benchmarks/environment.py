@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, PRNGKeyArray
+from jaxtyping import Array, Float, PRNGKeyArray
 
 from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
@@ -30,15 +30,10 @@ class Play(NamedTuple):
     earned: Float[Array, "n"]
 
 
-def intakes(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) -> Dyad:
-    """New clients, by number."""
-    return jax.vmap(lambda i: dyads.intake(key, clients, i))(index)
-
-
 def begin(clients: ClientParams, n_clients: int) -> Play:
     """As many clients, at their first session."""
     key, first = jax.random.split(jax.random.key(0))
-    dyads_now = intakes(first, clients, jnp.arange(n_clients))
+    dyads_now = dyads.intakes(first, clients, jnp.arange(n_clients))
     return Play(dyads_now, key, observations(clients, dyads_now), jnp.zeros(n_clients))
 
 
@@ -65,7 +60,7 @@ def play(n_clients: int, n_steps: int, clients: ClientParams, before: Play) -> P
         ended = dyads.is_over(after, clients)
         earned = before.earned + reward(after, clients)
         following = replace_rows(
-            ended, partial(intakes, key_intake, clients), after, slots=max(1, n_clients // 32)
+            ended, partial(dyads.intakes, key_intake, clients), after, slots=max(1, n_clients // 32)
         )
         return Play(following, before.key, observations(clients, following), earned), None
 

@@ -213,7 +213,7 @@ def init(ppo: PPO, settings: Settings, seed: Int[Array, ""]) -> TrainState:
     return TrainState(
         params=params,
         opt_state=optimizer(settings.hyperparameters).init(params),
-        dyads=_fresh_dyads(keys[1], settings.clients, jnp.arange(ppo.n_envs)),
+        dyads=dyads.intakes(keys[1], settings.clients, jnp.arange(ppo.n_envs)),
         key=keys[2],
         eval_key=keys[3],
         return_stats=no_moments(),
@@ -231,10 +231,6 @@ def _keys(seed: Int[Array, ""]) -> PRNGKeyArray:
 def evaluation_key(seed: Int[Array, ""]) -> PRNGKeyArray:
     """The key of a seed's evaluation clients."""
     return _keys(seed)[3]
-
-
-def _fresh_dyads(key: PRNGKeyArray, clients: ClientParams, index: Int[Array, "n"]) -> Dyad:
-    return jax.vmap(lambda i: dyads.intake(key, clients, i))(index)
 
 
 # --- 1. collect -----------------------------------------------------------------------------
@@ -279,7 +275,7 @@ def collect(
         # An intake costs as much as several sessions, and few therapies end at the same time.
         following = replace_rows(
             terminated | truncated,
-            partial(_fresh_dyads, key_intakes, clients),
+            partial(dyads.intakes, key_intakes, clients),
             after,
             slots=max(1, ppo.n_envs // 32),
         )

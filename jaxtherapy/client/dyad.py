@@ -72,6 +72,11 @@ def intake(key: PRNGKeyArray, params: ClientParams, number: int | Int[Array, ""]
     return open_with(client, person.act(points[-1], client, params), pattern)
 
 
+def intakes(key: PRNGKeyArray, params: ClientParams, numbers: Int[Array, "n"]) -> Dyad:
+    """New clients of one key, by number, along a leading axis."""
+    return jax.vmap(lambda number: intake(key, params, number))(numbers)
+
+
 def open_with(
     client: Client, client_act: Int[Array, ""], pattern: Int8[Array, ""] | int = -1
 ) -> Dyad:
