@@ -114,9 +114,14 @@ def two_hosts(folder, *flags, **options):
     ]
 
 
-def wait_for(path, *runs):
+def wait_for(path, *runs, timeout=240):
+    end = time.monotonic() + timeout
     while not path.exists():
         assert all(run.process.poll() is None for run in runs), [run.err for run in runs]
+        if time.monotonic() > end:
+            for run in runs:
+                run.kill()
+            raise AssertionError(f"no {path.name}:\n" + "".join(run.out + run.err for run in runs))
         time.sleep(0.01)
 
 
