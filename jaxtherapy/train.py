@@ -22,7 +22,7 @@ import numpy as np
 from rich.console import Console
 
 from jaxtherapy import config as configuration
-from jaxtherapy.agents.ppo import Settings
+from jaxtherapy.agents.ppo import PPO, Settings
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import devices, disk, hosts, loop, memory, resume, run_info
 from jaxtherapy.training.display import TrainingDisplay, console
@@ -35,7 +35,7 @@ from jaxtherapy.training.resume import Start
 from jaxtherapy.training.setup import make_ppo, make_settings
 from jaxtherapy.training.signals import StopRequest
 from jaxtherapy.training.start import prepare
-from jaxtherapy.training.summary import across_seeds, print_summary
+from jaxtherapy.training.summary import Spent, across_seeds, print_summary
 
 
 @ends_in_one_line("interrupted; continue from the latest checkpoint with --resume")
@@ -86,8 +86,8 @@ def train(config: TrainingConfig, notes: list[str], command: list[str]) -> int:
             stop = held.enter_context(StopRequest())
             if hosts.is_first_host():
                 _hold(files, held)
-            session = Session(config, make_settings(config), stop, out, command)
-            return _train_all(session, files, notes)
+            run = Run(config, make_ppo(config), make_settings(config), stop, out, command)
+            return _train_all(run, files, notes)
     except BaseException as error:
         if jax.process_count() > 1:  # leaving in good order would wait for hosts that are gone
             hosts.leave(error)
@@ -100,10 +100,11 @@ def _groups(config: TrainingConfig, files: RunFiles) -> list[RunFiles]:
 
 
 @dataclass(frozen=True)
-class Session:
+class Run:
     """What stays the same for all groups of seeds."""
 
     config: TrainingConfig
+    ppo: PPO
     settings: Settings
     stop: StopRequest
     out: Console
@@ -123,13 +124,13 @@ def _hold(files: RunFiles, held: ExitStack) -> None:
         ) from None
 
 
-def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
+def _train_all(run: Run, files: RunFiles, notes: list[str]) -> int:
     """Trains all groups of seeds (usually one), one after another."""
-    config, out = session.config, session.out
+    config, out = run.config, run.out
     if config.n_seeds > 1 and not (config.resume or config.resume_from):
         plan = memory.plan(
-            make_ppo(config),
-            session.settings,
+            run.ppo,
+            run.settings,
             config.n_seeds,
             config.seeds_at_once,
             -int(hosts.largest(-memory.available_bytes())[0]),
@@ -138,10 +139,10 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
         notes = [*notes, str(plan)]
         if plan.n_groups > 1:
             config = replace(config, seeds_at_once=plan.seeds_at_once)
-            session = replace(session, config=config)
-    notes = [*notes, disk.note(make_ppo(config), session.settings, config)]
+            run = replace(run, config=config)
+    notes = [*notes, disk.note(run.ppo, run.settings, config)]
     groups = _groups(config, files)
-    mesh = devices.make_mesh(len(groups[0].seeds), make_ppo(config))
+    mesh = devices.make_mesh(len(groups[0].seeds), run.ppo)
     out.print(
         f"{config.experiment_name} on {devices.describe(mesh)}, "
         f"{config.total_timesteps:,} steps, "
@@ -154,15 +155,16 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
         out.print(note)
     best: dict[int, float] = {}
     diverged: dict[int, int] = {}
-    seconds = 0.0
+    seconds, steps = 0.0, 0
     for number, (group, start) in enumerate(zip(groups, starts, strict=True), 1):
         if len(groups) > 1:
             first, last = group.seeds[0], group.seeds[-1]
             out.print(f"group {number} of {len(groups)}: seeds {first} … {last}")
-        training, fresh = _train_group(session, group, start)
+        training, fresh = _train_group(run, group, start)
         best |= dict(zip(group.seeds, training.progress.best_reward, strict=True))
         diverged |= training.diverged
         seconds += training.progress.duration
+        steps += training.progress.timed_steps * len(group.seeds)
         training.programs = training.state = None  # type: ignore[assignment]  # room for the next
         if not training.finished:
             break
@@ -175,8 +177,7 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
             return 0
     hosts.wait_for_all("written")
     if hosts.is_first_host():
-        training.progress.duration = seconds
-        _finish(session, files, training, best, diverged)
+        _finish(run, files, training, Spent(seconds, steps), best, diverged)
     hosts.wait_for_all("finished")
     if diverged:
         raise RunError(
@@ -188,16 +189,14 @@ def _train_all(session: Session, files: RunFiles, notes: list[str]) -> int:
     return 0
 
 
-def _train_group(session: Session, files: RunFiles, start: Start) -> tuple[Training, bool]:
+def _train_group(run: Run, files: RunFiles, start: Start) -> tuple[Training, bool]:
     """Compiles, trains and saves; also returns whether there was anything left to do."""
-    config, stop, out = session.config, session.stop, session.out
+    config, stop, out = run.config, run.stop, run.out
     clock = time.monotonic()
     try:
         with out.status("compiling"):
             n_evaluations = (config.total_timesteps // config.eval_freq + 1) * len(files.seeds)
-            programs = compile_programs(
-                make_ppo(config), session.settings, files.seeds, stop, n_evaluations
-            )
+            programs = compile_programs(run.ppo, run.settings, files.seeds, stop, n_evaluations)
         compile_seconds = time.monotonic() - clock
         out.print(f"compiled in {compile_seconds:.1f} s")
         training = prepare(config, files, start, programs)
@@ -212,16 +211,16 @@ def _train_group(session: Session, files: RunFiles, start: Start) -> tuple[Train
     try:
         if training.finished:
             return training, False
-        info = run_info.describe(training.state.params, session.command)
+        info = run_info.describe(training.state.params, run.command)
         info |= {"seeds": list(files.all_seeds), "compile_seconds": round(compile_seconds, 3)}
-        _run(training, info, stop, out)
+        _train(training, info, stop, out)
         return training, True
     finally:
         training.writer.close()
         training.checkpoints.close()
 
 
-def _run(training: Training, info: dict[str, Any], stop: StopRequest, out: Console) -> None:
+def _train(training: Training, info: dict[str, Any], stop: StopRequest, out: Console) -> None:
     """The loop, with ``run.json`` telling how it stands."""
     config, files = training.config, training.files
     try:
@@ -229,10 +228,7 @@ def _run(training: Training, info: dict[str, Any], stop: StopRequest, out: Conso
             run_info.write(files.run, info)
         with TrainingDisplay(out, config.total_timesteps, training.progress.step) as display:
             loop.run(training, display, stop)
-        try:
-            training.checkpoints.wait()
-        except Exception as error:
-            raise loop.cannot_save(error, files.checkpoints) from None
+        training.checkpoints.wait()
     except RunError as error:
         _record_failure(files, info, error)
         raise
@@ -245,27 +241,31 @@ def _run(training: Training, info: dict[str, Any], stop: StopRequest, out: Conso
 
 
 def _record_failure(files: RunFiles, info: dict[str, Any], error: RunError) -> None:
+    if not hosts.is_first_host():
+        return
     with contextlib.suppress(OSError):
         failed = {"status": "failed", "reason": str(error), "ended": run_info.now()}
         run_info.write(files.run, info | failed)
 
 
 def _finish(
-    session: Session,
+    run: Run,
     files: RunFiles,
     training: Training,
+    spent: Spent,
     best: dict[int, float],
     diverged: dict[int, int],
 ) -> None:
     """Pictures, tables, and the end of ``run.json``.
 
     Args:
-        session, files: of the whole run.
-        training: of the last group, with the duration of all.
+        run, files: the whole of it.
+        training: of the last group.
+        spent: on all groups.
         best: the best evaluation reward of each seed that was trained.
         diverged: the seeds that stood still, and from which step.
     """
-    config, out, progress = session.config, session.out, training.progress
+    config, out, progress = run.config, run.out, training.progress
     several = config.n_seeds > 1
     try:
         info = run_info.read(files.run)
@@ -273,8 +273,8 @@ def _finish(
             "status": "finished" if training.finished else "interrupted",
             "ended": run_info.now(),
             "steps": progress.step,
-            "train_seconds": round(progress.duration, 3),
-            "steps_per_second": round(progress.steps_per_second * len(best), 1),
+            "train_seconds": round(spent.seconds, 3),
+            "steps_per_second": round(spent.steps_per_second, 1),
             "best_evaluation_reward": [
                 best[seed] if np.isfinite(best.get(seed, np.nan)) else None
                 for seed in files.all_seeds
@@ -286,13 +286,13 @@ def _finish(
             if not several:
                 draw_learning_curve(training.logs[0], config.experiment_name, files.picture)
             run_info.write(files.run, info)
-            result = print_summary(config, files, seed, progress, out)
+            result = print_summary(config, files, seed, progress.step, spent, out)
             info["comparison"] = {
                 name: np.asarray(values).tolist() for name, values in result._asdict().items()
             }
         else:
             out.print(
-                f"stopped by {session.stop.signal_name or 'another host'} at step "
+                f"stopped by {run.stop.signal_name or 'another host'} at step "
                 f"{progress.step:,}; everything is saved: continue with --resume-from "
                 f"{files.output}"
             )

@@ -40,9 +40,14 @@ class Progress:
     imported_steps: int = 0
 
     @property
+    def timed_steps(self) -> int:
+        """Those that ``duration`` went by in, per seed."""
+        return self.step - self.imported_steps
+
+    @property
     def steps_per_second(self) -> float:
         """Per seed, over all runs."""
-        return (self.step - self.imported_steps) / max(self.duration, 1e-9)
+        return self.timed_steps / max(self.duration, 1e-9)
 
 
 def flat(state: PyTree) -> dict[str, jax.Array]:
@@ -87,17 +92,24 @@ class Checkpoints:
         self.save_flat(flat(state), progress)
 
     def save_flat(self, leaves: dict[str, jax.Array], progress: Progress) -> None:
-        """The same for the result of :func:`flat`. Starts no program on the device."""
+        """The same for the result of :func:`flat`. Starts no program on the device.
+
+        Raises:
+            OSError, RunError: as :meth:`wait`.
+        """
         about = {
             "progress": asdict(progress),
             "shapes": {path: list(leaf.shape) for path, leaf in leaves.items()},
         }
-        self._manager.save(
-            progress.step,
-            args=ocp.args.Composite(
-                state=ocp.args.StandardSave(leaves), about=ocp.args.JsonSave(about)
-            ),
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(leaves), about=ocp.args.JsonSave(about)
         )
+        try:
+            self._manager.save(progress.step, args=items)
+        except OSError:
+            raise
+        except Exception as error:
+            raise self._cannot_save(error) from None
 
     def restore(self, step: int, template: PyTree, sharding: PyTree) -> tuple[PyTree, Progress]:
         """The state and progress saved at ``step``, on whatever devices there are now.
@@ -178,9 +190,20 @@ class Checkpoints:
         """Returns when everything saved is on the disk.
 
         Raises:
-            Exception: what went wrong in the background, usually a full disk.
+            RunError: something went wrong in the background, usually because the disk is full.
         """
-        self._manager.wait_until_finished()
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # Orbax reports a full disk in many ways
+            raise self._cannot_save(error) from None
+
+    def _cannot_save(self, error: Exception) -> RunError:
+        reason = " ".join(str(error).split())[:160]
+        return RunError(
+            f"can't save a checkpoint in {self.folder}: {type(error).__name__}: {reason}; earlier "
+            "checkpoints are intact: make room, then continue with --resume",
+            exit_code=1,
+        )
 
     def close(self) -> None:
         """Waits, and stops the background threads. What went wrong in them :meth:`wait` tells."""

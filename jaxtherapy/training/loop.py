@@ -4,14 +4,13 @@ import time
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from jaxtyping import PyTree
 
-from jaxtherapy.agents.ppo import TrainState
+from jaxtherapy.agents.ppo import EvalResult, TrainLog, TrainState, return_scale
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import devices, hosts, weights
 from jaxtherapy.training.checkpoints import Checkpoints, Progress, flat
@@ -151,15 +150,10 @@ def _evaluate(training: Training, display: TrainingDisplay) -> None:
     progress = training.progress
     progress.duration += elapsed
     rate = training.steps_since_row / max(training.seconds_since_row, 1e-9)
-    rows = [
-        _row(
-            progress,
-            _of_seed((result, log), i),
-            float(np.sqrt(return_stats.squared_deviations[i] / max(return_stats.count[i], 1))),
-            rate,
-        )
-        for i in range(len(training.files.seeds))
-    ]
+    reward_std, scale = jax.device_get((log.reward.std, return_scale(return_stats)))
+    of_seeds = result, log, reward_std, scale
+    n_seeds = len(training.files.seeds)
+    rows = [_row(progress, rate, *_of_seed(of_seeds, i)) for i in range(n_seeds)]
     rewards = [row["test_reward_mean"] for row in rows]
     improved = [i for i, reward in enumerate(rewards) if reward > progress.best_reward[i]]
     for i in improved:
@@ -191,8 +185,15 @@ def _evaluate(training: Training, display: TrainingDisplay) -> None:
     display.evaluated(progress.step, mean, bool(improved), training.time_left)
 
 
-def _row(progress: Progress, seed_results: Any, return_scale: float, rate: float) -> Row:
-    result, log = seed_results
+def _row(
+    progress: Progress,
+    rate: float,
+    result: EvalResult,
+    log: TrainLog,
+    reward_std: np.ndarray,
+    scale: np.ndarray,
+) -> Row:
+    """Of one seed, whose numbers the arrays hold."""
     nan = float("nan")
     ended = float(log.reward.count)
     n_updates = int(log.n_updates)  # none where the seed has diverged
@@ -200,14 +201,11 @@ def _row(progress: Progress, seed_results: Any, return_scale: float, rate: float
         name: float(x) / n_updates if n_updates else nan for name, x in log.losses._asdict().items()
     }
 
-    def std(moments: Any) -> float:
-        return float(np.sqrt(moments.squared_deviations / ended)) if ended else nan
-
     return {
         "epoch": progress.epoch,
         "step": progress.step,
         "train_reward_mean": float(log.reward.mean) if ended else nan,
-        "train_reward_std": std(log.reward),
+        "train_reward_std": float(reward_std) if ended else nan,
         "train_length_mean": float(log.length.mean) if ended else nan,
         "test_reward_mean": float(result.reward_mean),
         "test_reward_std": float(result.reward_std),
@@ -221,7 +219,7 @@ def _row(progress: Progress, seed_results: Any, return_scale: float, rate: float
         if result.success_rate > 0
         else nan,
         **losses,
-        "return_scale": return_scale,
+        "return_scale": float(scale),
         "steps_per_second": rate,
     }
 
@@ -269,8 +267,6 @@ def save(training: Training) -> None:
             training.checkpoints.save_flat(leaves, progress)
         except OSError as error:
             raise cannot_write(error, files.output) from None
-        except Exception as error:  # Orbax reports a full disk in many ways
-            raise cannot_save(error, files.checkpoints) from None
 
     training.writer.submit(write)
 
@@ -290,16 +286,6 @@ def cannot_write(error: OSError, folder: Path) -> RunError:
     return RunError(
         f"can't write {path}: {error.strerror or error}; what was saved before is intact: make "
         "room or put the folder back, then continue with --resume",
-        exit_code=1,
-    )
-
-
-def cannot_save(error: Exception, folder: Path) -> RunError:
-    """One line for whatever Orbax raised."""
-    reason = " ".join(str(error).split())[:160]
-    return RunError(
-        f"can't save a checkpoint in {folder}: {type(error).__name__}: {reason}; earlier "
-        "checkpoints are intact: make room, then continue with --resume",
         exit_code=1,
     )
 

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import partial
+from functools import cached_property, partial
 from typing import Any
 
 import jax
@@ -39,10 +39,13 @@ class Programs:
 
     def reset_log(self, state: TrainState) -> TrainState:
         """The same, with nothing logged since the last row."""
-        zeros = jax.jit(
-            partial(jax.tree.map, jnp.zeros_like), out_shardings=self.sharding.log, donate_argnums=0
-        )
-        return state.replace(log=zeros(state.log))
+        return state.replace(log=self._zeros(state.log))
+
+    @cached_property
+    def _zeros(self) -> Callable[..., Any]:
+        """Compiled once: a new ``jit`` for every row would compile anew."""
+        zeros = partial(jax.tree.map, jnp.zeros_like)
+        return jax.jit(zeros, out_shardings=self.sharding.log, donate_argnums=0)
 
 
 @jax.jit

@@ -1,5 +1,6 @@
 """The CSV log: one row per evaluation, each on the disk before training goes on."""
 
+import errno
 import os
 from pathlib import Path
 
@@ -73,7 +74,7 @@ class ProgressLog:
             size = os.fstat(handle).st_size
             try:
                 if os.write(handle, line) < len(line):
-                    os.write(handle, line)  # the disk is full: this raises the error that says so
+                    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
                 os.fsync(handle)
             except OSError:
                 os.ftruncate(handle, size)

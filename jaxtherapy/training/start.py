@@ -12,9 +12,8 @@ from jaxtherapy.agents.ppo import TrainState
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import devices, hosts, weights
 from jaxtherapy.training.checkpoints import Checkpoints, Progress
-from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.files import RunFiles, write_atomically
-from jaxtherapy.training.loop import Training, cannot_save, save
+from jaxtherapy.training.loop import Training, save
 from jaxtherapy.training.programs import Programs
 from jaxtherapy.training.progress_log import ProgressLog
 from jaxtherapy.training.resume import Start
@@ -85,14 +84,9 @@ def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Pro
         write_atomically(files.config, recorded)
     training = Training(config, files, programs, checkpoints, state, progress, own, logs)
     if elsewhere:  # what was read may be gone when this run has to be resumed
-        try:
-            save(training)
-            training.writer.wait()
-            checkpoints.wait()
-        except RunError:
-            raise
-        except Exception as error:  # Orbax reports a full disk in many ways
-            raise cannot_save(error, files.checkpoints) from None
+        save(training)
+        training.writer.wait()
+        checkpoints.wait()
     return training
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cache
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -23,7 +24,6 @@ from jaxtherapy.analysis.comparison import compare
 from jaxtherapy.client import therapists
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import weights
-from jaxtherapy.training.checkpoints import Progress
 from jaxtherapy.training.display import comparison_table, format_duration
 from jaxtherapy.training.files import RunFiles
 from jaxtherapy.training.programs import compile_quickly
@@ -56,10 +56,30 @@ def across_seeds(files: RunFiles, seeds: Sequence[int], console: Console) -> int
     return seed_summary.ranking(rows).median
 
 
+class Spent(NamedTuple):
+    """On training: seconds, and in them steps of all seeds together."""
+
+    seconds: float = 0.0
+    steps: int = 0
+
+    @property
+    def steps_per_second(self) -> float:
+        """Of all seeds together."""
+        return self.steps / max(self.seconds, 1e-9)
+
+
 def print_summary(
-    config: TrainingConfig, files: RunFiles, seed: int, progress: Progress, console: Console
+    config: TrainingConfig, files: RunFiles, seed: int, step: int, spent: Spent, console: Console
 ) -> EvalResult:
-    """Compares a seed's therapist with two that need no training, and lists the files."""
+    """Compares a seed's therapist with two that need no training, and lists the files.
+
+    Args:
+        config, files: of the run.
+        seed: whose therapist it is.
+        step: that each seed is at.
+        spent: on all seeds.
+        console: to print on.
+    """
     n_episodes = max(SUMMARY_EPISODES, config.eval_episodes)
     ppo = replace(make_ppo(config), eval_episodes=n_episodes)
     template = nnx.state(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))), nnx.Param)
@@ -82,13 +102,12 @@ def print_summary(
     console.print()
     console.print(comparison_table(names, result, n_episodes))
     console.print(verdict(result, config.threshold))
-    rate = progress.steps_per_second * len(files.seeds)
     each = " of each seed" if several else ""
     weights_folder = files.output / "seed_*" if several else files.output
     log = files.log / f"{files.name}_seed*_progress.csv" if several else files.csv(seed)
     console.print(
-        f"\n{progress.step:,} steps{each} in {format_duration(progress.duration)} "
-        f"({rate:,.0f} steps/s)\n"
+        f"\n{step:,} steps{each} in {format_duration(spent.seconds)} "
+        f"({spent.steps_per_second:,.0f} steps/s)\n"
         f"  weights      {weights_folder}/policy_best.pth, policy_final.pth\n"
         f"  checkpoints  {files.output}/ (continue with --resume-from {files.output})\n"
         f"  log          {log}\n"

@@ -124,6 +124,8 @@ def test_stopped_in_the_second_group_and_resumed_equals_never_stopped(
     assert "group 3" not in out
     info = json.loads((folder / "models/tiny/run.json").read_text())
     assert info["status"] == "interrupted" and info["best_evaluation_reward"][4] is None
+    steps = 2 * 400 + 2 * info["steps"]
+    assert info["steps_per_second"] == pytest.approx(steps / info["train_seconds"], rel=0.01)
     assert set(n_seeds_in_summary(folder)) == {covered}
     # The groups are those of the run, whatever the configuration leaves open.
     assert tiny.train(folder, "--n-seeds", "5", "--resume") == 0

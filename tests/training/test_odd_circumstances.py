@@ -5,6 +5,7 @@ Each ends in a finished training or in one line, and what was there before is st
 
 import contextlib
 import json
+import os
 import resource
 import shutil
 import signal
@@ -13,9 +14,11 @@ import sys
 
 import jax
 import matplotlib.axes
+import orbax.checkpoint as ocp
 import pytest
 
 from jaxtherapy.config import load_config
+from jaxtherapy.training.progress_log import COLUMNS, ProgressLog
 from tests.training import tiny
 
 NAMES = ("$a_$", "a b", "ünï", "x.y", "{seed}", "50%")
@@ -119,3 +122,31 @@ def test_a_disk_that_is_full_ends_the_run_with_one_line_and_keeps_what_is_there(
     assert json.loads((cut_off / "models/tiny/run.json").read_text())["status"] == "failed"
     assert tiny.train(cut_off, "--resume") == 0  # there is room again
     assert tiny.results(cut_off) == tiny.results(undisturbed)
+
+
+def test_a_row_that_is_written_in_part_is_taken_back(folder, monkeypatch):
+    """Though there were room for it a moment later."""
+    log = ProgressLog(folder / "log.csv")
+    log.create()
+    row = dict.fromkeys(COLUMNS, 1.0)
+    log.append(row)
+    before = log.path.read_bytes()
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda handle, line: write(handle, line[:10]))
+    with pytest.raises(OSError, match="No space left"):
+        log.append(row)
+    monkeypatch.undo()
+    assert log.path.read_bytes() == before
+    log.append(row)
+    assert log.check(2) == [["1"] * len(COLUMNS)] * 2
+
+
+def test_a_last_good_state_that_can_not_be_saved_is_one_line(folder, monkeypatch, capsys):
+    def full(manager):
+        raise ValueError("no room\nfor it")
+
+    monkeypatch.setattr(ocp.CheckpointManager, "wait_until_finished", full)
+    assert tiny.train(folder, "--learning-rate", "10", "--max-grad-norm", "none") == 1
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "can't save a checkpoint" in error
+    assert "ValueError: no room for it" in error and "make room" in error

@@ -12,6 +12,7 @@ import threading
 import time
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 
@@ -68,6 +69,8 @@ def test_csv_has_a_row_per_evaluation_and_one_at_the_end(undisturbed):
     durations = [float(row[8]) for row in rows]
     assert durations == sorted(durations)
     assert all(len(row) == len(COLUMNS) for row in rows)
+    # In the unit that values are learned in: at least one reward point.
+    assert min(float(row[COLUMNS.index("return_scale")]) for row in rows) >= 1
 
 
 def test_config_yaml_is_the_complete_configuration(undisturbed):
@@ -106,6 +109,25 @@ def test_final_policy_is_the_last_checkpoints_model(undisturbed):
     assert list(final) == list(checkpoint["model"])
     for name, array in final.items():
         np.testing.assert_array_equal(array, checkpoint["model"][name])
+
+
+def test_more_evaluations_compile_no_more(undisturbed, folder):
+    """What is compiled anew for every row takes longer than the row's evaluation."""
+    compiled = []
+
+    def listen(name, seconds, **about):
+        compiled.append(name)
+
+    def count(name, every):
+        compiled.clear()
+        assert tiny.train(folder, "--experiment-name", name, "--eval-freq", every) == 0
+        return compiled.count("/jax/core/compile/backend_compile_duration")
+
+    jax.monitoring.register_event_duration_secs_listener(listen)
+    try:
+        assert count("few", "400") == count("many", "40") > 0
+    finally:
+        jax.monitoring.unregister_event_duration_listener(listen)
 
 
 def test_same_seed_same_results(undisturbed, folder):
