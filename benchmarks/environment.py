@@ -13,6 +13,7 @@ from benchmarks.sizes import Sizes
 from benchmarks.timing import program_bytes, seconds_per_step
 from jaxtherapy.agents.rows import replace_rows
 from jaxtherapy.client import dyad as dyads
+from jaxtherapy.client.chance import uniforms
 from jaxtherapy.client.dyad import Dyad, Observation
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.config import TrainingConfig
@@ -52,7 +53,7 @@ def play(n_clients: int, n_steps: int, clients: ClientParams, before: Play) -> P
 
     def session(before: Play, keys: PRNGKeyArray) -> tuple[Play, None]:
         key_session, key_intake = keys
-        points = dyads.uniforms(key_session, 3 * n_clients).reshape(n_clients, 3)
+        points = uniforms(key_session, 3 * n_clients).reshape(n_clients, 3)
         act = (points[:, 0] * 8).astype(jnp.int8)
         after = jax.vmap(lambda p, dyad, act: dyads.hold_session_at(p, dyad, act, clients))(
             points[:, 1:], before.dyads, act

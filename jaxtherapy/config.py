@@ -84,7 +84,7 @@ class TrainingConfig:
     seeds_at_once: int | None = _setting(
         None,
         _EXPERIMENT,
-        "train so many seeds together, in groups one after another",
+        "how many seeds to train together; the others follow in further groups",
         minimum=1,
         maximum=100_000,
         null="as many as fit into memory",
@@ -246,7 +246,9 @@ class TrainingConfig:
         if not self.patterns:
             raise ConfigError("patterns is empty; name at least one of " + ", ".join(PATTERNS))
         if self.seed + self.n_seeds > 2**31:
-            raise ConfigError(f"seed + n_seeds must stay below 2147483648, got seed {self.seed}")
+            raise ConfigError(
+                f"seed + n_seeds may be at most {2**31}, got {self.seed} + {self.n_seeds}"
+            )
         if self.coordinator is None and not self.distributed:
             for name, value in (("n_hosts", self.n_hosts), ("host_index", self.host_index)):
                 if value is not None:
@@ -420,7 +422,7 @@ def _names(name: str, value: Any) -> tuple[str, ...]:
         raise _refuse(name, value)
     for entry in names:
         if not isinstance(entry, str) or entry not in SETTINGS[name].choices:
-            raise _refuse(name, entry, _nearest(entry, SETTINGS[name].choices))
+            raise _refuse(name, entry, nearest(entry, SETTINGS[name].choices))
     return tuple(names)
 
 
@@ -429,7 +431,7 @@ def _utility_matrix(name: str, value: Any) -> str | Matrix:
         value = _parse_yaml(value, "utility_matrix")
     if isinstance(value, str):
         if value not in SETTINGS[name].choices:
-            raise _refuse(name, value, _nearest(value, SETTINGS[name].choices))
+            raise _refuse(name, value, nearest(value, SETTINGS[name].choices))
         return value
     is_square = (
         isinstance(value, list | tuple)
@@ -468,7 +470,7 @@ def checked(name: str, value: Any) -> Any:
     if kind is str:
         text = _text(name, value)
         if about.choices and text not in about.choices:
-            raise _refuse(name, value, _nearest(text, about.choices))
+            raise _refuse(name, value, nearest(text, about.choices))
         return text
     number = _whole_number(name, value) if kind is int else _number(name, value)
     if not about.minimum <= number <= about.maximum or number <= about.above:
@@ -476,7 +478,8 @@ def checked(name: str, value: Any) -> Any:
     return number
 
 
-def _nearest(name: Any, known: Iterable[str]) -> str:
+def nearest(name: Any, known: Iterable[str]) -> str:
+    """``; did you mean …?`` where one of the known names is close; else nothing."""
     match = difflib.get_close_matches(str(name)[:100], list(known), 1)
     return f"; did you mean {match[0]}?" if match else ""
 
@@ -491,13 +494,10 @@ class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ign
         if isinstance(node, yaml.MappingNode):
             seen = set()
             for key_node, _ in node.value:
-                if isinstance(key_node, yaml.ScalarNode) and key_node.value in seen:
-                    raise ConfigError(f"{_shown(key_node.value)} stands twice; keep one")
-                seen.add(
-                    getattr(key_node, "value", None)
-                    if isinstance(key_node, yaml.ScalarNode)
-                    else None
-                )
+                if isinstance(key_node, yaml.ScalarNode):
+                    if key_node.value in seen:
+                        raise ConfigError(f"{_shown(key_node.value)} stands twice; keep one")
+                    seen.add(key_node.value)
         return super().construct_mapping(node, deep)
 
     def construct_number(self, node: yaml.ScalarNode) -> int | float:
@@ -563,7 +563,7 @@ def _known_keys(values: Mapping[Any, Any]) -> dict[str, Any]:
     for key, value in values.items():
         name = ALIASES.get(key, key) if isinstance(key, str) else key
         if name not in SETTINGS and name not in IGNORED:
-            hint = _nearest(key, [*SETTINGS, *ALIASES])
+            hint = nearest(key, [*SETTINGS, *ALIASES])
             raise ConfigError(
                 f"unknown setting {_shown(key)} = {_shown(value)}{hint or '; see --help'}"
             )
@@ -614,8 +614,20 @@ def save_config(config: TrainingConfig, path: str | os.PathLike[str]) -> None:
 # --- command line ---------------------------------------------------------------------------
 
 
+def as_given(value: Any) -> str:
+    """A setting's value as one would write it after its flag."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    if isinstance(value, tuple) and all(isinstance(entry, str) for entry in value):
+        return " ".join(value)
+    return str(_plain(value))
+
+
 class OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
+    """An argument parser whose errors are one line, and which takes no abbreviations."""
+
+    def __init__(self, **options: Any) -> None:
+        super().__init__(allow_abbrev=False, **options)
 
     def error(self, message: str) -> typing.NoReturn:
         """Raises :class:`ConfigError` where argparse would print its usage and exit."""
@@ -633,7 +645,6 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog=prog,
         description=description,
-        allow_abbrev=False,
         argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
     )
@@ -645,26 +656,30 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
                 groups[about.group].add_argument(
                     "--config", metavar="FILE", help="YAML file of settings; flags win over it"
                 )
-        names = [flag(name), *(flag(old) for old, new in ALIASES.items() if new == name)]
-        group = groups[about.group]
-        if _base_type(name) is bool:
-            group.add_argument(
-                *names, dest=name, nargs="?", const="true", metavar="true|false", help=_help(name)
-            )
-            group.add_argument(
-                *("--no-" + each[2:] for each in names),
-                dest=name,
-                action="store_const",
-                const="false",
-                help=argparse.SUPPRESS,
-            )
-        elif _base_type(name) == tuple[str, ...]:
-            group.add_argument(*names, dest=name, nargs="+", metavar="NAME", help=_help(name))
-        else:
-            group.add_argument(*names, dest=name, metavar=_metavar(name), help=_help(name))
+        add_setting(groups[about.group], name, _help(name))
     for name in IGNORED:
         parser.add_argument(flag(name), dest=name, help=argparse.SUPPRESS)
     return parser
+
+
+def add_setting(group: Any, name: str, help: str) -> None:
+    """Adds a setting as a flag, under its former names too; no value is checked yet."""
+    names = [flag(name), *(flag(old) for old, new in ALIASES.items() if new == name)]
+    if _base_type(name) is bool:
+        group.add_argument(
+            *names, dest=name, nargs="?", const="true", metavar="true|false", help=help
+        )
+        group.add_argument(
+            *("--no-" + each[2:] for each in names),
+            dest=name,
+            action="store_const",
+            const="false",
+            help=argparse.SUPPRESS,
+        )
+    elif _base_type(name) == tuple[str, ...]:
+        group.add_argument(*names, dest=name, nargs="+", metavar="NAME", help=help)
+    else:
+        group.add_argument(*names, dest=name, metavar=_metavar(name), help=help)
 
 
 def _metavar(name: str) -> str:
@@ -694,6 +709,6 @@ def parse_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[st
         name = unknown[0].split("=")[0]
         known = [option for action in parser._actions for option in action.option_strings]
         raise ConfigError(
-            f"unknown argument {_shown(name)}{_nearest(name, known) or '; see --help'}"
+            f"unknown argument {_shown(name)}{nearest(name, known) or '; see --help'}"
         )
     return vars(given)

@@ -24,7 +24,7 @@ import jax
 from jaxtherapy import config as configuration
 from jaxtherapy.agents.ppo import TrainState
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training import devices, memory, weights
+from jaxtherapy.training import devices, weights
 from jaxtherapy.training.checkpoints import Checkpoints, Progress
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.files import RunFiles, write_atomically
@@ -42,7 +42,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         prog="python -m jaxtherapy.convert",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
     )
     parser.add_argument("source", type=Path, help="a .pth file, or an experiment's folder")
     parser.add_argument("target", type=Path, help="a new experiment's folder, or a .pth file")
@@ -65,7 +64,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def convert(given: argparse.Namespace) -> str:
     """One way or the other; says what was written."""
-    if given.source.is_dir():
+    of_folders = {"--step": given.step, "--seed": given.seed, "--weights-only": given.weights_only}
+    is_folder = given.source.is_dir()
+    others = {"--config": given.config} if is_folder else of_folders
+    for flag, value in others.items():
+        if value not in (None, False):
+            kind = "a folder" if is_folder else "a file"
+            raise RunError(f"{flag} has no meaning where {given.source} is {kind}; leave it out")
+    if is_folder:
         return to_pth(given.source, given.target, given.step, given.seed, given.weights_only)
     return to_experiment(given.source, given.target, given.config)
 
@@ -76,20 +82,21 @@ def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare:
         raise RunError(f"{target} must end in .pth to convert the folder {source}")
     if target.exists():
         raise RunError(f"{target} exists already; name another file")
+    if not (source / "config.yaml").is_file():
+        raise RunError(f"{source} is no experiment's folder: there is no config.yaml in it")
     config = replace(configuration.load_config(source / "config.yaml"), output_dir=str(source))
     files = RunFiles.of(config)
     if seed is not None and seed not in files.seeds:
         raise RunError(f"{source} has no seed {seed}; it has {files.seeds[0]} to {files.seeds[-1]}")
-    groups = memory.groups(files.seeds, config.seeds_at_once or config.n_seeds)
     seed = files.seeds[0] if seed is None else seed
-    seeds = next(group for group in groups if seed in group)
-    part = files.of_group(seeds).part
-    steps = orbax_steps(source, part)
+    group = next(group for group in files.groups(config.seeds_at_once) if seed in group.seeds)
+    steps = orbax_steps(source, group.part)
     if not steps or (step is not None and step not in steps):
         raise RunError(f"{source} has no such checkpoint; it has {steps or 'none'}")
-    which = seeds.index(seed)
-    template = jax.eval_shape(lambda: initial_state(make_ppo(config), make_settings(config), seeds))
-    checkpoints = Checkpoints(source / "checkpoints" / part)
+    which = group.seeds.index(seed)
+    ppo, settings = make_ppo(config), make_settings(config)
+    template = jax.eval_shape(lambda: initial_state(ppo, settings, group.seeds))
+    checkpoints = Checkpoints(group.checkpoints)
     try:
         state, progress = checkpoints.restore(
             steps[-1] if step is None else step, template, devices.on_one_device(template)
@@ -98,7 +105,7 @@ def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare:
         checkpoints.close()
     contents = weights.of_state(state, which, config.learning_rate, progress.epoch, progress.step)
     weights.write(target, contents["model"] if bare else contents)
-    return f"{target}: seed {seeds[which]} at step {progress.step:,}"
+    return f"{target}: seed {seed} at step {progress.step:,}"
 
 
 def to_experiment(source: Path, target: Path, config_file: str | None) -> str:
@@ -140,7 +147,7 @@ def write_experiment(config: TrainingConfig, state: TrainState, progress: Progre
     write_atomically(files.config, configuration.dump_config(config).encode())
     ProgressLog(files.csv(config.seed)).create()
     contents = weights.of_state(state, 0, config.learning_rate, progress.epoch, progress.step)
-    weights.write(files.output / f"checkpoint_{progress.step}.pth", contents)
+    weights.write(files.checkpoint(config.seed, progress.step), contents)
     checkpoints = Checkpoints(files.checkpoints)
     checkpoints.save(state, progress)
     checkpoints.close()

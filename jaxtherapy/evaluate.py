@@ -17,7 +17,6 @@ import platform
 import re
 import shlex
 import time
-import typing
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -29,7 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 import jaxtherapy
 from jaxtherapy import config as configuration
-from jaxtherapy.analysis import results
+from jaxtherapy.analysis import exports
 from jaxtherapy.analysis.evaluation import Request, evaluate
 from jaxtherapy.analysis.grid import InvalidActError
 from jaxtherapy.analysis.lineup import Lineup, assemble, find_all
@@ -68,32 +67,19 @@ def main(argv: Sequence[str] | None = None) -> int:
 # --- command line ---------------------------------------------------------------------------
 
 
-class _OneLineParser(argparse.ArgumentParser):
-    """An argument parser whose errors are one line."""
-
-    def error(self, message: str) -> typing.NoReturn:
-        raise ConfigError(f"{message} (see --help)".replace("\n", " "))
-
-
 def build_parser() -> argparse.ArgumentParser:
     """All flags. Values of client settings are checked as in a training's configuration."""
-    parser = _OneLineParser(
+    parser = configuration.OneLineParser(
         prog="python -m jaxtherapy.evaluate",
         description=__doc__,
-        allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
     )
     _add_therapist_flags(parser.add_argument_group("Therapists"))
     _add_cell_flags(parser.add_argument_group("Clients: every combination is a cell"))
     shared = parser.add_argument_group("Clients: the same in all cells")
     for name in CLIENT_SETTINGS:
-        shared.add_argument(
-            configuration.flag(name),
-            *(configuration.flag(old) for old, new in configuration.ALIASES.items() if new == name),
-            dest=name,
-            metavar="X",
-            help=f"{SETTINGS[name].help} (default: of the experiment, else of a training)",
-        )
+        default = "(default: of the experiment, else of a training)"
+        configuration.add_setting(shared, name, f"{SETTINGS[name].help} {default}")
     _add_run_flags(parser.add_argument_group("Evaluation"))
     return parser
 
@@ -301,7 +287,7 @@ def make_lineup(given: argparse.Namespace) -> Lineup:
             raise ConfigError(f"baselines is {' '.join(names)!r}; {alone} stands alone")
     for name in names:
         if name not in BASELINES:
-            hint = configuration._nearest(name, BASELINES)
+            hint = configuration.nearest(name, BASELINES)
             allowed = ", ".join([*BASELINES, "all", "none"])
             raise ConfigError(f"baselines is {name!r}, must be of {allowed}{hint}")
     baselines = [REFERENCE, *(name for name in names if name != REFERENCE)]
@@ -388,7 +374,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             out.print(note)
         evaluation = _evaluate(request, lineup, command, out)
         try:
-            paths = results.write(evaluation, folder)
+            paths = exports.write(evaluation, folder)
         except OSError as error:
             raise RunError(f"can't write to {folder}: {error.strerror}", exit_code=1) from None
     print_evaluation(evaluation, out)

@@ -18,6 +18,7 @@ from jaxtyping import Array, Float, Int8, Int16
 
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.compiling import on_cpu
 
 N_HISTORY_ACTS = HISTORY_PADDING + 1
 """Eight octants, and the padding before they are there."""
@@ -27,11 +28,17 @@ LARGE_BATCH = 512
 for gradients. Measured in docs/performance.md."""
 
 ROWS_AT_ONCE = 256
+"""From so many on, a CPU sums in parts, so that its cores share them."""
+
 MAX_PARTS = 8
-"""Sums of many rows are computed in parts, so that cores share them."""
 
 COMPARED_AT_ONCE = 32
-"""Steps of the loop that compares acts which are written out: rows compared with all others."""
+"""How far the loop of :func:`_count_below` is unrolled."""
+
+
+def selecting_pays() -> bool:
+    """Whether sums of selected rows are faster than products: on a CPU."""
+    return on_cpu()
 
 
 class Table(NamedTuple):
@@ -54,7 +61,7 @@ def make_table(
     n_act = act_embedding.shape[1]
     act, session, history = jnp.split(kernel, [n_act, n_act + 1])
     places = history.reshape(HISTORY_SIZE, -1, kernel.shape[1])
-    if jax.default_backend() == "cpu":
+    if on_cpu():
         rows = _embedded(history_embedding, places)
     else:
         rows = jnp.einsum("vd,pdh->pvh", history_embedding, places, precision=precision)
@@ -223,7 +230,7 @@ def _count_below(keys: Int16[Array, "n 50"], bounds: Int16[Array, "m #50"]) -> I
     """How many of a place's keys are less than each bound.
 
     Every key is compared with every bound, sixteen places per instruction: with 64 rows a quarter
-    of the time of sorting, which guesses wrong at every other comparison.
+    of the time of sorting, whose branches are mispredicted half the time.
     """
     none = jnp.zeros((len(bounds), keys.shape[1]), jnp.int16)
 

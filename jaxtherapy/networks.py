@@ -11,7 +11,7 @@ from jaxtyping import Array, Float, Int
 
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.units import compiled_apart
+from jaxtherapy.compiling import compiled_apart, on_cpu
 from jaxtherapy.first_layer import (
     LARGE_BATCH,
     Table,
@@ -19,6 +19,7 @@ from jaxtherapy.first_layer import (
     indicators,
     make_table,
     select,
+    selecting_pays,
 )
 
 CLIENT_ACTION_FEATURES = 16
@@ -46,7 +47,7 @@ def _orthogonal(gain: float) -> nnx.Initializer:
             single = jax.random.wrap_key_data(key_data, impl=jax.random.key_impl(key))
             return draw(single, shape, dtype, **options)
 
-        if jax.default_backend() == "cpu":
+        if on_cpu():
             one = jax.custom_batching.sequential_vmap(one)
         return one(jax.random.key_data(key))
 
@@ -62,16 +63,16 @@ def _linear(
     *,
     rounds_on_cpu: bool = False,
 ) -> nnx.Linear:
-    on_cpu = jax.default_backend() == "cpu"
-    round_operands = precision == "bfloat16" and (rounds_on_cpu or not on_cpu)
-    of_cpu = _rounded_dot_general if round_operands else _dot_general
+    cpu = on_cpu()
+    round_operands = precision == "bfloat16" and (rounds_on_cpu or not cpu)
+    cpu_dot_general = _rounded_dot_general if round_operands else _dot_general
     return nnx.Linear(
         n_in,
         n_out,
         kernel_init=_orthogonal(gain),
-        dtype=jnp.bfloat16 if round_operands and not on_cpu else jnp.float32,
+        dtype=jnp.bfloat16 if round_operands and not cpu else jnp.float32,
         precision=jax.lax.Precision.HIGHEST if precision == "float32" else None,
-        dot_general=of_cpu if on_cpu else jax.lax.dot_general,
+        dot_general=cpu_dot_general if cpu else jax.lax.dot_general,
         rngs=rngs,
     )
 
@@ -141,11 +142,6 @@ def _product_backward(
 
 
 product.defvjp(_product_forward, _product_backward)
-
-
-def selecting_pays() -> bool:
-    """Whether sums of selected rows are faster than products: on a CPU."""
-    return jax.default_backend() == "cpu"
 
 
 @jax.custom_vjp

@@ -16,18 +16,17 @@ import secrets
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from jaxtherapy import config as configuration
-from jaxtherapy.agents.ppo import PPO, make_networks, with_weights
+from jaxtherapy.agents.ppo import PPO, param_shapes, with_weights
 from jaxtherapy.analysis.lineup import find_policies
 from jaxtherapy.client.dyad import Dyad, Observation, hold_session, intake, is_over, observe
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
@@ -239,7 +238,6 @@ def build_parser() -> argparse.ArgumentParser:
     parser = configuration.OneLineParser(
         prog="python -m jaxtherapy.play",
         description=__doc__,
-        allow_abbrev=False,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
     )
     parser.add_argument(
@@ -257,14 +255,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--config", metavar="FILE", help="YAML file of client settings (default: the policy's own)"
     )
     for name in CLIENT_SETTINGS:
-        old = [each for each, new in configuration.ALIASES.items() if new == name]
-        group.add_argument(
-            *(configuration.flag(each) for each in (name, *old)),
-            dest=name,
-            nargs="+" if name == "patterns" else None,
-            metavar="NAME" if name == "patterns" else "X",
-            help=SETTINGS[name].help.replace("%", "%%"),
-        )
+        configuration.add_setting(group, name, SETTINGS[name].help.replace("%", "%%"))
     return parser
 
 
@@ -286,8 +277,7 @@ def load_policy(file: Path, precision: Any = "auto") -> Policy:
     """
     checkpoint = weights.read(file)
     ppo = PPO(hidden_size=checkpoint.hidden_size, precision=precision)
-    template = nnx.state(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))), nnx.Param)
-    params = weights.from_named_arrays(checkpoint.weights, template)
+    params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo))
     return jax.jit(lambda seen: jax.nn.softmax(with_weights(ppo, params).actor(seen)))
 
 
@@ -350,13 +340,9 @@ def _ask(out: Console) -> int:
         if not sys.stdin.isatty():
             out.print(text, markup=False)
         if text.strip().lower() in ("q", "quit"):
-            _leave()
+            raise Quit
         act = read_octant(text)
         if act is not None:
             return act
         codes = ", ".join(f"{number} {code}" for number, code in enumerate(OCTANTS))
         out.print(f"that is none of {codes}; or q")
-
-
-def _leave() -> NoReturn:
-    raise Quit

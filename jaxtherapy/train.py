@@ -64,7 +64,8 @@ def read_configuration(arguments: Sequence[str]) -> tuple[TrainingConfig, list[s
             after = getattr(config, name)
             if before != after:
                 flag = configuration.flag(name)
-                notes.append(f"{flag} {after} replaces {name}: {before} of {path}")
+                old, new = configuration.as_given(before), configuration.as_given(after)
+                notes.append(f"{flag} {new} replaces {name}: {old} of {path}")
         given = in_file | given
     for name in given.keys() & configuration.IGNORED.keys():
         notes.append(f"{name} is ignored: {configuration.IGNORED[name]}")
@@ -75,7 +76,7 @@ def train(config: TrainingConfig, notes: list[str], command: list[str]) -> int:
     """Runs a whole training; see the module's docstring for the command."""
     config = resume.as_trained(config)
     files = RunFiles.of(config)
-    for group in _groups(config, files):
+    for group in files.groups(config.seeds_at_once):
         resume.find_start(config, group)
     if hosts.are_several(config) and (code := hosts.supervise()) is not None:
         return code
@@ -92,11 +93,6 @@ def train(config: TrainingConfig, notes: list[str], command: list[str]) -> int:
         if jax.process_count() > 1:  # leaving in good order would wait for hosts that are gone
             hosts.leave(error)
         raise
-
-
-def _groups(config: TrainingConfig, files: RunFiles) -> list[RunFiles]:
-    at_once = config.seeds_at_once or config.n_seeds
-    return [files.of_group(seeds) for seeds in memory.groups(files.seeds, at_once)]
 
 
 @dataclass(frozen=True)
@@ -141,7 +137,7 @@ def _train_all(run: Run, files: RunFiles, notes: list[str]) -> int:
             config = replace(config, seeds_at_once=plan.seeds_at_once)
             run = replace(run, config=config)
     notes = [*notes, disk.note(run.ppo, run.settings, config)]
-    groups = _groups(config, files)
+    groups = files.groups(config.seeds_at_once)
     mesh = devices.make_mesh(len(groups[0].seeds), run.ppo)
     out.print(
         f"{config.experiment_name} on {devices.describe(mesh)}, "

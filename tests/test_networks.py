@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxtherapy.agents.ppo import PPO, make_networks, with_weights
+from jaxtherapy.agents.ppo import PPO, make_networks, param_shapes, with_weights
 from jaxtherapy.client.dyad import Observation
 from jaxtherapy.first_layer import LARGE_BATCH
 from jaxtherapy.networks import (
@@ -310,7 +310,7 @@ def test_weights_trained_with_tianshou_give_its_outputs():
     recorded = load_arrays("tianshou_outputs.npz")
     loaded = weights.read(DATA / "tianshou_policy.pth")
     ppo = PPO(hidden_size=loaded.hidden_size, precision="float32")
-    template = nnx.state(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))), nnx.Param)
+    template = param_shapes(ppo)
     networks = with_weights(ppo, weights.from_named_arrays(loaded.weights, template))
     obs = Observation(*(recorded[name] for name in Observation._fields))
     assert len(obs.client_action) == 32

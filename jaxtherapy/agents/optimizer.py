@@ -8,7 +8,8 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import Array, Float, PyTree
 
-from jaxtherapy.networks import N_FEATURES, N_HISTORY_FEATURES, selecting_pays
+from jaxtherapy.first_layer import selecting_pays
+from jaxtherapy.networks import N_FEATURES, N_HISTORY_FEATURES
 
 
 def clip_by_norm(max_norm: Float[Array, ""]) -> optax.GradientTransformationExtraArgs:
@@ -44,6 +45,28 @@ def scale_by_adam() -> optax.GradientTransformation:
         return updates, optax.ScaleByAdamState(count, mu, nu)
 
     return optax.GradientTransformation(optax.scale_by_adam().init, scale)
+
+
+def clipped_adam(
+    learning_rate: Float[Array, ""], max_grad_norm: Float[Array, ""]
+) -> optax.GradientTransformationExtraArgs:
+    """Adam (ε = 1e-8) behind a clip of the global gradient norm."""
+    return optax.chain(
+        clip_by_norm(max_grad_norm),
+        optax.chain(scale_by_adam(), optax.scale_by_learning_rate(learning_rate)),
+    )
+
+
+def adam_state(opt_state: PyTree) -> optax.ScaleByAdamState:
+    """Count and moments within the state of :func:`clipped_adam`."""
+    _, (adam, _) = opt_state
+    return adam
+
+
+def with_adam_state(opt_state: PyTree, adam: optax.ScaleByAdamState) -> PyTree:
+    """The state of :func:`clipped_adam` with another count and other moments."""
+    clip, (_, scale) = opt_state
+    return clip, (adam, scale)
 
 
 SMALL = 8192

@@ -18,10 +18,10 @@ from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
 from jaxtherapy.agents import apart, losses
 from jaxtherapy.agents.moments import Moments, merge, moments_of, no_moments
-from jaxtherapy.agents.optimizer import clip_by_norm, map_weights, pack, scale_by_adam, unpack
+from jaxtherapy.agents.optimizer import clipped_adam, map_weights, pack, unpack
 from jaxtherapy.agents.rows import replace_rows
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.chance import random_bits
+from jaxtherapy.client.chance import random_bits, uniforms
 from jaxtherapy.client.dyad import Dyad, Observation
 from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.client.person import ClientParams
@@ -182,17 +182,15 @@ def _structure(ppo: PPO) -> nnx.GraphDef[ActorCritic]:
     return nnx.graphdef(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))))
 
 
+def param_shapes(ppo: PPO) -> PyTree:
+    """Shapes and dtypes of ``TrainState.params``, to read weights into."""
+    networks = nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0)))
+    return nnx.state(networks, nnx.Param)
+
+
 @cache
 def _structure_of_one(ppo: PPO) -> nnx.GraphDef[Actor]:
     return nnx.graphdef(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0)).actor))
-
-
-def optimizer(hyperparameters: Hyperparameters) -> optax.GradientTransformationExtraArgs:
-    """Adam (ε = 1e-8) behind a clip of the global gradient norm."""
-    return optax.chain(
-        clip_by_norm(hyperparameters.max_grad_norm),
-        optax.chain(scale_by_adam(), optax.scale_by_learning_rate(hyperparameters.learning_rate)),
-    )
 
 
 def empty_log() -> TrainLog:
@@ -207,12 +205,13 @@ def no_losses() -> Losses:
 
 
 def init(ppo: PPO, settings: Settings, seed: Int[Array, ""]) -> TrainState:
-    """The state before the first update. Depends on the seed alone."""
+    """The state before the first update. All that is random in it comes from the seed."""
     keys = _keys(seed)
+    hyper = settings.hyperparameters
     params = nnx.state(make_networks(ppo, keys[0]), nnx.Param)
     return TrainState(
         params=params,
-        opt_state=optimizer(settings.hyperparameters).init(params),
+        opt_state=clipped_adam(hyper.learning_rate, hyper.max_grad_norm).init(params),
         dyads=dyads.intakes(keys[1], settings.clients, jnp.arange(ppo.n_envs)),
         key=keys[2],
         eval_key=keys[3],
@@ -251,7 +250,7 @@ def collect(
 
     def session(before: Dyad, keys: PRNGKeyArray) -> tuple[Dyad, Transition]:
         key, key_intakes = keys
-        points = dyads.uniforms(key, 3 * ppo.n_envs).reshape(ppo.n_envs, 3)
+        points = uniforms(key, 3 * ppo.n_envs).reshape(ppo.n_envs, 3)
         obs = observe(before)
         logits = actor(obs)
         action = jax.vmap(choose_act)(points[:, 0], logits)
@@ -371,7 +370,7 @@ def shuffle(
     order = random_order(key, ppo.steps_per_update)
     divides = ppo.steps_per_update % ppo.batch_size == 0
     n_equal = ppo.n_minibatches if divides else ppo.n_minibatches - 1
-    n_rows = n_equal * min(ppo.batch_size, ppo.steps_per_update)
+    n_rows = n_equal * ppo.batch_size
     return order[:n_rows].reshape(n_equal, -1 if n_equal else 0), order[n_rows:]
 
 
@@ -491,7 +490,7 @@ def _learn(
     """All gradient steps of an update, from and to packed weights and their optimiser's state;
     ``like`` tells the shapes."""
     hyper = settings.hyperparameters
-    adam = optimizer(hyper)
+    adam = clipped_adam(hyper.learning_rate, hyper.max_grad_norm)
 
     def minibatch(
         carry: tuple[PyTree, PyTree], index: Int[Array, "batch"]

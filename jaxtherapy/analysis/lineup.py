@@ -10,10 +10,9 @@ from pathlib import Path
 
 import jax
 import jax.numpy as jnp
-from flax import nnx
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from jaxtherapy.agents.ppo import PPO, make_networks, policy_therapist
+from jaxtherapy.agents.ppo import PPO, param_shapes, policy_therapist
 from jaxtherapy.analysis.grid import INVALID, Branch, Player
 from jaxtherapy.analysis.results import GroupInfo, TherapistInfo
 from jaxtherapy.client.dyad import Dyad, Therapist, intake
@@ -145,8 +144,7 @@ def _shape_of(policy: Policy, hidden_size: int, deterministic: bool | None) -> P
 
 
 def _actor_parameters(ppo: PPO, checkpoint: weights.Checkpoint) -> PyTree:
-    networks = nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0)))
-    return weights.from_named_arrays(checkpoint.weights, nnx.state(networks, nnx.Param))
+    return weights.from_named_arrays(checkpoint.weights, param_shapes(ppo))
 
 
 def _policy_branch(ppo: PPO, place: int) -> Branch:

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, PRNGKeyArray, UInt32
 
-from jaxtherapy.client.units import compiled_apart
+from jaxtherapy.compiling import compiled_apart
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _ROUNDS = 20

@@ -9,7 +9,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float, Float32, Int, Int8, PRNGKeyArray
 
 from jaxtherapy.client import person
-from jaxtherapy.client.chance import uniforms as uniforms
+from jaxtherapy.client.chance import uniforms
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.person import Client, ClientParams
 
@@ -65,7 +65,7 @@ Therapist = Callable[[PRNGKeyArray, Dyad, ClientParams], Int[Array, ""]]
 
 
 def intake(key: PRNGKeyArray, params: ClientParams, number: int | Int[Array, ""] = 0) -> Dyad:
-    """A new client walks in and acts first; each key has one of every ``number``."""
+    """Client ``number`` of this key, who acts first; other numbers are independent clients."""
     n = person.N_DRAW_POINTS + 1
     points = uniforms(key, n, start=n * jnp.asarray(number, jnp.uint32))
     client, pattern = person.draw_client(points[:-1], params)

@@ -15,8 +15,9 @@ from jaxtyping import Array, Float, Int, Int8
 
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.pairs import encode_pairs, therapist_acts
-from jaxtherapy.client.patterns import MEMORY_SIZE
-from jaxtherapy.client.units import compiled_apart
+from jaxtherapy.compiling import compiled_apart
+
+MEMORY_SIZE = 50
 
 _ROOT_AGE = np.sqrt(np.arange(MEMORY_SIZE) / (MEMORY_SIZE - 1))
 
@@ -82,7 +83,7 @@ def bond(
 def _weighted_counts(
     codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, "n"]
 ) -> Float[Array, "n"]:
-    codes = codes.astype(jnp.float32)  # of one kind with the sums: no moving between registers
+    codes = codes.astype(jnp.float32)  # as the sums are: one kind of vector registers
     return total([jnp.where(codes[i] == every_code, weights[i], 0) for i in range(MEMORY_SIZE)])
 
 

@@ -25,8 +25,6 @@ from jaxtherapy.client.octants import (
     W,
 )
 
-MEMORY_SIZE = 50
-
 PATTERNS = (
     "cold_stuck",
     "dominant_stuck",
@@ -119,6 +117,8 @@ def pattern_weights(patterns: Sequence[str]) -> np.ndarray:
         raise ValueError("at least one pattern is needed")
     counts = np.zeros(len(PATTERNS))
     for name in patterns:
+        if name not in PATTERNS:
+            raise ValueError(f"{name!r} is none of {', '.join(PATTERNS)}")
         counts[PATTERNS.index(name)] += 1
     return counts / counts.sum()
 

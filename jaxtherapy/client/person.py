@@ -20,16 +20,17 @@ from jaxtherapy.client.expectations import (
     read_at_bond,
 )
 from jaxtherapy.client.memory import (
+    MEMORY_SIZE,
     bond,
     recency_weights,
     relationship_satisfaction,
     remember,
 )
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.patterns import MEMORY_SIZE, PATTERNS, draw_memory, draw_pattern
+from jaxtherapy.client.patterns import PATTERNS, draw_memory, draw_pattern
 from jaxtherapy.client.perception import hear
-from jaxtherapy.client.units import compiled_apart
 from jaxtherapy.client.utilities import U_MAX, U_MIN, draw_utilities
+from jaxtherapy.compiling import compiled_apart
 
 Number = Any  # a Python number or a scalar array: every one of them is a leaf that vmap can sweep
 

@@ -12,10 +12,18 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
+import numpy as np
+
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training.errors import RunError
 
 _WEIGHTS = re.compile(r"policy_(?:best|final)\.pth|checkpoint_([0-9]+)\.pth")
+
+
+def step_in(name: str) -> int | None:
+    """The step in the name of a ``checkpoint_{step}.pth``; of any other name None."""
+    match = _WEIGHTS.fullmatch(name)
+    return int(match[1]) if match and match[1] else None
 
 
 def write_atomically(path: Path, contents: bytes) -> None:
@@ -73,6 +81,12 @@ def _sync_folder(folder: Path) -> None:
         os.close(handle)
 
 
+def in_groups(seeds: tuple[int, ...], at_once: int | None) -> list[tuple[int, ...]]:
+    """Seeds in equal groups (or, where that can't be, of two sizes one apart); null: in one."""
+    n_groups = -(-len(seeds) // (at_once or len(seeds)))
+    return [tuple(int(seed) for seed in part) for part in np.array_split(seeds, n_groups)]
+
+
 @dataclass(frozen=True)
 class RunFiles:
     """The contract's files of one experiment, or of a group of its seeds."""
@@ -93,6 +107,10 @@ class RunFiles:
     def of_group(self, seeds: tuple[int, ...]) -> "RunFiles":
         """The files of these seeds alone, which are trained together."""
         return replace(self, seeds=seeds)
+
+    def groups(self, at_once: int | None) -> list["RunFiles"]:
+        """The files of the groups of seeds, at most so many each, that are trained together."""
+        return [self.of_group(seeds) for seeds in in_groups(self.seeds, at_once)]
 
     @property
     def part(self) -> str:
@@ -137,6 +155,10 @@ class RunFiles:
     def final(self, seed: int) -> Path:
         """The weights of a seed after its last step."""
         return self.weights_folder(seed) / "policy_final.pth"
+
+    def checkpoint(self, seed: int, step: int) -> Path:
+        """The weights of a seed at a step, with Adam's state and counters."""
+        return self.weights_folder(seed) / f"checkpoint_{step}.pth"
 
     def csv(self, seed: int) -> Path:
         """A seed's log."""

@@ -25,7 +25,7 @@ HEARTBEAT_SECONDS = 20
 """After this silence a host counts as lost."""
 
 JOIN_SECONDS = 120
-"""So long the hosts may take until all are there."""
+"""How long hosts may take to find each other."""
 
 HOW_TO_JOIN = "give --coordinator HOST:PORT --n-hosts N --host-index I on each of them"
 
@@ -41,6 +41,10 @@ LOST = (
 def are_several(config: TrainingConfig) -> bool:
     """Whether this process is told to be one of several."""
     return config.distributed or config.coordinator is not None
+
+
+_announce = -1
+"""Where a child tells its supervisor that the hosts have found each other."""
 
 
 def supervise() -> int | None:
@@ -76,10 +80,6 @@ def supervise() -> int | None:
     return code if code >= 0 else 128 - code
 
 
-_announce = -1
-"""Where a child tells its supervisor that the hosts have found each other."""
-
-
 @contextlib.contextmanager
 def _silent_runtime() -> Iterator[None]:
     """Without the pages that JAX's runtime prints before it ends the process."""
@@ -100,7 +100,7 @@ def join_hosts(config: TrainingConfig) -> None:
     Raises:
         RunError: nothing is announced, or the coordinator does not answer.
     """
-    if not are_several(config) or jax.distributed.is_initialized():
+    if jax.distributed.is_initialized():
         return
     try:
         with _silent_runtime():

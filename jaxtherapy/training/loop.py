@@ -241,7 +241,7 @@ def save(training: Training) -> None:
     leaves = flat(state)
 
     def write_seed(own: TrainState, i: int) -> None:
-        folder = files.weights_folder(files.seeds[i])
+        seed = files.seeds[i]
         contents = weights.of_state(
             own,
             training.own.index(i),
@@ -249,9 +249,9 @@ def save(training: Training) -> None:
             progress.epoch,
             progress.step,
         )
-        weights.write(folder / f"checkpoint_{progress.step}.pth", contents)
+        weights.write(files.checkpoint(seed, progress.step), contents)
         if finished:
-            weights.write(folder / "policy_final.pth", contents["model"])
+            weights.write(files.final(seed), contents["model"])
 
     def write() -> None:
         if not files.config.exists():  # Orbax would make the folder anew, and half of it

@@ -7,7 +7,6 @@ from functools import partial
 from pathlib import Path
 
 import jax
-import numpy as np
 from jaxtyping import PyTree
 
 from jaxtherapy.agents.ppo import PPO, Settings, collect
@@ -193,9 +192,3 @@ def out_of_memory(ppo: PPO, n_seeds: int, resumed: bool = False) -> RunError:
     else:
         advice = f"lower hidden_size from {ppo.hidden_size}"
     return RunError(f"out of memory; {advice}", exit_code=1)
-
-
-def groups(seeds: tuple[int, ...], at_once: int) -> list[tuple[int, ...]]:
-    """Seeds in equal groups (or, where that can't be, of two sizes one apart)."""
-    n_groups = -(-len(seeds) // at_once)
-    return [tuple(int(seed) for seed in part) for part in np.array_split(seeds, n_groups)]

@@ -14,6 +14,7 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 from jaxtherapy.agents.ppo import PPO, Settings, TrainState, evaluate, init, train
+from jaxtherapy.compiling import on_cpu
 from jaxtherapy.training import devices
 from jaxtherapy.training.setup import state_shapes
 from jaxtherapy.training.signals import StopRequest
@@ -55,7 +56,7 @@ def snapshot(tree: PyTree) -> PyTree:
 
 
 FEW_EVALUATIONS = 12
-"""Up to so many, on a CPU, an optimised evaluation saves less than it takes to compile."""
+"""With at most so many, optimising their program costs a CPU more than it saves."""
 
 
 def compile_programs(
@@ -103,7 +104,7 @@ def compile_programs(
 def compile_quickly() -> dict[str, Any]:
     """Compiler options for programs that a CPU runs once or a few times: optimising them takes
     seconds and saves less."""
-    return {"xla_backend_optimization_level": 0} if jax.default_backend() == "cpu" else {}
+    return {"xla_backend_optimization_level": 0} if on_cpu() else {}
 
 
 _compiled: dict[Hashable, tuple[dict[str, Any], TrainState, TrainState]] = {}

@@ -9,7 +9,7 @@ from typing import Any
 from jaxtherapy.config import ConfigError, TrainingConfig, config_as_dict, load_config
 from jaxtherapy.training import weights
 from jaxtherapy.training.errors import RunError
-from jaxtherapy.training.files import RunFiles
+from jaxtherapy.training.files import RunFiles, step_in
 
 FIXED_ON_RESUME = (
     "seed",
@@ -21,8 +21,6 @@ FIXED_ON_RESUME = (
     "mechanism",
 )
 """What shapes the stored state or is part of it; everything else may change on the way."""
-
-_CHECKPOINT_NAME = re.compile(r"checkpoint_(\d+)\.pth")
 
 
 @dataclass(frozen=True)
@@ -181,12 +179,12 @@ def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles, again: b
 def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool) -> Start:
     pth = weights.read(path)  # a damaged file is refused even where its twin is whole
     experiment = experiment_folder(path)
-    match = _CHECKPOINT_NAME.fullmatch(path.name)
+    step = step_in(path.name)
     steps = orbax_steps(experiment, files.part)
-    if match and int(match[1]) in steps:
-        return _exact(experiment, int(match[1]), config, files, again)
-    behind = not steps or (match is not None and steps[-1] < int(match[1]))
-    if match and files.part and behind and _is_own(experiment, files) and not again:
+    if step is not None and step in steps:
+        return _exact(experiment, step, config, files, again)
+    behind = step is not None and (not steps or steps[-1] < step)
+    if files.part and behind and _is_own(experiment, files) and not again:
         return _from_folder(experiment, config, files, again)  # seeds that had not come so far
     if _is_own(experiment, files) and config.overwrite:
         raise RunError(

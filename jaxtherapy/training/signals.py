@@ -5,7 +5,7 @@ from types import FrameType, TracebackType
 
 
 class StopRequest:
-    """While open, remembers the first signal instead of dying of it; a second one interrupts."""
+    """While open, remembers a signal instead of dying of it; a second Ctrl-C interrupts."""
 
     def __init__(self) -> None:
         self.signal_name = ""

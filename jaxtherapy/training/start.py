@@ -6,8 +6,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 
 from jaxtherapy import config as configuration
+from jaxtherapy.agents.optimizer import adam_state, with_adam_state
 from jaxtherapy.agents.ppo import TrainState
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import devices, hosts, weights
@@ -102,16 +104,15 @@ def from_weights(
 
     state = state.replace(params=like(pth.weights, sharding.params))
     if pth.adam is not None:
-        clip, (adam, scale) = state.opt_state
-        places = sharding.opt_state[1][0]
-        adam = adam._replace(
+        places = adam_state(sharding.opt_state)
+        adam = optax.ScaleByAdamState(
             count=jax.device_put(np.full(n_seeds, pth.adam.count, np.int32), places.count),
             mu=like(pth.adam.mean, places.mu),
             nu=like(pth.adam.mean_of_squares, places.nu),
         )
         epochs = np.full(n_seeds, pth.epoch, np.int32)
         state = state.replace(
-            opt_state=(clip, (adam, scale)),
+            opt_state=with_adam_state(state.opt_state, adam),
             n_updates=jax.device_put(epochs, sharding.n_updates),
         )
         progress.step = progress.imported_steps = pth.env_step

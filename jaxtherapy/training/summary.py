@@ -8,7 +8,6 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
 from jaxtyping import PRNGKeyArray, PyTree
 from rich.console import Console
 
@@ -17,7 +16,7 @@ from jaxtherapy.agents.ppo import (
     EvalResult,
     Settings,
     evaluation_key,
-    make_networks,
+    param_shapes,
     policy_therapist,
 )
 from jaxtherapy.analysis.comparison import compare
@@ -82,11 +81,10 @@ def print_summary(
     """
     n_episodes = max(SUMMARY_EPISODES, config.eval_episodes)
     ppo = replace(make_ppo(config), eval_episodes=n_episodes)
-    template = nnx.state(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))), nnx.Param)
-    folder = files.weights_folder(seed)
+    template = param_shapes(ppo)
     trained = tuple(
-        weights.from_named_arrays(weights.read(folder / name).weights, template)
-        for name in ("policy_final.pth", "policy_best.pth")
+        weights.from_named_arrays(weights.read(path).weights, template)
+        for path in (files.final(seed), files.best(seed))
     )
     result = jax.device_get(
         _line_up_program()(ppo, make_settings(config), evaluation_key(jnp.int32(seed)), trained)

@@ -15,6 +15,7 @@ from flax import nnx
 from jaxtyping import PyTree
 
 from jaxtherapy import torch_weights
+from jaxtherapy.agents.optimizer import adam_state
 from jaxtherapy.agents.ppo import TrainState
 from jaxtherapy.torch_weights import WeightsFileError
 from jaxtherapy.training.errors import RunError
@@ -171,7 +172,7 @@ def of_state(
     state: TrainState, index: int, learning_rate: float, epoch: int, env_step: int
 ) -> dict[str, Any]:
     """The contents of a ``checkpoint_*.pth`` of one seed of a training state."""
-    adam = state.opt_state[1][0]
+    adam = adam_state(state.opt_state)
     params, count, mean, mean_of_squares = jax.tree.map(
         lambda x: np.asarray(x[index]), (state.params, adam.count, adam.mu, adam.nu)
     )
@@ -239,7 +240,7 @@ def _array(value: Any, name: str, shape: tuple[int, ...] | None = None) -> np.nd
         raise _NotAPolicy(f"has no tensor {name!r}; it is not a therapist of this architecture")
     if shape is not None and value.shape != shape:
         raise _NotAPolicy(f"has {name} of shape {value.shape}, needed is {shape}")
-    if value.dtype.kind not in "fV" and value.dtype.name != "bfloat16":
+    if value.dtype.kind not in "fV":  # V: bfloat16
         raise _NotAPolicy(f"has {name} of type {value.dtype.name}, needed is a float type")
     with np.errstate(over="ignore"):  # what is too large becomes infinite, and is refused
         array = np.ascontiguousarray(value, np.float32).reshape(value.shape)

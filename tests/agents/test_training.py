@@ -10,6 +10,7 @@ import pytest
 from scipy import stats
 
 from jaxtherapy.agents import ppo as ppos
+from jaxtherapy.agents.optimizer import adam_state
 from jaxtherapy.agents.ppo import Losses
 from jaxtherapy.client.octants import COMPLEMENT, D, W
 from jaxtherapy.config import TrainingConfig
@@ -72,7 +73,7 @@ def test_counters(trained):
     for n, state in enumerate(trained):
         assert state.n_updates == n
         assert state.log.n_updates == n
-        assert state.opt_state[1][0].count == n * SMALL.gradient_steps_per_update
+        assert adam_state(state.opt_state).count == n * SMALL.gradient_steps_per_update
         assert state.return_stats.count == n * SMALL.steps_per_update
         assert not state.diverged
 

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from jaxtherapy.analysis import figures, report, results
+from jaxtherapy.analysis import exports, figures, report
 from jaxtherapy.analysis.course import course_of, decode
 from jaxtherapy.analysis.grid import NOT_HELD
 from jaxtherapy.report import main
@@ -45,7 +45,7 @@ def folder(tmp_path_factory):
         log = folder / "logs" / "study" / f"study_seed{therapist.seed}_progress.csv"
         write_log(log, (1.0, therapist.seed, 3.0))
     evaluation.therapists[0].log = str(folder / "logs" / "study" / "study_seed1_progress.csv")
-    results.write(evaluation, folder)
+    exports.write(evaluation, folder)
     assert main([str(folder)]) == 0
     return folder
 
@@ -175,7 +175,7 @@ def test_figures_for_papers_say_what_they_show(folder, told):
 
 
 def test_unknown_values_of_a_log_are_not_told():
-    evaluation = results.plain(small_evaluation("plain"))
+    evaluation = exports.plain(small_evaluation("plain"))
     nan = float("nan")
     table = {"step": [1.0, 2.0, 3.0], "train_reward_mean": [nan, 1.0, 2.0]}
     table |= {"test_reward_mean": [nan] * 3, "test_success_rate": [0.0, 0.5, nan]}
@@ -318,7 +318,7 @@ def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
         acts.T[:, None], np.full((40, 1, 21), 0.5), np.full((1, 21), 0.5), np.ones((1, 21), bool)
     )
     therapies.rs[0, 10:] = 0.1
-    course = results.plain(
+    course = exports.plain(
         course_of(
             "complementary", therapies, alpha=5, offset=0.7, confidence=0.95, n_samples=100, seed=0
         )
@@ -370,7 +370,7 @@ def test_a_bare_evaluation_has_a_report_too(tmp_path):
         evaluation, courses=[], episodes=[], seeds=[], improvement=[], differences=[]
     )
     bare.cells, bare.outcomes = bare.cells[:1], [o for o in bare.outcomes if o.cell == "all"]
-    results.write(bare, tmp_path)
+    exports.write(bare, tmp_path)
     written = report.write_report(tmp_path / "evaluation.json", tmp_path / "elsewhere")
     assert [path.name for path in written] == ["report.html", "comparison.png", "comparison.svg"]
     page = written[0].read_text()
@@ -380,7 +380,7 @@ def test_a_bare_evaluation_has_a_report_too(tmp_path):
 def test_drawing_again_removes_the_figures_that_no_longer_belong(tmp_path, monkeypatch):
     monkeypatch.setattr(figures, "paper_files", lambda picture: {"svg": b"<svg/>"})
     monkeypatch.setattr(figures, "panel_svg", lambda panel, salt: "")
-    results.write(small_evaluation("plain"), tmp_path)
+    exports.write(small_evaluation("plain"), tmp_path)
     names = [path.name for path in report.write_report(tmp_path)[1:]]
     assert len(names) > 6 and all(figures.PAPER_FILES.fullmatch(name) for name in names)
     stale = ["course_7_gone.png", "learning_curves.png", "responses_2_x_y.svg"]
@@ -388,7 +388,7 @@ def test_drawing_again_removes_the_figures_that_no_longer_belong(tmp_path, monke
     for name in stale + mine:
         (tmp_path / "figures" / name).write_text("x")
     bare = dataclasses.replace(small_evaluation("plain"), courses=[], seeds=[])
-    results.write(bare, tmp_path)
+    exports.write(bare, tmp_path)
     written = [path.name for path in report.write_report(tmp_path)[1:]]
     assert set(written) < set(names)
     left = {path.name for path in (tmp_path / "figures").iterdir()}

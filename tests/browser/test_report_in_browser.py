@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from jaxtherapy.analysis import report, results
+from jaxtherapy.analysis import exports, report
 from tests.analysis.small_evaluation import small_evaluation
 from tests.browser.chromium import DOWN, END, HOME, LEFT, RIGHT, SPACE, UP, Browser
 
@@ -26,7 +26,7 @@ def path(tmp_path_factory):
     if os.environ.get("REPORT"):
         return Path(os.environ["REPORT"])
     folder = tmp_path_factory.mktemp("report")
-    results.write(small_evaluation(), folder)
+    exports.write(small_evaluation(), folder)
     return report.write_report(folder)[0]
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client import dyad as dyads
+from jaxtherapy.client.chance import uniforms
 from jaxtherapy.client.octants import S, W
 from jaxtherapy.client.patterns import PATTERNS, pattern_weights
 from jaxtherapy.client.person import N_DRAW_POINTS, ClientParams, draw_client, meet
@@ -165,7 +166,7 @@ def test_clients_of_one_key_share_no_random_number(number):
     """Client k has those from k · n on, n of them."""
     key, params = jax.random.key(5), ClientParams()
     n = N_DRAW_POINTS + 1
-    points = dyads.uniforms(key, (number + 1) * n)[number * n :]
+    points = uniforms(key, (number + 1) * n)[number * n :]
     client, pattern = draw_client(points[:-1], params)
     dyad = dyads.intake(key, params, number)
     np.testing.assert_allclose(dyad.client.u, client.u, rtol=1e-6)

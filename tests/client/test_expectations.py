@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from jaxtherapy.client.dyad import uniforms
+from jaxtherapy.client.chance import uniforms
 from jaxtherapy.client.expectations import (
     act_probabilities,
     adjusted_utilities,

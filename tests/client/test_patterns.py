@@ -6,12 +6,12 @@ import jax
 import numpy as np
 import pytest
 
-from jaxtherapy.client.dyad import uniforms
+from jaxtherapy.client.chance import uniforms
+from jaxtherapy.client.memory import MEMORY_SIZE
 from jaxtherapy.client.octants import ANTICOMPLEMENT
 from jaxtherapy.client.pairs import therapist_acts
 from jaxtherapy.client.patterns import (
     _ALIASES,
-    MEMORY_SIZE,
     PATTERN_DISTRIBUTIONS,
     PATTERNS,
     draw_memory,

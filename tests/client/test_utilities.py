@@ -5,7 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxtherapy.client.dyad import intake, uniforms
+from jaxtherapy.client.chance import uniforms
+from jaxtherapy.client.dyad import intake
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.client.utilities import NAMED_MATRICES, U_MAX, U_MIN, draw_utilities
 from tests.chance import assert_all_plausible

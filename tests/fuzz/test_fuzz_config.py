@@ -15,7 +15,7 @@ import pytest
 
 from jaxtherapy import config as configuration
 from jaxtherapy.config import ConfigError, TrainingConfig, load_config
-from jaxtherapy.train import _groups, read_configuration
+from jaxtherapy.train import read_configuration
 from jaxtherapy.training import resume
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.files import RunFiles
@@ -169,7 +169,7 @@ def test_starts(tmp_path, monkeypatch):
         arguments += rng.sample(changes, rng.randint(0, 5))
         try:
             config = resume.as_trained(read_configuration(arguments)[0])
-            for group in _groups(config, RunFiles.of(config))[:3]:
+            for group in RunFiles.of(config).groups(config.seeds_at_once)[:3]:
                 resume.find_start(config, group)
             started += 1
         except (ConfigError, RunError) as error:

@@ -46,11 +46,11 @@ def main(source: Path, target: Path) -> None:
         "values": networks.critic(obs),
     }
     if pth.adam is not None:
-        from jaxtherapy.agents.ppo import optimizer
+        from jaxtherapy.agents.optimizer import clipped_adam
 
-        hyper = settings.hyperparameters.replace(max_grad_norm=jnp.float32(np.inf))
+        never_clipped = clipped_adam(settings.hyperparameters.learning_rate, jnp.float32(np.inf))
         gradients = jax.tree.map(jnp.sin, state.params)
-        updates, _ = optimizer(hyper).update(
+        updates, _ = never_clipped.update(
             gradients, state.opt_state, state.params, norm=optax.tree.norm(gradients)
         )
         stepped = jax.tree.map(jnp.add, state.params, updates)

@@ -66,3 +66,24 @@ def test_what_cannot_be_converted_is_refused_with_one_line(folder, capsys, argum
     error = capsys.readouterr().err
     assert expected in error and error.count("\n") == 1
     assert sorted(folder.rglob("*")) == before
+
+
+@pytest.mark.parametrize("flag", [["--step", "5"], ["--seed", "3"], ["--weights-only"]])
+def test_flags_of_folders_are_refused_for_files(folder, capsys, flag):
+    assert main([str(DATA / "tianshou_checkpoint.pth"), "models/imported", *flag]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and f"{flag[0]} has no meaning" in error
+    assert not (folder / "models").exists()
+
+
+def test_flags_of_files_are_refused_for_folders(undisturbed, folder, capsys):
+    source = str(undisturbed / "models/tiny")
+    assert main([source, "new.pth", "--config", source + "/config.yaml"]) == 2
+    assert "--config has no meaning" in capsys.readouterr().err
+    assert not (folder / "new.pth").exists()
+
+
+def test_a_folder_of_something_else_is_one_line(folder, capsys):
+    (folder / "empty").mkdir()
+    assert main(["empty", "new.pth"]) == 2
+    assert "empty is no experiment's folder" in capsys.readouterr().err

@@ -11,6 +11,7 @@ from jaxtherapy.agents.ppo import train as ppo_train
 from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.training import checkpoints, devices, memory
 from jaxtherapy.training.errors import RunError
+from jaxtherapy.training.files import in_groups
 from jaxtherapy.training.programs import compile_quickly, initial_state
 from jaxtherapy.training.setup import make_ppo, make_settings
 from tests.training import tiny
@@ -52,7 +53,7 @@ def test_seeds_that_do_not_fit_are_dealt_into_equal_groups(n_seeds, room):
     assert plan.seeds_at_once <= min(room, n_seeds)
     assert plan.seeds_at_once * plan.n_groups >= n_seeds
     seeds = tuple(range(3, 3 + n_seeds))
-    groups = memory.groups(seeds, plan.seeds_at_once)
+    groups = in_groups(seeds, plan.seeds_at_once)
     assert sum(groups, ()) == seeds and len(groups) == plan.n_groups
     sizes = {len(group) for group in groups}
     assert max(sizes) == plan.seeds_at_once and max(sizes) - min(sizes) <= 1
@@ -70,7 +71,7 @@ def test_no_device_gets_more_seeds_than_fit(n_seeds, n_devices, room):
     a_seed = sum(memory.bytes_of_a_seed(ppo, settings))
     available = int((room + 0.5) * a_seed / memory.HEADROOM)
     plan = memory.plan(ppo, settings, n_seeds, None, available, n_devices)
-    groups = memory.groups(tuple(range(n_seeds)), plan.seeds_at_once)
+    groups = in_groups(tuple(range(n_seeds)), plan.seeds_at_once)
     assert len(groups) == plan.n_groups
     for group in groups:
         shares, _ = devices.mesh_shape(len(group), ppo.n_envs, n_devices)

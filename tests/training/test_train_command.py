@@ -493,6 +493,23 @@ def test_a_flag_that_changes_a_value_of_the_file_is_reported(folder, capsys):
     assert "max_sessions" not in out.split("compiled")[0]  # the same value
 
 
+def test_what_a_flag_replaces_is_told_as_one_would_write_it(folder):
+    path = tiny.write_config(folder, max_grad_norm=None, enable_parataxic=True)
+    flags = [
+        "--patterns",
+        "cold_warm",
+        "conflictual",
+        "--max-grad-norm",
+        "1",
+        "--no-enable-parataxic",
+    ]
+    assert read_configuration(["--config", str(path), *flags])[1] == [
+        f"--enable-parataxic false replaces enable_parataxic: true of {path}",
+        f"--max-grad-norm 1.0 replaces max_grad_norm: null of {path}",
+        f"--patterns cold_warm conflictual replaces patterns: cold_stuck of {path}",
+    ]
+
+
 def test_an_untrainable_threshold_is_admitted(folder, capsys):
     assert tiny.train(folder, "--threshold", "1", "--total-timesteps", "16") == 0
     out = " ".join(capsys.readouterr().out.split())

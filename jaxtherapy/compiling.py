@@ -1,4 +1,4 @@
-"""Where one compiled loop ends and the next begins."""
+"""What XLA has to be told: where one compiled loop ends, and what pays on a CPU alone."""
 
 import functools
 from collections.abc import Callable
@@ -9,6 +9,11 @@ from jax.experimental.xla_metadata import set_xla_metadata
 
 P = ParamSpec("P")
 R = TypeVar("R")
+
+
+def on_cpu() -> bool:
+    """Whether JAX computes on a CPU."""
+    return jax.default_backend() == "cpu"
 
 
 def compiled_apart(function: Callable[P, R]) -> Callable[P, R]:
@@ -24,7 +29,7 @@ def compiled_apart(function: Callable[P, R]) -> Callable[P, R]:
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
         results: R = jitted(*args, **kwargs)
-        if jax.default_backend() == "cpu":
+        if on_cpu():
             results = set_xla_metadata(results, inlineable="false")
         return results
 

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtherapy.client.units import compiled_apart
+from jaxtherapy.compiling import compiled_apart
 
 N = 64
 
