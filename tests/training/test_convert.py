@@ -50,7 +50,7 @@ def test_an_imported_experiment_trains_on(undisturbed, folder):
         (["missing.pth", "new"], "does not exist"),
         (["text.pth", "new"], "text.pth"),
         (["text.pth", "other.pth"], "name a folder"),
-        (["empty", "new.pth"], "config file"),
+        (["empty", "new.pth"], "no experiment's folder"),
         (["empty", "new"], "must end in .pth"),
         (["text.pth", "full"], "not empty"),
         (["text.pth"], "required"),
@@ -81,9 +81,3 @@ def test_flags_of_files_are_refused_for_folders(undisturbed, folder, capsys):
     assert main([source, "new.pth", "--config", source + "/config.yaml"]) == 2
     assert "--config has no meaning" in capsys.readouterr().err
     assert not (folder / "new.pth").exists()
-
-
-def test_a_folder_of_something_else_is_one_line(folder, capsys):
-    (folder / "empty").mkdir()
-    assert main(["empty", "new.pth"]) == 2
-    assert "empty is no experiment's folder" in capsys.readouterr().err
