@@ -86,3 +86,8 @@ def report() -> int:
 def play() -> int:
     """``jaxtherapy-play``."""
     return launch("jaxtherapy.play")
+
+
+def convert() -> int:
+    """``jaxtherapy-convert``."""
+    return launch("jaxtherapy.convert")

@@ -1,5 +1,6 @@
 """The first layer as a look-up: the same sums and gradients as embedding and multiplying."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -43,8 +44,7 @@ def embedded_and_multiplied(weights, obs):
 
 
 def assert_close(ours, theirs):
-    for one, other in zip(*map(jax.tree.leaves, (ours, theirs)), strict=True):
-        np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4)
+    chex.assert_trees_all_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
 
 BATCHES = [(), (1,), (5, 3), (2, 0), (64,), (ROWS_AT_ONCE * 2 - 1,), (LARGE_BATCH + 1,)]

@@ -20,9 +20,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Wedge
 
+from jaxtherapy.analysis.palette import BLUE, GREEN, GREY, ORANGE
 from jaxtherapy.analysis.results import ALL_CELLS, PHASES
 from jaxtherapy.client.octants import COMPLEMENT, N_OCTANTS, OCTANT_NAMES, OCTANTS
-from jaxtherapy.training.pictures import BLUE, GREEN, GREY, ORANGE
 
 Json = dict[str, Any]
 Table = dict[str, list[float]]

@@ -34,9 +34,6 @@ COLUMNS = (
 )
 """The first nine are what older tools read, in their order."""
 
-TIMING_COLUMNS = ("duration", "steps_per_second")
-"""The only columns in which two runs of one seed may differ."""
-
 WITHOUT_LOG = "or branch off with all but the log: --resume-from FOLDER --experiment-name other"
 """The least destructive way on: a branch takes the whole state along and has its own log."""
 
@@ -87,6 +84,10 @@ class ProgressLog:
         text = self.path.read_text(encoding="utf-8", errors="replace")
         lines = text.split("\n")[:-1]
         return [line.split(",") for line in lines[1:]]
+
+    def numbers(self) -> list[Row]:
+        """The same by column, as numbers."""
+        return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in self.rows()]
 
     def has_better_after(self, n_rows: int, reward: float) -> bool:
         """Whether an evaluation after the first ``n_rows`` rows earned more than ``reward``.

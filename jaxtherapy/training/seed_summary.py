@@ -1,11 +1,8 @@
 """A run of several seeds in one table and one picture: what training does, whatever the seed."""
 
-import io
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import matplotlib.figure
-import matplotlib.ticker
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.collections import LineCollection
@@ -14,9 +11,10 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxtherapy.analysis.across_seeds import AcrossSeeds, Ranking, across_seeds, rank_seeds
+from jaxtherapy.analysis.palette import BLUE, GREEN, ORANGE
 from jaxtherapy.training.files import write_atomically
-from jaxtherapy.training.pictures import BLUE, GREEN, ORANGE
-from jaxtherapy.training.progress_log import COLUMNS, ProgressLog, Row
+from jaxtherapy.training.pictures import LearningCurve
+from jaxtherapy.training.progress_log import Row
 
 METRICS = {
     "test_reward": "test_reward_mean",
@@ -35,11 +33,6 @@ SUMMARY_COLUMNS = (
 
 Rows = Mapping[int, Sequence[Row]]
 """The rows of each seed's log; all seeds were evaluated at the same steps."""
-
-
-def read_rows(log: ProgressLog) -> list[Row]:
-    """The complete rows of a log as numbers."""
-    return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in log.rows()]
 
 
 def _column(rows: Rows, name: str) -> np.ndarray:
@@ -93,18 +86,12 @@ def draw_seed_curves(rows: Rows, title: str, path: Path) -> None:
         OSError: the folder is gone, read-only or full; ``path`` is as it was.
     """
     steps = _steps(rows)
-    figure = matplotlib.figure.Figure(figsize=(8, 6.5), layout="constrained")
-    rewards, rates = figure.subplots(2, 1, sharex=True)
-    _draw_metric(rewards, steps, _column(rows, "test_reward_mean"), BLUE, "-")
-    _draw_metric(rates, steps, _column(rows, "test_success_rate"), GREEN, "-")
-    _draw_metric(rates, steps, _column(rows, "test_dropout_rate"), ORANGE, "--")
-    rewards.set_title(title, parse_math=False)
-    rewards.set_ylabel("reward per therapy")
-    rates.set_ylabel("share of therapies")
-    rates.set_ylim(-0.02, 1.02)
-    rates.set_xlabel("environment steps")
-    rates.xaxis.set_major_formatter(matplotlib.ticker.EngFormatter(sep=" "))
-    rates.legend(
+    curve = LearningCurve(title, height=6.5)
+    _draw_metric(curve.rewards, steps, _column(rows, "test_reward_mean"), BLUE, "-")
+    _draw_metric(curve.rates, steps, _column(rows, "test_success_rate"), GREEN, "-")
+    _draw_metric(curve.rates, steps, _column(rows, "test_dropout_rate"), ORANGE, "--")
+    _explain(curve.rewards, len(rows))
+    curve.rates.legend(
         handles=[
             Line2D([], [], color=GREEN, lw=2.5),
             Line2D([], [], color=ORANGE, lw=2.5, ls="--"),
@@ -112,13 +99,7 @@ def draw_seed_curves(rows: Rows, title: str, path: Path) -> None:
         labels=["success", "dropout"],
         frameon=False,
     )
-    for axes in (rewards, rates):
-        axes.grid(alpha=0.25)
-        axes.spines[["top", "right"]].set_visible(False)
-    _explain(rewards, len(rows))
-    picture = io.BytesIO()
-    figure.savefig(picture, format="png", dpi=120)
-    write_atomically(path, picture.getvalue())
+    curve.write(path)
 
 
 def _opacity(n_seeds: int) -> float:

@@ -41,7 +41,7 @@ def across_seeds(files: RunFiles, seeds: Sequence[int], console: Console) -> int
     """
     from jaxtherapy.training import seed_summary  # loads SciPy: only where it is needed
 
-    rows = {seed: seed_summary.read_rows(ProgressLog(files.csv(seed))) for seed in seeds}
+    rows = {seed: ProgressLog(files.csv(seed)).numbers() for seed in seeds}
     # A group that was stopped is behind; one that has only begun says nothing yet.
     rows = {seed: each for seed, each in rows.items() if each} or rows
     n_rows = min(len(each) for each in rows.values())

@@ -1,5 +1,6 @@
 """Adam is Optax's, and packed weights are the same weights."""
 
+import chex
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -32,11 +33,6 @@ def weights(seed=0, wide=SMALL // 8):
     }
 
 
-def assert_same(one, other):
-    assert jax.tree.structure(one) == jax.tree.structure(other)
-    jax.tree.map(np.testing.assert_array_equal, one, other)
-
-
 @pytest.mark.parametrize("scale", [1e-6, 1.0, 1e3])
 def test_adam_takes_the_steps_of_optax(scale):
     """Gradients of all sizes, some of them always zero, so that ε decides."""
@@ -49,7 +45,7 @@ def test_adam_takes_the_steps_of_optax(scale):
         found, first = ours.update(gradient, states[0])
         expected, second = theirs.update(gradient, states[1])
         np.testing.assert_allclose(found, expected, rtol=2e-5, atol=1e-7)
-        assert_same(first, second)
+        chex.assert_trees_all_equal(first, second)
         states = first, second
 
 
@@ -82,7 +78,7 @@ def test_packed_and_unpacked_again(shapes):
     assert packed.small.size + sum(x.size for x in packed.large) == sum(
         x.size for x in tree.values()
     )
-    assert_same(unpack(packed, tree), tree)
+    chex.assert_trees_all_equal(unpack(packed, tree), tree)
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="of CPUs")
@@ -92,7 +88,7 @@ def test_the_first_layers_history_is_an_array_of_its_own():
     packed = pack(tree)
     np.testing.assert_array_equal(packed.large[0], tree["kernel"][17:])
     np.testing.assert_array_equal(packed.small[5:], tree["kernel"][:17].reshape(-1))
-    assert_same(unpack(packed, tree), tree)
+    chex.assert_trees_all_equal(unpack(packed, tree), tree)
     # No copy of it is made: what is joined and split again is the same array to the compiler.
     again = jax.jit(lambda packed: pack(unpack(packed, tree)).large[0])
     text = again.lower(packed).compile().as_text()
@@ -107,4 +103,4 @@ def test_an_optimisers_moments_are_packed_like_weights():
     assert isinstance(packed[0], Packed)
     assert jax.tree.structure(packed[1]) == jax.tree.structure(adam.init(packed[0]))
     again = map_weights(lambda x: unpack(x, tree), packed, packed[0])
-    assert_same(again, (tree, state))
+    chex.assert_trees_all_equal(again, (tree, state))

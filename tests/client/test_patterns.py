@@ -205,5 +205,5 @@ def test_weights_need_not_be_normalised():
 
 @pytest.mark.parametrize("names", [[], ["warm_stuck"]])
 def test_unknown_and_missing_patterns_are_refused(names):
-    with pytest.raises(ValueError, match="at least one|'warm_stuck' is none of cold_stuck"):
+    with pytest.raises(ValueError, match=r"at least one|'warm_stuck' is none of cold_stuck"):
         pattern_weights(names)

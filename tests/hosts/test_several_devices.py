@@ -15,7 +15,6 @@ import time
 
 import pytest
 
-from jaxtherapy.training.progress_log import TIMING_COLUMNS
 from tests.training import tiny
 
 CONFIG = {"n_envs": 4, "total_timesteps": 800, "eval_freq": 160, "save_freq": 224}
@@ -182,10 +181,6 @@ def copied(source, folder):
 
 
 # --- devices --------------------------------------------------------------------------------
-
-
-def test_columns_that_are_compared():
-    assert {"duration", "steps_per_second"} == set(TIMING_COLUMNS)
 
 
 def test_seeds_on_four_devices_as_on_one(one_device, four_devices):

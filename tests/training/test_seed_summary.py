@@ -13,7 +13,6 @@ from jaxtherapy.training.progress_log import COLUMNS, ProgressLog
 from jaxtherapy.training.seed_summary import (
     SUMMARY_COLUMNS,
     draw_seed_curves,
-    read_rows,
     seeds_table,
     write_summary,
 )
@@ -112,13 +111,13 @@ def test_logs_that_do_not_match_are_refused(tmp_path):
 def test_a_log_is_read_back(tmp_path):
     log = ProgressLog(tmp_path / "log.csv")
     log.create()
-    assert read_rows(log) == []
+    assert log.numbers() == []
     row = dict.fromkeys(COLUMNS, 0.5) | {"epoch": 3, "step": 300}
     log.append(row)
-    assert read_rows(log) == [row]
+    assert log.numbers() == [row]
     with open(log.path, "a") as file:
         file.write("4,4")  # a row being written
-    assert read_rows(log) == [row]
+    assert log.numbers() == [row]
 
 
 # --- picture --------------------------------------------------------------------------------
