@@ -589,7 +589,11 @@ def evaluate_therapist(
     ppo: PPO, clients: ClientParams, key: PRNGKeyArray, therapist: dyads.Therapist
 ) -> EvalResult:
     """Any therapist on the ``eval_episodes`` clients that belong to ``key``."""
-    ended = simulate(key, clients, therapist, ppo.eval_episodes)
+    return eval_result(simulate(key, clients, therapist, ppo.eval_episodes), clients)
+
+
+def eval_result(ended: Dyad, clients: ClientParams) -> EvalResult:
+    """Of therapies that have ended, along a leading axis."""
     rewards = reward(ended, clients)
     length = ended.time.astype(jnp.float32)
     return EvalResult(

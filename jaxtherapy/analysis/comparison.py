@@ -1,20 +1,30 @@
 """Several therapists on the same clients."""
 
 from collections.abc import Sequence
+from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jaxtherapy.agents.ppo import PPO, EvalResult, evaluate_therapist
+from jaxtherapy.agents.ppo import PPO, EvalResult, eval_result
 from jaxtherapy.client.dyad import Dyad, Therapist
 from jaxtherapy.client.person import ClientParams
+from jaxtherapy.client.simulation import simulate
+from jaxtherapy.envs.rewards import reward
+
+
+class Comparison(NamedTuple):
+    """Of therapists along a leading axis; client by client in ``rewards``."""
+
+    result: EvalResult
+    rewards: Float[Array, "therapists clients"]
 
 
 def compare(
     ppo: PPO, clients: ClientParams, key: PRNGKeyArray, therapists: Sequence[Therapist]
-) -> EvalResult:
-    """Every therapist's outcomes on the evaluation clients of ``key``, with a leading axis.
+) -> Comparison:
+    """Every therapist on the ``eval_episodes`` clients that belong to ``key``.
 
     The therapists take turns in one compiled program, which holds the client's dynamics once.
     """
@@ -24,10 +34,11 @@ def compare(
         for each in therapists
     ]
 
-    def outcome(which: Int[Array, ""]) -> EvalResult:
+    def outcome(which: Int[Array, ""]) -> Comparison:
         def therapist(key: PRNGKeyArray, dyad: Dyad, clients: ClientParams) -> Int[Array, ""]:
             return jax.lax.switch(which, branches, key, dyad, clients)
 
-        return evaluate_therapist(ppo, clients, key, therapist)
+        ended = simulate(key, clients, therapist, ppo.eval_episodes)
+        return Comparison(eval_result(ended, clients), reward(ended, clients))
 
     return jax.lax.map(outcome, jnp.arange(len(therapists)))

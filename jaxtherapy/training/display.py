@@ -112,7 +112,7 @@ def format_duration(seconds: float) -> str:
 
 def comparison_table(names: list[str], outcomes: EvalResult, n_episodes: int) -> Table:
     """Therapists side by side."""
-    table = Table(title=f"On the same {n_episodes:,} evaluation clients", title_justify="left")
+    table = Table(title=f"On the same {n_episodes:,} clients, new to all", title_justify="left")
     table.add_column("therapist")
     for column in ("success", "dropout", "sessions", "sessions to success", "reward"):
         table.add_column(column, justify="right")

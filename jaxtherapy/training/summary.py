@@ -6,20 +6,18 @@ from functools import cache
 from typing import NamedTuple
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PRNGKeyArray, PyTree
+from jaxtyping import Float, PRNGKeyArray, PyTree
 from rich.console import Console
 
 from jaxtherapy.agents.ppo import (
     PPO,
     EvalResult,
     Settings,
-    evaluation_key,
     param_shapes,
     policy_therapist,
 )
-from jaxtherapy.analysis.comparison import compare
+from jaxtherapy.analysis.comparison import Comparison, compare
 from jaxtherapy.client import therapists
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import weights
@@ -30,6 +28,11 @@ from jaxtherapy.training.progress_log import ProgressLog
 from jaxtherapy.training.setup import make_ppo, make_settings
 
 SUMMARY_EPISODES = 1_000
+
+_SUMMARY_STREAM = 0x53554D
+"""Sets the summary's clients apart from those of training and evaluation: the best policy was
+chosen on the latter."""
+
 HARDLY_EVER = 0.05
 
 
@@ -67,6 +70,11 @@ class Spent(NamedTuple):
         return self.steps / max(self.seconds, 1e-9)
 
 
+def summary_key(seed: int) -> PRNGKeyArray:
+    """Of clients that neither training nor evaluation has met."""
+    return jax.random.fold_in(jax.random.key(seed), _SUMMARY_STREAM)
+
+
 def print_summary(
     config: TrainingConfig, files: RunFiles, seed: int, step: int, spent: Spent, console: Console
 ) -> EvalResult:
@@ -86,8 +94,8 @@ def print_summary(
         weights.from_named_arrays(weights.read(path).weights, template)
         for path in (files.final(seed), files.best(seed))
     )
-    result = jax.device_get(
-        _line_up_program()(ppo, make_settings(config), evaluation_key(jnp.int32(seed)), trained)
+    result, rewards = jax.device_get(
+        _line_up_program()(ppo, make_settings(config), summary_key(seed), trained)
     )
     several = len(files.all_seeds) > 1
     of_seed = f" (median seed {seed})" if several else ""
@@ -99,7 +107,7 @@ def print_summary(
     ]
     console.print()
     console.print(comparison_table(names, result, n_episodes))
-    console.print(verdict(result, config.threshold))
+    console.print(verdict(result, rewards, config.threshold))
     each = " of each seed" if several else ""
     weights_folder = files.output / "seed_*" if several else files.output
     log = files.log / f"{files.name}_seed*_progress.csv" if several else files.csv(seed)
@@ -116,13 +124,13 @@ def print_summary(
 
 
 @cache
-def _line_up_program() -> Callable[..., EvalResult]:
+def _line_up_program() -> Callable[..., Comparison]:
     return jax.jit(_line_up, static_argnums=0, compiler_options=compile_quickly())
 
 
 def _line_up(
     ppo: PPO, settings: Settings, key: PRNGKeyArray, trained: tuple[PyTree, ...]
-) -> EvalResult:
+) -> Comparison:
     lineup = [
         *(policy_therapist(ppo, params) for params in trained),
         therapists.complementary,
@@ -131,10 +139,13 @@ def _line_up(
     return compare(ppo, settings.clients, key, lineup)
 
 
-def verdict(result: EvalResult, threshold: float) -> str:
-    """One or two plain sentences about the final therapist."""
+def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], threshold: float) -> str:
+    """One or two plain sentences about the final therapist.
+
+    It earns more or less than one who complements where the 95 % interval of the difference,
+    client by client, says so.
+    """
     success = np.asarray(result.success_rate)
-    reward = np.asarray(result.reward_mean)
     trained, complementary = success[0], success[2]
     if trained < HARDLY_EVER:
         also = (
@@ -149,10 +160,17 @@ def verdict(result: EvalResult, threshold: float) -> str:
             + "many clients at once (--n-envs 256 --n-steps 25 --batch-size 640 --n-epochs 2), "
             "--gamma 0.995, and more --total-timesteps."
         )
-    if reward[0] >= reward[2]:
-        return "The trained therapist earns at least as much as one who always complements."
+    gaps = rewards[0].astype(float) - rewards[2]
+    gap, half = gaps.mean(), 1.96 * gaps.std(ddof=1) / np.sqrt(len(gaps))
+    by = f"by {abs(gap):.1f} ± {half:.1f} a therapy, 95 % interval"
+    if gap > half:
+        return f"The trained therapist earns more than one who always complements ({by})."
+    if gap < -half:
+        return (
+            f"The trained therapist earns less than one who always complements ({by}); longer "
+            "training or a higher entropy bonus may help."
+        )
     return (
-        "The trained therapist earns less than one who always complements "
-        f"({reward[0]:.1f} against {reward[2]:.1f}); longer training or a higher entropy bonus "
-        "may help."
+        "The trained therapist and one who always complements earn the same, as far as these "
+        f"clients can tell ({gap:+.1f} ± {half:.1f} a therapy, 95 % interval)."
     )

@@ -40,7 +40,7 @@ def compared(state):
     def run(params, key):
         learner = ppos.policy_therapist(SMALL, params)
         four = (therapists.complementary, therapists.random, learner, complementary_again)
-        return compare(SMALL, CLIENTS, key, four)
+        return compare(SMALL, CLIENTS, key, four).result
 
     return compile_quickly(run)(state.params, state.eval_key)
 
