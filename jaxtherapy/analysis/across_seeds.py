@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import Float
 
 from jaxtherapy.analysis.statistics import (
+    FEWEST_SEEDS,
     interquartile_mean,
     percentile_interval,
     resampling_weights,
@@ -30,10 +31,10 @@ Array = np.ndarray
 class AcrossSeeds(NamedTuple):
     """What a metric was across seeds, at each evaluation.
 
-    With one seed there is no telling how seeds differ: ``std`` (of a sample, ddof 1) and the
-    interval are NaN, all others are that seed's value. With two, the interval spans both; with
-    few it covers less than it says (with four seeds 87 %, eight 93 %, fifty 95 %). Where a seed's
-    value is not finite, everything is NaN: no seed is left out in silence.
+    With one seed there is no telling how seeds differ: ``std`` (of a sample, ddof 1) is NaN, and
+    all others are that seed's value. The interval is NaN with fewer than ``FEWEST_SEEDS``; with
+    few it covers less than it says (five 88 %, eight 93 %, fifty 95 %). Where a seed's value is
+    not finite, everything is NaN: no seed is left out in silence.
     """
 
     mean: Float[Array, "evaluations"]
@@ -69,9 +70,10 @@ def across_seeds(
 
     std, low, high = unknown, unknown, unknown
     if n_seeds > 1:
+        std = everywhere(complete.std(0, ddof=1))
+    if n_seeds >= FEWEST_SEEDS:
         samples = bootstrap_iqm(complete, n_samples, seed)
         low, high = map(everywhere, percentile_interval(samples, confidence))
-        std = everywhere(complete.std(0, ddof=1))
     return AcrossSeeds(
         mean=everywhere(complete.mean(0)),
         std=std,

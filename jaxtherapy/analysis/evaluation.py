@@ -20,7 +20,6 @@ from jaxtherapy.analysis.results import (
     Course,
     DifferenceRow,
     Episode,
-    Estimate,
     Evaluation,
     GroupInfo,
     ImprovementRow,
@@ -259,11 +258,8 @@ def over_seeds(
         for ours in (group for group in groups if group.kind == "policy"):
             for theirs in (group for group in groups if group.id != ours.id):
                 a, b = by_group[ours.id], by_group[theirs.id]
-                probability = statistics.interval_over_seeds(
-                    float(statistics.improvement_probability(a, b)),
-                    statistics.improvement_probability(samples[ours.id], samples[theirs.id]),
-                    min((n for n in (len(a), len(b)) if n > 1), default=1),
-                    request.confidence,
+                probability = statistics.probability_over_seeds(
+                    a, b, samples[ours.id], samples[theirs.id], request.confidence
                 )
                 improvement.append(ImprovementRow(ours.id, theirs.id, metric, probability))
     return seeds, improvement
@@ -272,17 +268,13 @@ def over_seeds(
 def _seeds_row(
     request: Request, group: GroupInfo, metric: str, scores: np.ndarray, samples: np.ndarray
 ) -> SeedsRow:
-    def over(estimate: Callable[[np.ndarray], Any]) -> Estimate:
-        return statistics.interval_over_seeds(
-            float(estimate(scores)), np.asarray(estimate(samples)), len(scores), request.confidence
-        )
-
+    iqm = statistics.interquartile_mean(np.concatenate([scores[None], samples]))
     return SeedsRow(
         group=group.id,
         metric=metric,
         n_seeds=len(scores),
-        iqm=over(statistics.interquartile_mean),
-        mean=over(lambda values: values.mean((-2, -1))),
+        iqm=statistics.interval_over_seeds(float(iqm[0]), iqm[1:], len(scores), request.confidence),
+        mean=statistics.mean_over_seeds(scores, request.confidence),
         by_seed=scores.mean(1).tolist(),
     )
 

@@ -547,8 +547,8 @@ def _representatives(evaluation: Json) -> list[str]:
 
 
 SEEDS_NOTE = (
-    "No interval with fewer than five seeds; with few seeds intervals are too narrow: what is "
-    "called 95 % is about 90 % with five and 92 % with eight."
+    "No interval with fewer than five seeds; with few seeds intervals of interquartile means are "
+    "too narrow: what is called 95 % is about 88 % with five and 93 % with eight."
 )
 
 

@@ -20,11 +20,11 @@ from typing import TypedDict
 
 import numpy as np
 from jaxtyping import Bool, Float
-from scipy import stats
 
 from jaxtherapy.analysis.results import Estimate, Excess, Shape
 from jaxtherapy.analysis.statistics import (
     bootstrap_means,
+    mean_is_positive,
     mean_is_zero,
     percentile_interval,
     standard_error,
@@ -161,14 +161,6 @@ def _estimates(
     low, high = percentile_interval(bootstrap_means(columns, n_samples, seed), confidence)
     table = zip(columns.mean(1), low, high, standard_error(columns), strict=True)
     return [Estimate(*map(float, row)) for row in table]
-
-
-def mean_is_positive(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
-    """One-sided p-values of Student's t-test that the mean is not above 0; 1 where all are 0."""
-    mean, error = values.mean(-1), standard_error(values)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = stats.t.sf(mean / error, values.shape[-1] - 1)
-    return np.where((mean == 0) & (error == 0), 1.0, p)
 
 
 def shapes_of(

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from jaxtherapy.analysis.across_seeds import AcrossSeeds, Ranking, across_seeds, rank_seeds
 from jaxtherapy.analysis.palette import BLUE, GREEN, ORANGE
+from jaxtherapy.analysis.statistics import FEWEST_SEEDS
 from jaxtherapy.training.files import write_atomically
 from jaxtherapy.training.pictures import LearningCurve
 from jaxtherapy.training.progress_log import Row
@@ -60,7 +61,7 @@ def _steps(rows: Rows) -> np.ndarray:
 def write_summary(rows: Rows, path: Path) -> None:
     """Writes ``SUMMARY_COLUMNS``, a row for each evaluation; the same rows give the same bytes.
 
-    ``nan`` where there is nothing to say: spread and interval of a single seed.
+    ``nan`` where there is nothing to say: the spread of one seed, the interval of fewer than five.
 
     Raises:
         OSError: the folder is gone, read-only or full; ``path`` is as it was.
@@ -118,10 +119,11 @@ def _draw_metric(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, 
                 curves, colors=color, linewidths=0.7, alpha=_opacity(len(values)), zorder=1
             )
         )
+        axes.autoscale_view()
+    if len(values) >= FEWEST_SEEDS:
         axes.fill_between(
             steps, across.iqm_low, across.iqm_high, color=color, alpha=0.35, lw=0, zorder=3
         )
-        axes.autoscale_view()
     # White beneath, so that the mean stands out from a thousand seeds.
     axes.plot(steps, across.iqm, color="white", lw=4.5, marker=marker, zorder=2.5)
     axes.plot(steps, across.iqm, color=color, lw=2.5, ls=style, marker=marker, zorder=4)
@@ -134,10 +136,12 @@ def _explain(axes: Axes, n_seeds: int) -> None:
         return
     handles = [
         Line2D([], [], color=BLUE, lw=2.5),
-        Line2D([], [], color=BLUE, lw=9, alpha=0.35),
         Line2D([], [], color=BLUE, lw=0.7, alpha=0.7),
     ]
-    labels = ["interquartile mean", "its 95 % interval", f"each of {n_seeds:,} seeds"]
+    labels = ["interquartile mean", f"each of {n_seeds:,} seeds"]
+    if n_seeds >= FEWEST_SEEDS:
+        handles.insert(1, Line2D([], [], color=BLUE, lw=9, alpha=0.35))
+        labels.insert(1, "its 95 % interval")
     axes.legend(handles, labels, frameon=False)
 
 
@@ -166,7 +170,7 @@ def seeds_table(rows: Rows) -> Table:
     table.add_section()
     # Text, whose brackets are brackets on any console: markup would swallow them.
     cells = [_with_interval(last, metric, column) for metric, column in METRICS.items()]
-    name = "IQM\n[95 % interval]" if len(rows) > 1 else "IQM"
+    name = "IQM\n[95 % interval]" if len(rows) >= FEWEST_SEEDS else "IQM"
     table.add_row(*map(Text, (name, "all", *cells)))
     return table
 
@@ -184,4 +188,4 @@ def _with_interval(last: Mapping[int, Row], metric: str, column: str) -> str:
     iqm, low, high = (
         _number(metric, float(x[0])) for x in (across.iqm, across.iqm_low, across.iqm_high)
     )
-    return iqm if len(last) == 1 else f"{iqm}\n[{low}, {high}]"
+    return iqm if len(last) < FEWEST_SEEDS else f"{iqm}\n[{low}, {high}]"

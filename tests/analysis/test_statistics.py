@@ -305,20 +305,71 @@ def test_a_single_seed_has_no_interval():
     assert several.low < 3.5 < several.high
 
 
-@pytest.mark.parametrize("n_seeds", [8, 20])
-@pytest.mark.parametrize("estimate", [statistics.interquartile_mean, lambda v: v.mean((-2, -1))])
-def test_intervals_over_seeds_cover(n_seeds, estimate):
-    """95 % intervals of eight seeds and more hold the truth 89 % to 97 % of the time.
-
-    1 000 experiments with normal seeds in three cells. False alarms: below 0.1 % each if so.
-    """
+def hits_over_seeds(n_seeds, interval):
+    """In how many of 1 000 experiments with normal seeds in three cells the truth is within."""
     generator, hits = np.random.default_rng(n_seeds), 0
     for _ in range(1_000):
         scores = generator.normal(0, 1, (n_seeds, 1)) + generator.normal(0, 0.3, (n_seeds, 3))
-        samples = statistics.resample_seeds(scores, 400, generator)
-        told = statistics.interval_over_seeds(
-            float(estimate(scores)), np.asarray(estimate(samples)), n_seeds, 0.95
-        )
+        told = interval(scores, generator)
         hits += told.low <= 0 <= told.high
-    assert stats.binomtest(hits, 1_000, 0.89, alternative="less").pvalue > 1e-3
-    assert stats.binomtest(hits, 1_000, 0.97, alternative="greater").pvalue > 1e-3
+    return hits
+
+
+def between(hits, low, high):
+    """False alarms: below 0.1 % each if the share lies between."""
+    assert stats.binomtest(hits, 1_000, low, alternative="less").pvalue > 1e-3
+    assert stats.binomtest(hits, 1_000, high, alternative="greater").pvalue > 1e-3
+
+
+@pytest.mark.parametrize(
+    ("n_seeds", "low", "high"), [(5, 0.86, 0.9), (8, 0.91, 0.95), (20, 0.92, 0.97)]
+)
+def test_intervals_of_interquartile_means_cover_as_told(n_seeds, low, high):
+    def interval(scores, generator):
+        samples = statistics.resample_seeds(scores, 400, generator)
+        iqm = [float(x) for x in statistics.interquartile_mean(np.stack([scores]))]
+        samples = statistics.interquartile_mean(samples)
+        return statistics.interval_over_seeds(*iqm, samples, n_seeds, 0.95)
+
+    between(hits_over_seeds(n_seeds, interval), low, high)
+
+
+@pytest.mark.parametrize("n_seeds", [5, 8, 20])
+def test_intervals_of_means_over_seeds_cover(n_seeds):
+    hits = hits_over_seeds(n_seeds, lambda scores, _: statistics.mean_over_seeds(scores, 0.95))
+    between(hits, 0.95, 0.95)
+
+
+def test_means_of_few_seeds_have_no_interval():
+    told = statistics.mean_over_seeds(np.arange(8.0).reshape(4, 2), 0.95)
+    assert (told.estimate, told.low, told.high) == (3.5, None, None)
+
+
+def test_seeds_that_are_all_better_are_not_certain_to_be():
+    ours, theirs = np.ones((5, 2)), np.zeros((1, 2))
+    samples = [np.repeat(each[None], 100, 0) for each in (ours, theirs)]
+    told = statistics.probability_over_seeds(ours, theirs, *samples, 0.95)
+    low, high = statistics.wilson_interval(np.array(5.0), 5, 0.95)
+    assert (told.estimate, told.low, told.high) == (1, float(low), float(high))
+    assert 0.5 < told.low < 0.6
+    few = statistics.probability_over_seeds(ours[:4], theirs, samples[0][:, :4], samples[1], 0.95)
+    assert (few.estimate, few.low, few.high) == (1, None, None)
+
+
+def test_a_difference_that_is_the_same_for_all_is_not_certain():
+    """Two clients with whom ours succeeds and theirs does not, in both of two cells."""
+    ones = np.ones((3, 2))
+    ours, theirs = statistics.Sums(ones, ones), statistics.Sums(0 * ones, ones)
+    samples = np.ones((100, 3)), np.zeros((100, 3))
+    for told in statistics.paired_differences("success", ours, theirs, *samples, 0.95):
+        assert told.estimate == told.high == 1 and told.low < 0.5
+    np.testing.assert_array_equal(statistics.paired_p_values("success", ours, theirs), 0.5)
+
+
+@pytest.mark.parametrize(
+    ("value", "two_sided", "one_sided"), [(0.3, 0.25, 0.125), (-0.3, 0.25, 1), (0, 1, 1)]
+)
+def test_values_without_spread_are_tested_by_their_signs(value, two_sided, one_sided):
+    values = np.full((2, 3), value)
+    np.testing.assert_array_equal(statistics.mean_is_zero(values), two_sided)
+    np.testing.assert_array_equal(statistics.mean_is_positive(values), one_sided)

@@ -42,7 +42,7 @@ def learning(n_seeds, n_evaluations=20):
     return rows_of({41 + k: ramp * generator.uniform(0.5, 1.2) for k in range(n_seeds)})
 
 
-FOUR = {41: [0, 80], 42: [10, 200], 43: [20, 120], 44: [90, 160]}
+FIVE = {41: [0, 80], 42: [10, 200], 43: [20, 120], 44: [90, 160], 45: [30, 140]}
 
 
 def text_of(table, **settings):
@@ -55,7 +55,7 @@ def text_of(table, **settings):
 
 
 def test_the_csv_has_every_statistic_of_every_metric(tmp_path):
-    write_summary(rows_of(FOUR), tmp_path / "s.csv")
+    write_summary(rows_of(FIVE), tmp_path / "s.csv")
     with open(tmp_path / "s.csv", newline="") as file:
         reader = csv.DictReader(file)
         first, last = reader
@@ -66,11 +66,11 @@ def test_the_csv_has_every_statistic_of_every_metric(tmp_path):
     )
     assert len(SUMMARY_COLUMNS) == 3 + 4 * 6
     assert [(row["epoch"], row["step"], row["n_seeds"]) for row in (first, last)] == [
-        ("1", "102400", "4"),
-        ("2", "204800", "4"),
+        ("1", "102400", "5"),
+        ("2", "204800", "5"),
     ]
-    assert [float(first[f"test_reward_{x}"]) for x in ("mean", "median", "iqm")] == [30, 15, 15]
-    assert float(last["test_reward_std"]) == pytest.approx(np.std([80, 200, 120, 160], ddof=1))
+    assert [float(first[f"test_reward_{x}"]) for x in ("mean", "median", "iqm")] == [30, 20, 20]
+    assert float(last["test_reward_std"]) == pytest.approx(np.std([80, 200, 120, 160, 140], ddof=1))
     assert float(last["test_success_rate_mean"]) == pytest.approx(0.5)
     assert float(last["test_dropout_rate_iqm"]) == pytest.approx(0.1 - 140 / 3_000)
     assert float(last["test_length_median"]) == 62
@@ -147,11 +147,11 @@ def test_a_thousand_seeds_can_be_drawn(tmp_path):
 
 @pytest.mark.parametrize("markup", [True, False])
 def test_the_table_names_best_median_and_worst(markup):
-    lines = text_of(seeds_table(rows_of(FOUR)), markup=markup).splitlines()
+    lines = text_of(seeds_table(rows_of(FIVE)), markup=markup).splitlines()
     cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
     assert cells[:3] == [
         ["best", "42", "200.0", "70.0%", "3.3%", "50.0"],
-        ["median", "43", "120.0", "43.3%", "6.0%", "66.0"],
+        ["median", "45", "140.0", "50.0%", "5.3%", "62.0"],
         ["worst", "41", "80.0", "30.0%", "7.3%", "74.0"],
     ]
     assert cells[3] == ["IQM", "all", "140.0", "50.0%", "5.3%", "62.0"]
@@ -159,9 +159,11 @@ def test_the_table_names_best_median_and_worst(markup):
     low, high = cells[4][2].strip("[]").split(", ")
     assert 80 <= float(low) < 140 < float(high) <= 200
     assert all(cell.startswith("[") and cell.endswith("]") for cell in cells[4][2:])
-    assert "4 seeds" in lines[0]
+    assert "5 seeds" in lines[0]
 
 
-def test_the_table_of_one_seed_has_no_interval():
-    text = text_of(seeds_table(rows_of({7: [50]})))
-    assert "interval" not in text and "nan" not in text and "1 seed " in text
+@pytest.mark.parametrize("n_seeds", [1, 2, 4])
+def test_the_table_of_few_seeds_has_no_interval(n_seeds):
+    text = text_of(seeds_table(rows_of({seed: [50 + seed] for seed in range(n_seeds)})))
+    assert "interval" not in text and "nan" not in text
+    assert ("1 seed " if n_seeds == 1 else f"{n_seeds} seeds") in text
