@@ -380,8 +380,8 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     print_evaluation(evaluation, out)
     seconds = evaluation.run["therapy_seconds"]
     out.print(
-        f"{total:,} therapies in {seconds:.1f} s (of that {evaluation.run['compile_seconds']:.1f} "
-        f"s compiling), analysed in {evaluation.run['analysis_seconds']:.1f} s\n"
+        f"{total:,} therapies in {seconds:.1f} s ({evaluation.run['compile_seconds']:.1f} s of "
+        f"compiling meanwhile), analysed in {evaluation.run['analysis_seconds']:.1f} s\n"
         + "\n".join(f"  {path}" for path in paths)
     )
     if given.report:

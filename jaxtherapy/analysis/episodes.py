@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 
 import numpy as np
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 
 from jaxtherapy.analysis.course import Therapies, bond_at, decode
 from jaxtherapy.analysis.grid import Outcomes, Record
@@ -13,7 +13,10 @@ N_SHARED = 2
 
 
 def choose(
-    success: Bool[np.ndarray, "n"], dropout: Bool[np.ndarray, "n"], sessions: Int[np.ndarray, "n"]
+    success: Bool[np.ndarray, "n"],
+    dropout: Bool[np.ndarray, "n"],
+    sessions: Int[np.ndarray, "n"],
+    final_rs: Float[np.ndarray, "n"],
 ) -> Iterator[tuple[str, int]]:
     """Reason and place of each chosen therapy; a reason without a therapy is left out."""
     for place in range(min(N_SHARED, len(success))):
@@ -25,7 +28,8 @@ def choose(
         yield "typical success", int(by_length[len(by_length) // 2])
     ran_out = np.flatnonzero(~success & ~dropout)
     if ran_out.size:
-        yield "typical failure", int(ran_out[len(ran_out) // 2])
+        by_rs = ran_out[np.argsort(final_rs[ran_out], kind="stable")]
+        yield "typical failure", int(by_rs[len(by_rs) // 2])
     dropped = np.flatnonzero(dropout)
     if dropped.size:
         yield "dropout", int(dropped[0])
@@ -64,7 +68,7 @@ def chosen_episodes(
             alpha,
             offset,
         )
-        for reason, place in choose(flat.success, flat.dropout, flat.sessions)
+        for reason, place in choose(flat.success, flat.dropout, flat.sessions, flat.rs)
     ]
 
 

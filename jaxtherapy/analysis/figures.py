@@ -9,8 +9,6 @@ import io
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
@@ -22,9 +20,20 @@ from matplotlib.patches import Circle, Wedge
 
 from jaxtherapy.analysis.palette import BLUE, GREEN, GREY, ORANGE
 from jaxtherapy.analysis.results import ALL_CELLS, PHASES
+from jaxtherapy.analysis.wording import (
+    MOST_FOLLOWED,
+    SEEDS_NOTE,
+    Json,
+    followed,
+    interval,
+    is_share,
+    labels,
+    median_seeds,
+    number,
+    short,
+)
 from jaxtherapy.client.octants import COMPLEMENT, N_OCTANTS, OCTANT_NAMES, OCTANTS
 
-Json = dict[str, Any]
 Table = dict[str, list[float]]
 
 INK = "#1a1a1b"
@@ -35,8 +44,6 @@ PALETTE = (BLUE, ORANGE, GREEN, PURPLE, AMBER, SKY, GREY)
 LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
-MOST_FOLLOWED = 8
-"""Therapists whose course, trajectories and response maps are drawn."""
 MOST_DRAWN_CELLS = 40
 FEWEST = 5
 """Points along therapy with fewer therapies are not drawn."""
@@ -200,14 +207,6 @@ def _plain_text(text: str) -> str:
     return text.replace("$", r"\$")
 
 
-def short(label: str, most: int = 28) -> str:
-    """A label that leaves room for the chart: names differ at their ends, so the middle goes."""
-    if len(label) <= most:
-        return label
-    tail = (most - 1) // 2
-    return f"{label[: most - 1 - tail]}…{label[len(label) - tail :]}"
-
-
 def looks(evaluation: Json) -> dict[str, Look]:
     """By therapist; the seeds of a group look alike."""
     chosen: dict[str, Look] = {}
@@ -219,62 +218,6 @@ def looks(evaluation: Json) -> dict[str, Look]:
         )
         chosen |= dict.fromkeys(group["therapists"], look)
     return chosen
-
-
-def followed(evaluation: Json) -> list[str]:
-    """Therapists whose course is shown: of each group the seed with the median reward."""
-    rewards = {
-        row["therapist"]: row["metrics"]["reward"]["estimate"]
-        for row in evaluation["outcomes"]
-        if row["cell"] == ALL_CELLS
-    }
-    known = {course["therapist"] for course in evaluation["courses"]}
-    chosen = []
-    for group in evaluation["groups"]:
-        seeds = sorted(
-            (name for name in group["therapists"] if name in known),
-            key=lambda name: -np.inf if rewards.get(name) is None else rewards[name],
-        )
-        if seeds:
-            chosen.append(seeds[(len(seeds) - 1) // 2])
-    reference = evaluation["settings"]["reference"]
-    first = chosen[:MOST_FOLLOWED]
-    if reference in chosen and reference not in first:
-        first[-1] = reference
-    return first
-
-
-def labels(evaluation: Json) -> dict[str, str]:
-    """What readers call each therapist."""
-    return {each["id"]: each["label"] for each in evaluation["therapists"]}
-
-
-def is_share(metric: Json) -> bool:
-    """Whether a metric is shown in per cent."""
-    return str(metric["unit"]).startswith("share of therapies")
-
-
-def number(value: float | None, metric: Json | None = None) -> str:
-    """A metric's value for readers, without its unit; without a metric, three decimals."""
-    if value is None or not np.isfinite(value):
-        return "–"
-    share = metric is not None and is_share(metric)
-    few = share or (metric is not None and metric["unit"] in ("sessions", "points"))
-    return f"{value * (100 if share else 1):.{1 if few else 3}f}".replace("-", "−")
-
-
-def interval(estimate: Json | None, metric: Json | None = None, difference: bool = False) -> str:
-    """``52.0 % [50.1, 54.3]``; a difference has its sign, and percentage points for shares."""
-    if estimate is None or estimate["estimate"] is None:
-        return "–"
-    text = number(estimate["estimate"], metric)
-    if difference and not text.startswith(("−", "–")):
-        text = f"+{text}"
-    if metric is not None and is_share(metric):
-        text += "\N{NO-BREAK SPACE}pp" if difference else "\N{NO-BREAK SPACE}%"
-    if estimate["low"] is None or estimate["high"] is None:
-        return text
-    return f"{text} [{number(estimate['low'], metric)}, {number(estimate['high'], metric)}]"
 
 
 def pictures(evaluation: Json, logs: dict[str, Table]) -> list[Picture]:
@@ -501,7 +444,7 @@ def by_cell(evaluation: Json) -> Picture | None:
     cells = evaluation["cells"]
     if not 1 < len(cells) <= MOST_DRAWN_CELLS:
         return None
-    chosen = _representatives(evaluation)
+    chosen = median_seeds(evaluation)
     rows = {(row["therapist"], row["cell"]): row for row in evaluation["outcomes"]}
     names, all_looks = labels(evaluation), looks(evaluation)
     metric = next(each for each in evaluation["metrics"] if each["id"] == "success")
@@ -532,24 +475,12 @@ def by_cell(evaluation: Json) -> Picture | None:
         leader = max(values, key=lambda name: values[name])
         best.append(f"{cell['label']}: {names[leader]} {number(values[leader], metric)} %")
     height = 1.2 + len(cells) * max(0.3, 0.11 * len(chosen))
-    alt = f"Success by cell, the best therapist of each: {'; '.join(best)}."
+    alt = f"Success by cell, the highest of each: {'; '.join(best)}."
     panel = Panel("success by cell", alt, draw, (4.4, height))
     note = "Of each group of seeds the one with the median reward. "
     return Picture(
         "cells", "For whom", note + "Every number is in the table below.", (panel,), columns=1
     )
-
-
-def _representatives(evaluation: Json) -> list[str]:
-    """As :func:`followed`, or the first of each group where no course was recorded."""
-    firsts = [group["therapists"][0] for group in evaluation["groups"]][:MOST_FOLLOWED]
-    return followed(evaluation) or firsts
-
-
-SEEDS_NOTE = (
-    "No interval with fewer than five seeds; with few seeds intervals of interquartile means are "
-    "too narrow: what is called 95 % is about 88 % with five and 93 % with eight."
-)
 
 
 def over_seeds(evaluation: Json) -> Picture | None:
@@ -948,68 +879,3 @@ def _draw_roses(shown: Json) -> Callable[[Axes], None]:
         axes.set_ylim(-1.65, 1.65)
 
     return draw
-
-
-# --- the shape test in words ----------------------------------------------------------------
-
-
-DOWNWARDS = "downwards (a rise that levels off, or a fall that steepens)"
-
-
-def verdict(evaluation: Json, shape: Json, name: str) -> str:
-    """What the test of Tracey's (1993) high–low–high says, as a sentence."""
-    if shape["p_high_low_high"] is None:
-        return f"{name}: too few long therapies for the test of the high–low–high course."
-    level = 1 - evaluation["settings"]["confidence"]
-    thirds = [f"{100 * (third['estimate'] or 0):.0f} %" for third in shape["thirds"]]
-    acts = "enacted" if shape["acts"] == "enacted" else "as heard by the client"
-    course = f"{thirds[0]} – {thirds[1]} – {thirds[2]}"
-    p = f"p = {shape['p_high_low_high']:.2g}"
-    curvature = shape["curvature"]["estimate"]
-    bent = shape["p_curvature"] is not None and shape["p_curvature"] < level
-    twin = shape["beyond_twin"]
-    beyond = "no pairs" if twin is None or twin["p"] is None else f"p = {twin['p']:.2g}"
-    if shape["high_low_high"]:
-        found = f"the course is high–low–high as Tracey describes it ({p})"
-        found += f", more so than that of a twin who never changes ({beyond})" if twin else ""
-    elif shape["p_high_low_high"] < level:
-        found = (
-            f"both ends lie above the middle ({p}), but not shown to do so more than for a twin "
-            f"who never changes ({beyond}), so no high–low–high course is shown"
-        )
-    elif bent and curvature < 0:
-        ends = shape["first_minus_middle"], shape["last_minus_middle"]
-        inverted = all(end["high"] is not None and end["high"] < 0 for end in ends)
-        bends = "the other way, an inverted U" if inverted else DOWNWARDS
-        found = f"not high–low–high ({p}); the course bends {bends}"
-    elif bent:
-        found = f"curved upwards, but it is not shown that both ends lie above the middle ({p})"
-    else:
-        found = f"no high–low–high course is shown ({p})"
-    return (
-        f"{name}, {acts}: complementarity {course} in the first, middle and last third of "
-        f"{shape['episodes']:,} therapies; {found}."
-    )
-
-
-def grows(values: Sequence[float]) -> bool:
-    """Whether a column of a log only goes up."""
-    return all(before <= after for before, after in pairwise(values))
-
-
-def read_log(path: Path) -> Table | None:
-    """The columns of a training's CSV log as numbers; ``None`` if it is no such file."""
-    try:
-        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
-    except (OSError, UnicodeDecodeError):
-        return None
-    if len(lines) < 2:
-        return None
-    try:
-        rows = np.array([[float(cell) for cell in line.split(",")] for line in lines[1:]])
-        columns = dict(zip(lines[0].split(","), rows.T.tolist(), strict=True))
-    except ValueError:
-        return None
-    needed = ("step", "train_reward_mean", "test_reward_mean")
-    usable = all(name in columns for name in needed) and grows(columns["step"])
-    return columns if usable else None

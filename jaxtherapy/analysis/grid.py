@@ -244,7 +244,7 @@ def play_grid(
         n_recorded: clients per cell whose record is kept; see :func:`recorded_clients`.
         key: decides the clients and everything that happens to them.
         n_sessions: at least the ``max_sessions`` of every cell.
-        advance: told how many therapies were finished, from several threads, one at a time.
+        advance: told how many more therapies are finished.
     """
     shape = len(players), len(cells), n_clients
     dtypes = Outcomes(bool, bool, np.int32, *[np.float32] * 4)

@@ -9,8 +9,19 @@ from pathlib import Path
 from typing import Any
 
 from jaxtherapy.analysis import figures
-from jaxtherapy.analysis.figures import Json, Picture, Table, interval, number
+from jaxtherapy.analysis.figures import Picture, Table
 from jaxtherapy.analysis.results import ALL_CELLS, PHASES, SCHEMA
+from jaxtherapy.analysis.wording import (
+    MOST_FOLLOWED,
+    Json,
+    followed,
+    interval,
+    labels,
+    number,
+    p_equals,
+    p_value,
+    verdict,
+)
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.files import write_atomically
@@ -23,7 +34,9 @@ SELECTION = (
     "successes; a therapist who answers the same way throughout can seem high–low–high. The twin "
     "answers each client act with the therapist’s own average frequencies in that kind of client, "
     "never changes, treats the same clients and is stopped by the same rules. Therapist minus twin "
-    "is free of that selection; the thirds by themselves, and the curves, are not."
+    "is free of that selection for a therapist who answers all clients of that kind alike; one who "
+    "adapts to the client may exceed its twin without ever changing. The thirds by themselves, and "
+    "the curves, keep the selection."
 )
 
 Progress = Callable[[str], None]
@@ -109,7 +122,7 @@ def find_logs(evaluation: Json) -> dict[str, Table]:
             logs = experiment.absolute().parent.parent / "logs" / experiment.name
             for suffix in (f"_seed{therapist['seed']}", ""):
                 candidates.append(logs / f"{experiment.name}{suffix}_progress.csv")
-        tables = (figures.read_log(path) for path in candidates if path.is_file())
+        tables = (read_log(path) for path in candidates if path.is_file())
         table = next((each for each in tables if each is not None), None)
         if table is not None:
             found[therapist["id"]] = table
@@ -117,6 +130,29 @@ def find_logs(evaluation: Json) -> dict[str, Table]:
 
 
 # --- the page -------------------------------------------------------------------------------
+
+
+def read_log(path: Path) -> Table | None:
+    """The columns of a training's CSV log as numbers; ``None`` if it is no such file."""
+    try:
+        lines = path.read_text(encoding="utf-8").split("\n")[:-1]
+    except (OSError, UnicodeDecodeError):
+        return None
+    if len(lines) < 2:
+        return None
+    try:
+        rows = np.array([[float(cell) for cell in line.split(",")] for line in lines[1:]])
+        columns = dict(zip(lines[0].split(","), rows.T.tolist(), strict=True))
+    except ValueError:
+        return None
+    needed = ("step", "train_reward_mean", "test_reward_mean")
+    usable = all(name in columns for name in needed) and grows(columns["step"])
+    return columns if usable else None
+
+
+def grows(values: Sequence[float]) -> bool:
+    """Whether a column of a log only goes up."""
+    return all(before <= after for before, after in pairwise(values))
 
 
 def to_html(evaluation: Json, pictures: Sequence[Picture]) -> str:
@@ -224,12 +260,6 @@ def _details(summary: str, body: str) -> str:
     return f"<details><summary>{escape(summary)}</summary>{body}</details>\n" if body else ""
 
 
-def _p(value: float | None) -> str:
-    if value is None:
-        return "–"
-    return "< 0.0001" if value < 0.0001 else f"{value:.2g}"
-
-
 # --- sections -------------------------------------------------------------------------------
 
 
@@ -243,7 +273,7 @@ def _overall(evaluation: Json) -> dict[str, Json]:
 
 def _summary(evaluation: Json) -> str:
     metrics = {metric["id"]: metric for metric in evaluation["metrics"]}
-    names, rows = figures.labels(evaluation), _overall(evaluation)
+    names, rows = labels(evaluation), _overall(evaluation)
     gaps = {
         row["therapist"]: row
         for row in evaluation["differences"]
@@ -261,26 +291,22 @@ def _summary(evaluation: Json) -> str:
                 f"; minus {names.get(reference, reference)}: "
                 f"{interval(gap['difference'], metrics['success'], True)}, "
                 f"{'a' if gap['significant'] else 'no'} significant difference "
-                f"(p {_equals(_p(gap['p_holm']))} after Holm’s correction)"
+                f"({p_equals(gap['p_holm'])} after Holm’s correction)"
             )
         lines.append(text + ".")
     courses = {course["therapist"]: course for course in evaluation["courses"]}
-    for name in figures.followed(evaluation):
+    for name in followed(evaluation):
         if name in (trained or rows):
             lines += [
-                figures.verdict(evaluation, shape, names[name])
+                verdict(evaluation, shape, names[name])
                 for shape in courses[name]["shapes"]
                 if shape["outcome"] == "all" and shape["measure"] == "complementarity"
             ]
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>\n"
 
 
-def _equals(p: str) -> str:
-    return p if p.startswith("<") else f"= {p}"
-
-
 def _comparison(evaluation: Json, by_name: dict[str, Picture]) -> str:
-    metrics, names = evaluation["metrics"], figures.labels(evaluation)
+    metrics, names = evaluation["metrics"], labels(evaluation)
     overall = _table(
         "Averages over cells, with intervals",
         ["therapist", *(metric["label"] for metric in metrics)],
@@ -320,7 +346,7 @@ def _gap(row: Json | None, metric: Json) -> str:
     if row is None:
         return "–"
     star = "*" if row["significant"] else ""
-    return f"{interval(row['difference'], metric, True)}{star} ({_p(row['p_holm'])})"
+    return f"{interval(row['difference'], metric, True)}{star} ({p_value(row['p_holm'])})"
 
 
 def _cells(evaluation: Json, by_name: dict[str, Picture]) -> str:
@@ -402,10 +428,10 @@ def _seeds(evaluation: Json, by_name: dict[str, Picture]) -> str:
 def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
     if not evaluation["courses"]:
         return ""
-    names, shown = figures.labels(evaluation), figures.followed(evaluation)
+    names, shown = labels(evaluation), followed(evaluation)
     courses = {course["therapist"]: course for course in evaluation["courses"]}
     said = "".join(
-        f"<li>{escape(figures.verdict(evaluation, shape, names[name]))}</li>"
+        f"<li>{escape(verdict(evaluation, shape, names[name]))}</li>"
         for name in shown
         for shape in courses[name]["shapes"]
         if shape["outcome"] == "all" and shape["measure"] == "complementarity"
@@ -413,7 +439,7 @@ def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
     left_out = len(courses) - len(shown)
     note = (
         f"<p>Drawn are {len(shown)} of {len(courses)} therapists: of each group of seeds the one "
-        f"with the median reward, at most {figures.MOST_FOLLOWED}.</p>\n"
+        f"with the median reward, at most {MOST_FOLLOWED}.</p>\n"
         if left_out
         else ""
     )
@@ -434,7 +460,7 @@ def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
 
 
 def _shapes(evaluation: Json) -> str:
-    names = figures.labels(evaluation)
+    names = labels(evaluation)
     head = ["therapist", "therapies", "acts", "measure", "n", "first", "middle", "last"]
     head += ["first − middle", "last − middle", "curvature", "p (curvature)", "p (all positive)"]
     head += ["pairs with twin", "first − middle, beyond twin", "last − middle, beyond twin"]
@@ -455,22 +481,26 @@ def _shapes(evaluation: Json) -> str:
                     interval(shape["first_minus_middle"]),
                     interval(shape["last_minus_middle"]),
                     interval(shape["curvature"]),
-                    _p(shape["p_curvature"]),
-                    _p(shape["p_high_low_high"]),
+                    p_value(shape["p_curvature"]),
+                    p_value(shape["p_high_low_high"]),
                     f"{twin['pairs']:,}",
                     interval(twin.get("first_minus_middle")),
                     interval(twin.get("last_minus_middle")),
                     interval(twin.get("curvature")),
-                    _p(twin["p"]),
+                    p_value(twin["p"]),
                     ("yes" if shape["high_low_high"] else "no") if tested else "–",
                 ]
             )
-    table = _table("Thirds of therapy and the test of high–low–high", head, rows)
+    table = _table(
+        "Thirds of therapy and the test of high–low–high; p not corrected for the number of tests",
+        head,
+        rows,
+    )
     return f"{table}<p>{escape(SELECTION)}</p>\n"
 
 
 def _course_table(evaluation: Json, shown: Sequence[str]) -> str:
-    names = figures.labels(evaluation)
+    names = labels(evaluation)
     courses = {course["therapist"]: course for course in evaluation["courses"]}
     times = courses[shown[0]]["times"]
     rows = []
@@ -486,11 +516,11 @@ def _course_table(evaluation: Json, shown: Sequence[str]) -> str:
 
 
 def _responses(evaluation: Json, pictures: Sequence[Picture]) -> str:
-    names = figures.labels(evaluation)
+    names = labels(evaluation)
     courses = {course["therapist"]: course for course in evaluation["courses"]}
     parts = []
     drawn = [picture for picture in pictures if picture.name.startswith("responses")]
-    for picture, name in zip(drawn, figures.followed(evaluation), strict=True):
+    for picture, name in zip(drawn, followed(evaluation), strict=True):
         maps = courses[name]["response_maps"]
         tables = "".join(
             _table(
@@ -512,7 +542,7 @@ def _chosen_episodes(evaluation: Json) -> list[Json]:
     """All, or those of the therapists that are followed, so that the file stays small."""
     episodes: list[Json] = evaluation["episodes"]
     if len(episodes) > MOST_EPISODES:
-        shown = figures.followed(evaluation)
+        shown = followed(evaluation)
         episodes = [each for each in episodes if each["therapist"] in shown]
     return episodes[:MOST_EPISODES]
 
@@ -532,7 +562,7 @@ def _player_data(evaluation: Json) -> Json:
     several = len(evaluation["cells"]) > 1
     return {
         "episodes": _chosen_episodes(evaluation),
-        "labels": figures.labels(evaluation),
+        "labels": labels(evaluation),
         "cells": {cell["id"]: cell["label"] for cell in evaluation["cells"]} if several else {},
         "octants": list(OCTANTS),
         "names": list(OCTANT_NAMES),

@@ -7,7 +7,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from jaxtherapy.analysis.figures import SEEDS_NOTE, short
 from jaxtherapy.analysis.results import (
     ALL_CELLS,
     DifferenceRow,
@@ -16,6 +15,7 @@ from jaxtherapy.analysis.results import (
     OutcomeRow,
     Shape,
 )
+from jaxtherapy.analysis.wording import SEEDS_NOTE, p_value, short
 
 MOST_CELLS = 40
 _RATES = ("success", "dropout")
@@ -211,7 +211,7 @@ def _shape_cells(shape: Shape) -> list[str]:
     return [
         *(_text("success", third, spread=False) for third in shape.thirds),
         _text("curvature", shape.curvature),
-        f"{shape.p_high_low_high:.2g}",
-        "–" if twin is None or twin.p is None else f"{twin.p:.2g}",
+        p_value(shape.p_high_low_high),
+        p_value(None if twin is None else twin.p),
         "yes" if shape.high_low_high else "no",
     ]

@@ -8,7 +8,9 @@ a therapist shows beyond its twin is a course.
 
 Twin and therapist draw their acts independently. If the therapist is as stationary as its twin the
 two are exchangeable given the client, and so are those pairs of therapies in which both were long,
-or both succeeded: their differences then average 0, whatever the selection does to each.
+or both succeeded: their differences then average 0, whatever the selection does to each. The table
+is pooled over clients: a therapist who answers each client by a table of its own may exceed its
+twin without changing.
 """
 
 from collections.abc import Sequence

@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.text import Text
 from PIL import Image
 
-from jaxtherapy.analysis import exports, figures, report
+from jaxtherapy.analysis import exports, figures, report, wording
 from jaxtherapy.analysis.course import course_of, decode
 from jaxtherapy.analysis.grid import NOT_HELD
 from jaxtherapy.report import main
@@ -188,11 +188,11 @@ def test_unknown_values_of_a_log_are_not_told():
 
 def test_long_names_lose_their_middle_and_stay_apart():
     names = [f"a_very_long_experiment_name_indeed/seed_{seed}" for seed in (10, 11)]
-    assert figures.short(names[0]) == names[0][:14] + "…" + names[0][-13:]
+    assert wording.short(names[0]) == names[0][:14] + "…" + names[0][-13:]
     for most in (12, 13, 28):
-        shortened = {figures.short(name, most) for name in names}
+        shortened = {wording.short(name, most) for name in names}
         assert len(shortened) == 2 and {len(each) for each in shortened} == {most}
-    assert figures.short("short") == "short"
+    assert wording.short("short") == "short"
 
 
 def texts_of(figure):
@@ -270,34 +270,34 @@ def test_numbers_are_those_of_the_json(told, page):
 
 def test_the_verdict_is_in_words(told):
     shape = told["courses"][0]["shapes"][0]
-    assert "high–low–high as Tracey describes it (p = 0.002)" in figures.verdict(told, shape, "x")
+    assert "high–low–high as Tracey describes it (p = 0.002)" in wording.verdict(told, shape, "x")
     no = shape | {"high_low_high": False, "p_high_low_high": 0.4}
     said = "not shown that both ends lie above the middle (p = 0.4)"
-    assert said in figures.verdict(told, no, "x")
+    assert said in wording.verdict(told, no, "x")
     down = no | {"curvature": shape["curvature"] | {"estimate": -0.3}}
     below = {"estimate": -0.2, "low": -0.3, "high": -0.1, "se": 0.02}
     hill = down | {"first_minus_middle": below, "last_minus_middle": below}
-    assert "bends the other way, an inverted U" in figures.verdict(told, hill, "x")
+    assert "bends the other way, an inverted U" in wording.verdict(told, hill, "x")
     for end, other in (("first", "last"), ("last", "first")):
         # Thirds of 61, 74, 80 %, or of 80, 74, 61 %; and a second end that may lie either way.
         for top in (0.3, 0.01):
             above = {"estimate": 0.06 if top > 0.1 else -0.06, "low": -0.1, "high": top, "se": 0.1}
             slope = hill | {f"{end}_minus_middle": below, f"{other}_minus_middle": above}
-            text = figures.verdict(told, slope, "x")
+            text = wording.verdict(told, slope, "x")
             assert "inverted U" not in text and "bends downwards (a rise that levels off" in text
     flat = no | {"p_curvature": 0.3}
-    assert "no high–low–high course is shown" in figures.verdict(told, flat, "x")
-    assert "too few" in figures.verdict(told, shape | {"p_high_low_high": None}, "x")
+    assert "no high–low–high course is shown" in wording.verdict(told, flat, "x")
+    assert "too few" in wording.verdict(told, shape | {"p_high_low_high": None}, "x")
 
 
 def test_the_verdict_needs_more_than_a_twin_shows(told):
     shape = told["courses"][0]["shapes"][0]
-    assert "more so than that of a twin who never changes (p = 0.003)" in figures.verdict(
+    assert "more so than that of a twin who never changes (p = 0.003)" in wording.verdict(
         told, shape, "x"
     )
     for p, said in ((0.2, "p = 0.2"), (None, "no pairs")):
         alike = shape | {"high_low_high": False, "beyond_twin": shape["beyond_twin"] | {"p": p}}
-        text = figures.verdict(told, alike, "x")
+        text = wording.verdict(told, alike, "x")
         assert f"not shown to do so more than for a twin who never changes ({said})" in text
         assert "as Tracey describes" not in text
 
@@ -352,7 +352,7 @@ def test_selection_is_said_where_it_matters(told, page, parsed):
 
 
 def test_of_a_group_the_median_seed_is_followed(told):
-    assert figures.followed(told) == ["study/seed_1", "complementary"]
+    assert wording.followed(told) == ["study/seed_1", "complementary"]
 
 
 def test_the_same_evaluation_makes_the_same_report(folder, told, page):
@@ -398,11 +398,11 @@ def test_drawing_again_removes_the_figures_that_no_longer_belong(tmp_path, monke
 def test_logs_that_are_none_are_left_out(tmp_path):
     log = tmp_path / "log.csv"
     write_log(log)
-    assert figures.read_log(log)["step"] == [100, 200, 300]
+    assert report.read_log(log)["step"] == [100, 200, 300]
     for text in ("", "step\n", "step,train_reward_mean\n1,x\n", "a,b\n1,2\n", "a,b\n1\n"):
         log.write_text(text)
-        assert figures.read_log(log) is None
-    assert figures.read_log(tmp_path / "missing.csv") is None
+        assert report.read_log(log) is None
+    assert report.read_log(tmp_path / "missing.csv") is None
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from jaxtherapy.analysis import tables
-from jaxtherapy.analysis.figures import short
 from jaxtherapy.analysis.results import Estimate, MetricInfo
+from jaxtherapy.analysis.wording import short
 from tests.analysis.small_evaluation import estimate, small_evaluation
 
 METRICS = (
