@@ -28,7 +28,7 @@ class Play(NamedTuple):
     dyads: Dyad
     key: PRNGKeyArray
     obs: Observation
-    earned: Float[Array, "n"]
+    earned: Float[Array, " n"]
 
 
 def begin(clients: ClientParams, n_clients: int) -> Play:

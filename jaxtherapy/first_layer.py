@@ -54,7 +54,7 @@ def make_table(
     act_embedding: Float[Array, "8 16"],
     history_embedding: Float[Array, "9 8"],
     kernel: Float[Array, "417 hidden"],
-    bias: Float[Array, "hidden"],
+    bias: Float[Array, " hidden"],
     precision: jax.lax.PrecisionLike,
 ) -> Table:
     """The table of these embeddings and weights."""
@@ -226,7 +226,7 @@ def _sum_by_history(
     return _sparse(order.reshape(-1), ends, n, gradient)
 
 
-def _count_below(keys: Int16[Array, "n 50"], bounds: Int16[Array, "m #50"]) -> Int16[Array, "m 50"]:
+def _count_below(keys: Int16[Array, "n 50"], bounds: Int16[Array, " m #50"]) -> Int16[Array, "m 50"]:
     """How many of a place's keys are less than each bound.
 
     Every key is compared with every bound, sixteen places per instruction: with 64 rows a quarter

@@ -153,12 +153,12 @@ def look_up(table: Float[Array, "n d"], index: Int[Array, "*batch"]) -> Float[Ar
 
 def _look_up_forward(
     table: Float[Array, "n d"], index: Int[Array, "*batch"]
-) -> tuple[Float[Array, "*batch d"], tuple[Int[Array, "*batch"], Float[Array, "n"]]]:
+) -> tuple[Float[Array, "*batch d"], tuple[Int[Array, "*batch"], Float[Array, " n"]]]:
     return table[index], (index, table[:, 0])
 
 
 def _look_up_backward(
-    saved: tuple[Int[Array, "*batch"], Float[Array, "n"]], gradient: Float[Array, "*batch d"]
+    saved: tuple[Int[Array, "*batch"], Float[Array, " n"]], gradient: Float[Array, "*batch d"]
 ) -> tuple[Float[Array, "n d"], None]:
     index, column = saved
     selected = jax.nn.one_hot(index, column.shape[0], dtype=gradient.dtype)
@@ -299,7 +299,7 @@ class ActorCritic(nnx.Module):
         self.actor = actor
         self.critic = critic
 
-    def __call__(self, obs: Observation) -> tuple[Float[Array, "n 8"], Float[Array, "n"]]:
+    def __call__(self, obs: Observation) -> tuple[Float[Array, "n 8"], Float[Array, " n"]]:
         """Logits and values of a batch, for learning: the same numbers as of actor and critic
         apart, by the way that is faster for gradients.
 

@@ -7,7 +7,7 @@ import json
 import numpy as np
 import pytest
 
-from jaxtherapy.analysis import figures, results
+from jaxtherapy.analysis import figures, results, wording
 from jaxtherapy.analysis.evaluation import Request, over_seeds
 from jaxtherapy.analysis.lineup import Lineup
 from jaxtherapy.analysis.report import write_report
@@ -67,7 +67,7 @@ def test_the_json_follows_its_schema(told):
 
 
 def test_a_report_can_be_made_of_it(evaluated, tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "MOST_FOLLOWED", 1)  # the others would be drawn alike
+    monkeypatch.setattr(wording, "MOST_FOLLOWED", 1)  # the others would be drawn alike
     monkeypatch.setattr(figures, "paper_files", lambda picture: {})  # tested elsewhere
     page = write_report(evaluated, tmp_path)[0].read_text()
     for name in ("comparison", "differences", "cells", "seeds", "course", "course_1_complementary"):

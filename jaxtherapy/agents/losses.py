@@ -31,8 +31,8 @@ def generalized_advantages(
     decay = gamma * gae_lambda * ~(terminated | truncated)
 
     def step(
-        later: Float[Array, "envs"], now: tuple[Float[Array, "envs"], Float[Array, "envs"]]
-    ) -> tuple[Float[Array, "envs"], Float[Array, "envs"]]:
+        later: Float[Array, " envs"], now: tuple[Float[Array, " envs"], Float[Array, " envs"]]
+    ) -> tuple[Float[Array, " envs"], Float[Array, " envs"]]:
         delta, decay = now
         advantage = delta + decay * later
         return advantage, advantage
@@ -40,7 +40,7 @@ def generalized_advantages(
     return jax.lax.scan(step, jnp.zeros_like(deltas[0]), (deltas, decay), reverse=True)[1]
 
 
-def normalize(values: Float[Array, "n"]) -> Float[Array, "n"]:
+def normalize(values: Float[Array, " n"]) -> Float[Array, " n"]:
     """To mean 0 and standard deviation 1."""
     return (values - jnp.mean(values)) / (jnp.std(values) + 1e-8)
 
@@ -54,9 +54,9 @@ class PolicyLoss(NamedTuple):
 
 
 def clipped_policy_loss(
-    log_prob: Float[Array, "n"],
-    old_log_prob: Float[Array, "n"],
-    advantages: Float[Array, "n"],
+    log_prob: Float[Array, " n"],
+    old_log_prob: Float[Array, " n"],
+    advantages: Float[Array, " n"],
     clip_range: Float[Array, ""],
 ) -> PolicyLoss:
     """``−mean(min(ρ·A, clip(ρ, 1 ± ε)·A))`` (Schulman et al. 2017), ρ the probability ratio.
@@ -74,9 +74,9 @@ def clipped_policy_loss(
 
 
 def clipped_value_loss(
-    values: Float[Array, "n"],
-    old_values: Float[Array, "n"],
-    returns: Float[Array, "n"],
+    values: Float[Array, " n"],
+    old_values: Float[Array, " n"],
+    returns: Float[Array, " n"],
     clip_range: Float[Array, ""],
 ) -> Float[Array, ""]:
     """``mean(max((R − V)², (R − V_clipped)²))``, ``V_clipped`` within ±ε of the old value."""

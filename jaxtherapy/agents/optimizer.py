@@ -77,7 +77,7 @@ class Packed(NamedTuple):
     """Weights with all small arrays as one: each array costs an optimiser several operations."""
 
     large: list[Array]
-    small: Float[Array, "n"]
+    small: Float[Array, " n"]
 
 
 def pack(weights: PyTree) -> Packed:

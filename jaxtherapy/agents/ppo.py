@@ -286,7 +286,7 @@ def collect(
     return state.replace(dyads=after, key=key), rollout, observe(after)
 
 
-def _log_prob(logits: Float[Array, "n 8"], action: Int8[Array, "n"]) -> Float[Array, "n"]:
+def _log_prob(logits: Float[Array, "n 8"], action: Int8[Array, " n"]) -> Float[Array, " n"]:
     chosen = action[:, None].astype(jnp.int32)
     return jnp.take_along_axis(jax.nn.log_softmax(logits), chosen, axis=1)[:, 0]
 
@@ -361,7 +361,7 @@ def _flatten(rows: PyTree) -> PyTree:
 
 def shuffle(
     ppo: PPO, key: PRNGKeyArray
-) -> tuple[Int[Array, "minibatches batch"], Int[Array, "last"]]:
+) -> tuple[Int[Array, "minibatches batch"], Int[Array, " last"]]:
     """Every row index exactly once: equal minibatches, and a last one that takes a remainder.
 
     The last minibatch is empty when ``batch_size`` divides the rollout; otherwise it holds
@@ -374,7 +374,7 @@ def shuffle(
     return order[:n_rows].reshape(n_equal, -1 if n_equal else 0), order[n_rows:]
 
 
-def random_order(key: PRNGKeyArray, n: int) -> Int[Array, "n"]:
+def random_order(key: PRNGKeyArray, n: int) -> Int[Array, " n"]:
     """``0 … n − 1`` in random order.
 
     Sorted by random numbers whose last digits are the numbers themselves: one sort of one array, a
@@ -425,7 +425,7 @@ def actor_loss(
 
 
 def critic_loss(
-    hyper: Hyperparameters, values: Float[Array, "batch"], batch: Targets
+    hyper: Hyperparameters, values: Float[Array, " batch"], batch: Targets
 ) -> tuple[Float[Array, ""], Losses]:
     """``vf_coef · value loss``, and its share of the report."""
     value_loss = losses.clipped_value_loss(values, batch.value, batch.returns, hyper.clip_range)
@@ -493,8 +493,8 @@ def _learn(
     adam = clipped_adam(hyper.learning_rate, hyper.max_grad_norm)
 
     def minibatch(
-        carry: tuple[PyTree, PyTree], index: Int[Array, "batch"]
-    ) -> tuple[tuple[PyTree, PyTree], Float[Array, "losses"]]:
+        carry: tuple[PyTree, PyTree], index: Int[Array, " batch"]
+    ) -> tuple[tuple[PyTree, PyTree], Float[Array, " losses"]]:
         params, opt_state = carry
         batch = jax.tree.map(lambda rows: rows[index], targets)
         grads, report = gradients_of(ppo, hyper, unpack(params, like), batch)
@@ -506,7 +506,7 @@ def _learn(
 
     def epoch(
         carry: tuple[PyTree, PyTree], key: PRNGKeyArray
-    ) -> tuple[tuple[PyTree, PyTree], Float[Array, "losses"]]:
+    ) -> tuple[tuple[PyTree, PyTree], Float[Array, " losses"]]:
         equal, last = shuffle(ppo, key)
         carry, reports = jax.lax.scan(minibatch, carry, equal)
         if last.size:

@@ -8,8 +8,8 @@ from jaxtyping import Array, Bool, Int, PyTree
 
 
 def replace_rows(
-    needed: Bool[Array, "n"],
-    make_rows: Callable[[Int[Array, "slots"]], PyTree],
+    needed: Bool[Array, " n"],
+    make_rows: Callable[[Int[Array, " slots"]], PyTree],
     rows: PyTree,
     slots: int,
 ) -> PyTree:
@@ -27,12 +27,12 @@ def replace_rows(
     """
     n = needed.shape[0]
 
-    def some_left(carry: tuple[Bool[Array, "n"], PyTree]) -> Bool[Array, ""]:
+    def some_left(carry: tuple[Bool[Array, " n"], PyTree]) -> Bool[Array, ""]:
         return jnp.any(carry[0])
 
     def replace_some(
-        carry: tuple[Bool[Array, "n"], PyTree],
-    ) -> tuple[Bool[Array, "n"], PyTree]:
+        carry: tuple[Bool[Array, " n"], PyTree],
+    ) -> tuple[Bool[Array, " n"], PyTree]:
         left, rows = carry
         # The k-th row needed is the first at which k have been counted; n where there is none.
         index = jnp.searchsorted(jnp.cumsum(left), jnp.arange(1, slots + 1))

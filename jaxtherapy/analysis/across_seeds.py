@@ -37,12 +37,12 @@ class AcrossSeeds(NamedTuple):
     not finite, everything is NaN: no seed is left out in silence.
     """
 
-    mean: Float[Array, "evaluations"]
-    std: Float[Array, "evaluations"]
-    median: Float[Array, "evaluations"]
-    iqm: Float[Array, "evaluations"]
-    iqm_low: Float[Array, "evaluations"]
-    iqm_high: Float[Array, "evaluations"]
+    mean: Float[Array, " evaluations"]
+    std: Float[Array, " evaluations"]
+    median: Float[Array, " evaluations"]
+    iqm: Float[Array, " evaluations"]
+    iqm_low: Float[Array, " evaluations"]
+    iqm_high: Float[Array, " evaluations"]
 
 
 def across_seeds(

@@ -51,11 +51,11 @@ class Therapies(NamedTuple):
     therapist_act: Int[Array, "n sessions"]
     heard_act: Int[Array, "n sessions"]
     rs: Float[Array, "n sessions"]
-    initial_rs: Float[Array, "n"]
-    success: Bool[Array, "n"]
+    initial_rs: Float[Array, " n"]
+    success: Bool[Array, " n"]
 
     @property
-    def length(self) -> Int[Array, "n"]:
+    def length(self) -> Int[Array, " n"]:
         """Sessions held."""
         return self.held.sum(1)
 
@@ -63,14 +63,14 @@ class Therapies(NamedTuple):
         """The therapist's acts, as ``enacted`` or as ``heard``."""
         return self.therapist_act if kind == "enacted" else self.heard_act
 
-    def where(self, chosen: Bool[Array, "n"]) -> "Therapies":
+    def where(self, chosen: Bool[Array, " n"]) -> "Therapies":
         """Some of them."""
         return Therapies(*(part[chosen] for part in self))
 
 
 def decode(
-    acts: Int[Array, "sessions *shape"],
-    rs: Float[Array, "sessions *shape"],
+    acts: Int[Array, " sessions *shape"],
+    rs: Float[Array, " sessions *shape"],
     initial_rs: Float[Array, "*shape"],
     success: Bool[Array, "*shape"],
 ) -> Therapies:
@@ -118,7 +118,7 @@ def windowed_sums(values: Float[Array, "n sessions"]) -> Float[Array, "n session
     return total - earlier
 
 
-def session_at(times: Float[Array, "times"], length: Int[Array, "n"]) -> Int[Array, "n times"]:
+def session_at(times: Float[Array, " times"], length: Int[Array, " n"]) -> Int[Array, "n times"]:
     """The session (from 0) in which a therapy reaches each share of its own length."""
     reached = np.ceil(times * length[:, None] - 1e-9).astype(int)
     return np.clip(reached - 1, 0, np.maximum(length[:, None] - 1, 0))
@@ -148,7 +148,7 @@ def _curve(
     )
 
 
-def _numbers(values: Float[Array, "n"], known: Bool[Array, "n"]) -> Numbers:
+def _numbers(values: Float[Array, " n"], known: Bool[Array, " n"]) -> Numbers:
     rounded = np.round(values.astype(float), 4).tolist()
     return [value if there else None for value, there in zip(rounded, known, strict=True)]
 
@@ -249,7 +249,7 @@ def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:
 # --- all of it ------------------------------------------------------------------------------
 
 
-def _by_outcome(therapies: Therapies) -> dict[str, Bool[Array, "n"]]:
+def _by_outcome(therapies: Therapies) -> dict[str, Bool[Array, " n"]]:
     success = therapies.success
     return {"all": np.ones_like(success), "success": success, "failure": ~success}
 

@@ -13,10 +13,10 @@ N_SHARED = 2
 
 
 def choose(
-    success: Bool[np.ndarray, "n"],
-    dropout: Bool[np.ndarray, "n"],
-    sessions: Int[np.ndarray, "n"],
-    final_rs: Float[np.ndarray, "n"],
+    success: Bool[np.ndarray, " n"],
+    dropout: Bool[np.ndarray, " n"],
+    sessions: Int[np.ndarray, " n"],
+    final_rs: Float[np.ndarray, " n"],
 ) -> Iterator[tuple[str, int]]:
     """Reason and place of each chosen therapy; a reason without a therapy is left out."""
     for place in range(min(N_SHARED, len(success))):

@@ -61,8 +61,8 @@ class Outcomes(NamedTuple):
 class Record(NamedTuple):
     """What happened: acts coded ``64·client + 8·therapist + heard`` (−1: not held), and RS."""
 
-    acts: Int[Any, "sessions *shape"]
-    rs: Float[Any, "sessions *shape"]
+    acts: Int[Any, " sessions *shape"]
+    rs: Float[Any, " sessions *shape"]
 
 
 @dataclass(frozen=True)
@@ -113,8 +113,8 @@ def play(
     n_sessions: int,
     key: PRNGKeyArray,
     cells: ClientParams,
-    cell: Int[Array, "n"],
-    client: Int[Array, "n"],
+    cell: Int[Array, " n"],
+    client: Int[Array, " n"],
     branch: Int[Array, ""],
     weights: PyTree,
 ) -> tuple[Outcomes, Record]:

@@ -5,8 +5,11 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from html import escape
 from importlib import resources
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from jaxtherapy.analysis import figures
 from jaxtherapy.analysis.figures import Picture, Table

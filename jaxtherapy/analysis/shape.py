@@ -54,7 +54,7 @@ class Settings(TypedDict):
 
 def curvature(
     values: Float[Array, "n sessions"], held: Bool[Array, "n sessions"]
-) -> Float[Array, "n"]:
+) -> Float[Array, " n"]:
     """Quadratic coefficient of each row's least-squares parabola on [−1, 1].
 
     On equidistant points x² less its mean is orthogonal to 1 and x:

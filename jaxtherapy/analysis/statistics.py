@@ -96,13 +96,13 @@ def _is_ratio(sums: Sums) -> bool:
     return bool(np.any(sums.denominator != 1))
 
 
-def _defined(cells: Sums) -> Bool[Array, "cells"]:
+def _defined(cells: Sums) -> Bool[Array, " cells"]:
     """Cells that can enter an average: a ratio needs ``FEWEST`` clients, a single cell none."""
     known = np.sum(cells.denominator > 0, -1)
     return (known >= FEWEST) | np.all(cells.denominator == 1, -1) | (len(known) == 1)
 
 
-def _with_average(cells: Sums, chosen: Bool[Array, "cells"]) -> Sums:
+def _with_average(cells: Sums, chosen: Bool[Array, " cells"]) -> Sums:
     """The cells and, last, their average: a single cell, or the mean of the chosen ones.
 
     A mean of ratios is no ratio of sums; its clients are its linearisation, so that they average
@@ -120,7 +120,7 @@ def _with_average(cells: Sums, chosen: Bool[Array, "cells"]) -> Sums:
 
 
 def _average_samples(
-    samples: Float[Array, "samples rows"], chosen: Bool[Array, "cells"]
+    samples: Float[Array, "samples rows"], chosen: Bool[Array, " cells"]
 ) -> Float[Array, "samples rows"]:
     """Resamples of cells with, last, their average; a cell that a resample lacks is left out."""
     cells = samples[:, :-1]
@@ -167,7 +167,7 @@ def resampling_weights(n: int, n_samples: int, seed: int) -> Iterator[Float[Arra
 
 def bootstrap_means(
     values: Float[Array, "*shape n"], n_samples: int, seed: int
-) -> Float[Array, "samples *shape"]:
+) -> Float[Array, " samples *shape"]:
     """Means of the resampled last axis; the same seed resamples the same units.
 
     Sums are in float32, which is ample against the spread of resamples, and of values that are
@@ -181,7 +181,7 @@ def bootstrap_means(
 
 def bootstrap_metrics(
     sums: dict[str, Sums], n_samples: int, seed: int
-) -> dict[str, Float[Array, "samples *shape"]]:
+) -> dict[str, Float[Array, " samples *shape"]]:
     """Every metric of each resample of clients, all of them on the same resamples.
 
     A ratio is NaN in a resample in which its denominator is empty.
@@ -197,7 +197,7 @@ def bootstrap_metrics(
 
 
 def percentile_interval(
-    samples: Float[Array, "samples *shape"], confidence: float
+    samples: Float[Array, " samples *shape"], confidence: float
 ) -> tuple[Float[Array, "*shape"], Float[Array, "*shape"]]:
     """The central ``confidence`` of the samples; NaN where any sample is undefined."""
     tail = (1 - confidence) / 2
@@ -280,7 +280,7 @@ def exact_mcnemar(
     return np.minimum(1.0, 2 * stats.binom.cdf(np.minimum(gained, lost), gained + lost, 0.5))
 
 
-def paired_p_values(name: str, ours: Sums, theirs: Sums) -> Float[Array, "rows"]:
+def paired_p_values(name: str, ours: Sums, theirs: Sums) -> Float[Array, " rows"]:
     """Per cell and, last, over all: exact McNemar for rates in a cell, else Student's t.
 
     A single cell has the same test under both names.
@@ -361,7 +361,7 @@ def resample_seeds(
 
 
 def interval_over_seeds(
-    estimate: float, samples: Float[Array, "samples"], n_seeds: int, confidence: float
+    estimate: float, samples: Float[Array, " samples"], n_seeds: int, confidence: float
 ) -> Estimate:
     """A percentile bootstrap over seeds, from ``FEWEST_SEEDS`` on.
 

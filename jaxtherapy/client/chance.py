@@ -31,13 +31,13 @@ def threefry(
 
 
 @compiled_apart
-def random_bits(key: UInt32[Array, "2"], place: UInt32[Array, "n"]) -> UInt32[Array, "n"]:
+def random_bits(key: UInt32[Array, "2"], place: UInt32[Array, " n"]) -> UInt32[Array, " n"]:
     """32 random bits for each place: those of ``jax.random.bits``."""
     a, b = threefry(key, (jnp.zeros_like(place), place))
     return a ^ b
 
 
-def uniforms(key: PRNGKeyArray, n: int, start: int | UInt32[Array, ""] = 0) -> Float32[Array, "n"]:
+def uniforms(key: PRNGKeyArray, n: int, start: int | UInt32[Array, ""] = 0) -> Float32[Array, " n"]:
     """``n`` independent uniforms on [0, 1) with 24 bits each: multiples of 2⁻²⁴.
 
     A key has 2³² of them; ``start`` says from which on.

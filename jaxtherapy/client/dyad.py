@@ -72,7 +72,7 @@ def intake(key: PRNGKeyArray, params: ClientParams, number: int | Int[Array, ""]
     return open_with(client, person.act(points[-1], client, params), pattern)
 
 
-def intakes(key: PRNGKeyArray, params: ClientParams, numbers: Int[Array, "n"]) -> Dyad:
+def intakes(key: PRNGKeyArray, params: ClientParams, numbers: Int[Array, " n"]) -> Dyad:
     """New clients of one key, by number, along a leading axis."""
     return jax.vmap(lambda number: intake(key, params, number))(numbers)
 

@@ -81,16 +81,16 @@ def bond(
 
 
 def _weighted_counts(
-    codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, "n"]
-) -> Float[Array, "n"]:
+    codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, " n"]
+) -> Float[Array, " n"]:
     codes = codes.astype(jnp.float32)  # as the sums are: one kind of vector registers
     return total([jnp.where(codes[i] == every_code, weights[i], 0) for i in range(MEMORY_SIZE)])
 
 
 @compiled_apart
 def weighted_counts(
-    codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, "n"]
-) -> Float[Array, "n"]:
+    codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, " n"]
+) -> Float[Array, " n"]:
     """``Σ_i w_i · [code_i = j]`` for each code ``j``."""
     return _weighted_counts(codes, weights, every_code)
 
