@@ -226,7 +226,9 @@ def _sum_by_history(
     return _sparse(order.reshape(-1), ends, n, gradient)
 
 
-def _count_below(keys: Int16[Array, "n 50"], bounds: Int16[Array, " m #50"]) -> Int16[Array, "m 50"]:
+def _count_below(
+    keys: Int16[Array, "n 50"], bounds: Int16[Array, " m #50"]
+) -> Int16[Array, "m 50"]:
     """How many of a place's keys are less than each bound.
 
     Every key is compared with every bound, sixteen places per instruction: with 64 rows a quarter
