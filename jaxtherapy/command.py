@@ -54,13 +54,21 @@ def launch(module: str) -> int:
 
     The process ends at once: nothing has begun, and half-imported libraries could turn an
     exception into others or swallow it. Where Ctrl-C is ignored or has a handler, it stays so.
+
+    What goes wrong later ends the process at once too, after its line: threads of libraries that
+    are still at work would add traces to it, or crash.
     """
     before = signal.getsignal(signal.SIGINT)
     if before is signal.default_int_handler:
         signal.signal(signal.SIGINT, _leave)
     main: Callable[[], int] = importlib.import_module(module).main
     signal.signal(signal.SIGINT, before)
-    return main()
+    code = main()
+    if code:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    return code
 
 
 def _leave(number: int, frame: FrameType | None) -> None:

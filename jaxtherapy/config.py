@@ -568,7 +568,8 @@ def _known_keys(values: Mapping[Any, Any]) -> dict[str, Any]:
                 f"unknown setting {_shown(key)} = {_shown(value)}{hint or '; see --help'}"
             )
         if name in known:
-            raise ConfigError(f"{name} is given twice, once as {key}; keep one")
+            old = next((old for old, new in ALIASES.items() if new == name), key)
+            raise ConfigError(f"{name} is given twice, once as {old}; keep one")
         known[name] = value
     return known
 
@@ -656,7 +657,7 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
                 groups[about.group].add_argument(
                     "--config", metavar="FILE", help="YAML file of settings; flags win over it"
                 )
-        add_setting(groups[about.group], name, _help(name))
+        add_setting(groups[about.group], name, help_text(name))
     for name in IGNORED:
         parser.add_argument(flag(name), dest=name, help=argparse.SUPPRESS)
     return parser
@@ -686,7 +687,8 @@ def _metavar(name: str) -> str:
     return {"int": "N", "float": "X", "text": "TEXT"}.get(_type_name(name), "VALUE")
 
 
-def _help(name: str) -> str:
+def help_text(name: str) -> str:
+    """What ``--help`` tells of a setting: meaning, choices, type, unit and default."""
     about, default = SETTINGS[name], _FIELDS[name].default
     shown = " ".join(default) if isinstance(default, tuple) else default
     if default is None:

@@ -32,7 +32,7 @@ from jaxtherapy.analysis import exports
 from jaxtherapy.analysis.evaluation import Request, evaluate
 from jaxtherapy.analysis.grid import InvalidActError
 from jaxtherapy.analysis.lineup import Lineup, assemble, find_all
-from jaxtherapy.analysis.report import write_report
+from jaxtherapy.analysis.report import read_evaluation, remove_report, write_report
 from jaxtherapy.analysis.results import CellInfo, Evaluation
 from jaxtherapy.analysis.tables import print_evaluation
 from jaxtherapy.client.expectations import MECHANISMS
@@ -367,14 +367,15 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
         device = jax.devices()[0]
         out.print(
             f"{request.name} on {device.device_kind} ({device.platform}): "
-            f"{len(lineup.therapists)} therapists × {len(request.cells)} cells × "
+            f"{len(lineup.therapists)} therapists × {_cells(len(request.cells))} × "
             f"{request.episodes:,} clients = {total:,} therapies"
         )
-        for note in notes(given, lineup, request):
+        for note in [*notes(given, lineup, request), *_replaced(folder)]:
             out.print(note)
         evaluation = _evaluate(request, lineup, command, out)
         try:
             paths = exports.write(evaluation, folder)
+            remove_report(folder)  # its numbers are others'
         except OSError as error:
             raise RunError(f"can't write to {folder}: {error.strerror}", exit_code=1) from None
     print_evaluation(evaluation, out)
@@ -393,6 +394,19 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             raise KeyboardInterrupt(f"interrupted; draw the report with {draw}") from None
         out.print(f"  {report}\n  {report.parent / 'figures'}")
     return 0
+
+
+def _cells(n: int) -> str:
+    return "1 cell" if n == 1 else f"{n} cells"
+
+
+def _replaced(folder: Path) -> list[str]:
+    """That there is an evaluation already, and of when."""
+    try:
+        created = read_evaluation(folder / "evaluation.json")["run"]["created"]
+    except (RunError, KeyError, TypeError):
+        return []
+    return [f"replaces the evaluation of {created} in {folder}"]
 
 
 def _evaluate(request: Request, lineup: Lineup, command: list[str], out: Console) -> Evaluation:

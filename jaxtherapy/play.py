@@ -114,7 +114,7 @@ class Game:
     def outcome(self) -> str:
         """How it ended, in words."""
         if bool(self.dyad.dropped_out):
-            return "dropout: after ten sessions the client is worse off than at the start"
+            return "dropout: the client is worse off than at the start and leaves"
         if bool(self.dyad.success):
             return "success"
         return "out of sessions" if self.over else "stopped"
@@ -255,7 +255,7 @@ def build_parser() -> argparse.ArgumentParser:
         "--config", metavar="FILE", help="YAML file of client settings (default: the policy's own)"
     )
     for name in CLIENT_SETTINGS:
-        configuration.add_setting(group, name, SETTINGS[name].help.replace("%", "%%"))
+        configuration.add_setting(group, name, configuration.help_text(name))
     return parser
 
 

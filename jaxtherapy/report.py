@@ -17,6 +17,7 @@ from pathlib import Path
 from jaxtherapy.analysis.report import write_report
 from jaxtherapy.config import OneLineParser
 from jaxtherapy.training.display import console
+from jaxtherapy.training.errors import RunError
 
 
 @ends_in_one_line("interrupted; the report may be incomplete")
@@ -41,9 +42,16 @@ def run(given: argparse.Namespace) -> int:
     """Writes and says where."""
     out = console()
     folder = Path(given.output_dir) if given.output_dir else None
-    with out.status("drawing"):
-        written = write_report(Path(given.evaluation), folder)
+    try:
+        with out.status("drawing"):
+            written = write_report(Path(given.evaluation), folder)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise RunError(
+            f"{given.evaluation} is not as an evaluation left it ({type(error).__name__}: "
+            f"{reason}); evaluate again"
+        ) from None
     report = written[0]
     out.print(f"{report} ({report.stat().st_size / 1e6:.1f} MB)")
-    out.print(f"{report.parent / 'figures'}: {len(written) - 1} figures")
+    out.print(f"{report.parent / 'figures'}: {len(written) // 2} figures, as .png and .svg")
     return 0

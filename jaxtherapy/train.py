@@ -35,7 +35,7 @@ from jaxtherapy.training.resume import Start
 from jaxtherapy.training.setup import make_ppo, make_settings
 from jaxtherapy.training.signals import StopRequest
 from jaxtherapy.training.start import prepare
-from jaxtherapy.training.summary import Spent, across_seeds, print_summary
+from jaxtherapy.training.summary import COMPARED, Spent, across_seeds, print_summary
 
 
 @ends_in_one_line("interrupted; continue from the latest checkpoint with --resume")
@@ -283,7 +283,7 @@ def _finish(
                 draw_learning_curve(training.logs[0], config.experiment_name, files.picture)
             run_info.write(files.run, info)
             result = print_summary(config, files, seed, progress.step, spent, out)
-            info["comparison"] = {
+            info["comparison"] = {"therapists": COMPARED} | {
                 name: np.asarray(values).tolist() for name, values in result._asdict().items()
             }
         else:

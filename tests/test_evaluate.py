@@ -184,7 +184,8 @@ def test_seeds_have_a_csv(evaluated, told):
             )
             for end in ("estimate", "low", "high"):
                 assert number.get(ours[end], ours[end] and float(ours[end])) == row[statistic][end]
-            assert [float(each) for each in ours["by_seed"].split()] == row["by_seed"]
+            by_seed = row["iqm_by_seed" if statistic == "iqm" else "by_seed"]
+            assert [float(each) for each in ours["by_seed"].split()] == by_seed
     chances = {(r["group"], r["over"], r["metric"]): r for r in rows if r["over"]}
     for row in told["improvement"]:
         ours = chances[row["group"], row["over"], row["metric"]]
@@ -360,3 +361,17 @@ def test_the_experiments_own_clients_are_the_default():
         ("conflictual", 0.8),
     ]
     assert [cell.label for cell in cells] == ["cold_warm", "conflictual"]
+
+
+def test_an_earlier_evaluation_is_replaced_with_its_report(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    few = ["--baselines", "none", "--episodes", "20", "--course-episodes", "0", "--name", "x"]
+    folder = tmp_path / "reports/x"
+    assert main([*few, "--threshold", "0.6"]) == 0
+    assert "replaces" not in capsys.readouterr().out
+    assert (folder / "report.html").exists() and list((folder / "figures").glob("*.svg"))
+    (folder / "figures/mine.png").touch()
+    assert main([*few, "--threshold", "0.7", "--no-report"]) == 0
+    assert "replaces the evaluation of 20" in capsys.readouterr().out
+    assert not (folder / "report.html").exists()
+    assert [path.name for path in (folder / "figures").iterdir()] == ["mine.png"]

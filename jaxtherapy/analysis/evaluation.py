@@ -276,6 +276,7 @@ def _seeds_row(
         iqm=statistics.interval_over_seeds(float(iqm[0]), iqm[1:], len(scores), request.confidence),
         mean=statistics.mean_over_seeds(scores, request.confidence),
         by_seed=scores.mean(1).tolist(),
+        iqm_by_seed=statistics.interquartile_mean(scores[:, None]).tolist(),
     )
 
 

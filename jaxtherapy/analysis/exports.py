@@ -109,9 +109,12 @@ def seeds_csv(evaluation: Evaluation) -> bytes:
     entries: list[dict[str, Any]] = []
     for row in evaluation.seeds:
         about: dict[str, Any] = {"group": row.group, "n_seeds": row.n_seeds, "metric": row.metric}
-        values = " ".join("" if each is None else f"{plain(each)}" for each in row.by_seed)
-        entries.append(about | {"statistic": "iqm", "by_seed": values} | vars(row.iqm))
-        entries.append(about | {"statistic": "mean", "by_seed": values} | vars(row.mean))
+        for statistic, estimate, by_seed in (
+            ("iqm", row.iqm, row.iqm_by_seed),
+            ("mean", row.mean, row.by_seed),
+        ):
+            values = " ".join("" if each is None else f"{plain(each)}" for each in by_seed)
+            entries.append(about | {"statistic": statistic, "by_seed": values} | vars(estimate))
     for chance in evaluation.improvement:
         about = {"group": chance.group, "n_seeds": n_seeds[chance.group], "metric": chance.metric}
         about |= {"statistic": "P(above over)", "over": chance.over}

@@ -17,6 +17,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Circle, Wedge
+from matplotlib.transforms import ScaledTranslation
 
 from jaxtherapy.analysis.palette import BLUE, GREEN, GREY, ORANGE
 from jaxtherapy.analysis.results import ALL_CELLS, PHASES
@@ -45,6 +46,9 @@ LINE_STYLES = ("-", "--", "-.", ":")
 MARKERS = ("o", "s", "D", "^", "v", "P", "X")
 
 MOST_DRAWN_CELLS = 40
+LEGEND_BELOW = 33
+"""Points from the axes to a legend below them: ticks and label lie between."""
+
 FEWEST = 5
 """Points along therapy with fewer therapies are not drawn."""
 
@@ -213,7 +217,7 @@ def looks(evaluation: Json) -> dict[str, Look]:
     for place, group in enumerate(evaluation["groups"]):
         look = Look(
             PALETTE[place % len(PALETTE)],
-            LINE_STYLES[(place + place // len(PALETTE)) % len(LINE_STYLES)],
+            LINE_STYLES[place % len(LINE_STYLES)],
             MARKERS[(place + place // len(PALETTE)) % len(MARKERS)],
         )
         chosen |= dict.fromkeys(group["therapists"], look)
@@ -299,6 +303,7 @@ def _draw_learning(
                     table["step"],
                     table[column],
                     style,
+                    marker="o" if len(table["step"]) == 1 else "",
                     color=color,
                     alpha=0.35 if several else 1,
                     lw=1 if several else 1.8,
@@ -432,11 +437,14 @@ def differences(evaluation: Json) -> Picture | None:
     )
 
 
-def _legend_below(axes: Axes, x: float, y: float) -> None:
-    """In as many columns as the names leave room for."""
+def _legend_below(axes: Axes) -> None:
+    """Below ticks and label, whatever the axes' height; in as many columns as names leave room."""
     longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
     columns = max(1, min(3, 57 // (longest + 6)))
-    axes.legend(loc="upper center", bbox_to_anchor=(x, y), ncols=columns)
+    figure = axes.get_figure(root=True)
+    assert figure is not None
+    below = axes.transAxes + ScaledTranslation(0, -LEGEND_BELOW / 72, figure.dpi_scale_trans)
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, 0), bbox_transform=below, ncols=columns)
 
 
 def by_cell(evaluation: Json) -> Picture | None:
@@ -448,6 +456,11 @@ def by_cell(evaluation: Json) -> Picture | None:
     rows = {(row["therapist"], row["cell"]): row for row in evaluation["outcomes"]}
     names, all_looks = labels(evaluation), looks(evaluation)
     metric = next(each for each in evaluation["metrics"] if each["id"] == "success")
+    # A line for each part: parts can be told apart, shortened wholes could not.
+    told_cells = [
+        "\n".join(_plain_text(short(part, 36)) for part in cell["label"].split(", "))
+        for cell in cells
+    ]
 
     def draw(axes: Axes) -> None:
         for at, name in enumerate(chosen):
@@ -460,23 +473,28 @@ def by_cell(evaluation: Json) -> Picture | None:
                 where = [place + shift] * 2
                 axes.plot([low, high], where, color=look.color, lw=1.5)
                 label = _plain_text(short(names[name])) if place == 0 else None
-                axes.plot(
-                    [middle], where[:1], look.marker, color=look.color, ms=4.5, label=label, ls=""
-                )
-        axes.set_yticks(range(len(cells)), [_plain_text(short(c["label"], 32)) for c in cells])
+                style: Json = {"color": look.color, "ms": 4.5, "ls": "", "clip_on": False}
+                axes.plot([middle], where[:1], look.marker, label=label, **style)
+        axes.set_yticks(range(len(cells)), told_cells)
         axes.set_ylim(len(cells) - 0.4, -0.6)
         axes.set_xlabel("success, % of therapies")
         axes.set_xlim(-2, 102)
-        _legend_below(axes, 0.4, -0.12 - 0.5 / len(cells))
+        figure = axes.get_figure(root=True)
+        assert figure is not None
+        longest = max(len(short(names[name])) for name in chosen)
+        columns = max(1, min(len(chosen), 75 // (longest + 6)))
+        figure.legend(loc="outside lower center", ncols=columns)
 
     best = []
     for cell in cells:
         values = {n: rows[n, cell["id"]]["metrics"]["success"]["estimate"] or 0.0 for n in chosen}
         leader = max(values, key=lambda name: values[name])
         best.append(f"{cell['label']}: {names[leader]} {number(values[leader], metric)} %")
-    height = 1.2 + len(cells) * max(0.3, 0.11 * len(chosen))
+    n_lines = 1 + max(label.count("\n") for label in told_cells)
+    per_cell = max(0.15 + 0.15 * n_lines, 0.11 * len(chosen))
+    height = 1.2 + len(cells) * per_cell
     alt = f"Success by cell, the highest of each: {'; '.join(best)}."
-    panel = Panel("success by cell", alt, draw, (4.4, height))
+    panel = Panel("success by cell", alt, draw, (6.0, height))
     note = "Of each group of seeds the one with the median reward. "
     return Picture(
         "cells", "For whom", note + "Every number is in the table below.", (panel,), columns=1
@@ -500,7 +518,7 @@ def over_seeds(evaluation: Json) -> Picture | None:
             scale = 100.0 if is_share(metric) else 1.0
             for place, row in enumerate(rows):
                 look = all_looks[groups[row["group"]]["therapists"][0]]
-                seeds = _values(row["by_seed"]) * scale
+                seeds = _values(row["iqm_by_seed"]) * scale
                 axes.plot(
                     seeds, np.full(len(seeds), place + 0.18), ".", color=look.color, alpha=0.6
                 )
@@ -529,8 +547,8 @@ def over_seeds(evaluation: Json) -> Picture | None:
     return Picture(
         "seeds",
         "Over seeds",
-        "Interquartile mean over seeds and cells with its interval; small dots are seeds. "
-        + SEEDS_NOTE,
+        "Interquartile mean over seeds and cells with its interval; small dots are each seed's "
+        "over its cells. " + SEEDS_NOTE,
         tuple(panels),
         3,
     )
@@ -568,7 +586,7 @@ def _draw_curves(
         axes.set_xlabel(x_label)
         axes.set_ylabel(y_label)
         if len(axes.get_legend_handles_labels()[0]) > 2:
-            _legend_below(axes, 0.45, -0.2)
+            _legend_below(axes)
         elif axes.get_legend_handles_labels()[0]:
             axes.legend()
         else:

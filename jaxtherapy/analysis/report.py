@@ -81,6 +81,13 @@ def write_report(
     return written
 
 
+def remove_report(folder: Path) -> None:
+    """Removes what :func:`write_report` wrote beside an evaluation, and nothing else."""
+    (folder / "report.html").unlink(missing_ok=True)
+    if (folder / "figures").is_dir():
+        _remove_stale(folder / "figures", ())
+
+
 def _remove_stale(folder: Path, written: Sequence[Path]) -> None:
     """Removes figures of earlier drawings that this one has not, and nothing else."""
     for path in folder.iterdir():
@@ -396,7 +403,7 @@ def _seeds(evaluation: Json, by_name: dict[str, Picture]) -> str:
     groups = {group["id"]: group["label"] for group in evaluation["groups"]}
     means = _table(
         "Interquartile mean and mean over seeds and cells",
-        ["group", "seeds", "metric", "interquartile mean", "mean"],
+        ["group", "seeds", "metric", "interquartile mean over seeds and cells", "mean"],
         (
             [
                 groups[row["group"]],

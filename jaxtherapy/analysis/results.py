@@ -9,7 +9,7 @@ own utility range, 0..1. Therapists, groups, cells and metrics are referred to b
 from dataclasses import dataclass, field
 from typing import Any
 
-SCHEMA = "jaxtherapy.evaluation/2"
+SCHEMA = "jaxtherapy.evaluation/3"
 ALL_CELLS = "all"
 ACT_KINDS = ("enacted", "heard")
 CLIENT_ACT_KINDS = ("any", "warm", "cold")
@@ -136,6 +136,7 @@ class SeedsRow:
     iqm: Estimate
     mean: Estimate
     by_seed: Numbers  # mean over cells, in the order of the group's therapists
+    iqm_by_seed: Numbers  # interquartile mean over cells
 
 
 @dataclass

@@ -177,7 +177,7 @@ def seeds_tables(evaluation: Evaluation, width: int) -> list[Table]:
                     _text("", chance.probability if chance else None),
                 ]
             )
-    head = ["group", "seeds", "metric", "interquartile mean", f"P(above {reference})"]
+    head = ["group", "seeds", "metric", "IQM over seeds and cells", f"P(above {reference})"]
     return _tables("over seeds (resampled)", SEEDS_NOTE, head, rows, width)
 
 

@@ -16,7 +16,8 @@ from jaxtyping import PyTree
 
 from jaxtherapy.training.errors import RunError, is_out_of_memory
 
-logging.getLogger("absl").setLevel(logging.CRITICAL + 1)  # what matters reaches us as exceptions
+for _name in ("absl", "asyncio"):  # what matters reaches us as exceptions
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
 
 
 @dataclass

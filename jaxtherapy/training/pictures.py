@@ -2,6 +2,7 @@
 
 import io
 from pathlib import Path
+from typing import Any
 
 import matplotlib.figure
 import matplotlib.ticker
@@ -46,10 +47,14 @@ def draw_learning_curve(log: ProgressLog, title: str, path: Path) -> None:
     rows = log.numbers()
     table = {name: [row[name] for row in rows] for name in COLUMNS}
     curve = LearningCurve(title, height=6)
-    curve.rewards.plot(table["step"], table["train_reward_mean"], color=GREY, lw=1, alpha=0.7)
-    curve.rewards.plot(table["step"], table["test_reward_mean"], color=BLUE, lw=2)
+    marker = "o" if len(rows) == 1 else ""  # a line of one point shows nothing
+    look: dict[str, Any] = {"lw": 2, "marker": marker}
+    curve.rewards.plot(
+        table["step"], table["train_reward_mean"], color=GREY, lw=1, marker=marker, alpha=0.7
+    )
+    curve.rewards.plot(table["step"], table["test_reward_mean"], color=BLUE, **look)
     curve.rewards.legend(["training", "evaluation"], frameon=False)
-    curve.rates.plot(table["step"], table["test_success_rate"], color=GREEN, lw=2)
-    curve.rates.plot(table["step"], table["test_dropout_rate"], color=ORANGE, lw=2, ls="--")
+    curve.rates.plot(table["step"], table["test_success_rate"], color=GREEN, **look)
+    curve.rates.plot(table["step"], table["test_dropout_rate"], color=ORANGE, ls="--", **look)
     curve.rates.legend(["success", "dropout"], frameon=False)
     curve.write(path)

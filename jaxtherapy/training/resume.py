@@ -6,7 +6,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from jaxtherapy.config import ConfigError, TrainingConfig, config_as_dict, load_config
+from jaxtherapy.config import (
+    SETTINGS,
+    ConfigError,
+    TrainingConfig,
+    config_as_dict,
+    load_config,
+)
 from jaxtherapy.training import weights
 from jaxtherapy.training.errors import RunError
 from jaxtherapy.training.files import RunFiles, step_in
@@ -22,6 +28,12 @@ FIXED_ON_RESUME = (
 )
 """What shapes the stored state or is part of it; everything else may change on the way."""
 
+YARDSTICK = {
+    *(name for name, about in SETTINGS.items() if about.group == "Clients"),
+    *("eval_episodes", "eval_deterministic"),
+}
+"""What evaluation rewards depend on beside the therapist."""
+
 
 @dataclass(frozen=True)
 class Start:
@@ -32,6 +44,8 @@ class Start:
         in_place: whether that is this experiment's own, rather than another's to branch off.
         pth: weights (and perhaps Adam and counters) to continue from, if any.
         source: the file or folder that was given, absolute, unless this is in place.
+        new_yardstick: whether clients or evaluation are other ones than before, so that earlier
+            evaluation rewards say nothing about later ones.
         note: what the user should know about it.
     """
 
@@ -40,6 +54,7 @@ class Start:
     in_place: bool = False
     pth: weights.Checkpoint | None = None
     source: Path | None = None
+    new_yardstick: bool = False
     note: str = ""
 
 
@@ -125,6 +140,11 @@ def find_start(config: TrainingConfig, files: RunFiles, again: bool = False) -> 
     """
     if config.resume_from is not None and config.resume:
         raise RunError("both --resume and --resume-from are given; keep one")
+    if config.resume and config.overwrite:
+        raise RunError(
+            "--resume continues what --overwrite would replace; keep one, or say with "
+            "--resume-from which checkpoint to go back to"
+        )
     if config.resume_from is None and not config.resume:
         try:
             exists = files.exists()
@@ -250,12 +270,20 @@ def _exact(
             f"{experiment} is at step {step} already; branch off with --total-timesteps beyond it"
         )
     note = f"continuing at step {step:,}" + ("" if in_place else f", into {files.output}")
-    note = "; ".join([note, *changes])
-    return Start(experiment / "checkpoints" / files.part, step, in_place, note=note)
+    new_yardstick = not YARDSTICK.isdisjoint(changes)
+    if in_place and new_yardstick:
+        changes["policy_best.pth"] = "policy_best.pth is chosen anew, by evaluations from here on"
+    return Start(
+        experiment / "checkpoints" / files.part,
+        step,
+        in_place,
+        new_yardstick=new_yardstick,
+        note="; ".join([note, *changes.values()]),
+    )
 
 
-def _changes_since(experiment: Path, config: TrainingConfig) -> list[str]:
-    """What differs from the configuration that the checkpoint was trained with, in words.
+def _changes_since(experiment: Path, config: TrainingConfig) -> dict[str, str]:
+    """By setting: what differs from the one that the checkpoint was trained with, in words.
 
     Raises:
         RunError: something that can't change.
@@ -263,7 +291,7 @@ def _changes_since(experiment: Path, config: TrainingConfig) -> list[str]:
     try:
         trained_with = load_config(experiment / "config.yaml")
     except ConfigError:
-        return []  # the shapes are still checked when the checkpoint is read
+        return {}  # the shapes are still checked when the checkpoint is read
     for name in FIXED_ON_RESUME:
         then, wanted = getattr(trained_with, name), getattr(config, name)
         if then != wanted:
@@ -273,8 +301,8 @@ def _changes_since(experiment: Path, config: TrainingConfig) -> list[str]:
             )
     before, now = config_as_dict(trained_with), config_as_dict(config)
     places = ("experiment_name", "output_dir", "log_dir", "device")
-    return [
-        f"{name} was {before[name]}, is {now[name]}"
+    return {
+        name: f"{name} was {before[name]}, is {now[name]}"
         for name in now
         if before[name] != now[name] and name not in places
-    ]
+    }

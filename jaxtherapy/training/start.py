@@ -79,7 +79,7 @@ def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Pro
         for log in logs:
             log.rewind(progress.csv_rows)
         for i, seed in enumerate(files.seeds):
-            if not files.best(seed).exists():
+            if start.new_yardstick or not files.best(seed).exists():
                 progress.best_reward[i] = float("-inf")
     # On resumption only now, when nothing can be refused any more; a finished run keeps its own.
     if hosts.is_first_host() and start.in_place and progress.step < config.total_timesteps:

@@ -99,12 +99,7 @@ def print_summary(
     )
     several = len(files.all_seeds) > 1
     of_seed = f" (median seed {seed})" if several else ""
-    names = [
-        f"trained, final{of_seed}",
-        f"trained, best{of_seed}",
-        "always complementary",
-        "random",
-    ]
+    names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
     console.print()
     console.print(comparison_table(names, result, n_episodes))
     console.print(verdict(result, rewards, config.threshold))
@@ -126,6 +121,10 @@ def print_summary(
 @cache
 def _line_up_program() -> Callable[..., Comparison]:
     return jax.jit(_line_up, static_argnums=0, compiler_options=compile_quickly())
+
+
+COMPARED = ("trained, final", "trained, best", "always complementary", "random")
+"""The therapists of the last table, in order."""
 
 
 def _line_up(

@@ -173,7 +173,15 @@ def small_evaluation(label=HOSTILE):
         for seed in (1, 2)
     ] + [TherapistInfo(name, name, "baseline", name) for name in ("complementary", "random")]
     seeds = [
-        SeedsRow(g.id, metric, len(g.therapists), estimate(0.6), estimate(0.6), [0.6, 0.7][:n])
+        SeedsRow(
+            g.id,
+            metric,
+            len(g.therapists),
+            iqm=estimate(0.6),
+            mean=estimate(0.6),
+            by_seed=[0.6, 0.7][:n],
+            iqm_by_seed=[0.61, 0.71][:n],
+        )
         for metric in ("success", "reward")
         for g in groups
         for n in [len(g.therapists)]

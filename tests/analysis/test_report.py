@@ -413,7 +413,7 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         (lambda: other.write_text('{"schema": "x"}'), "its schema is 'x'"),
         (
             lambda: other.write_text('{"schema": "jaxtherapy.evaluation/1"}'),
-            "is of another version (jaxtherapy.evaluation/1, not jaxtherapy.evaluation/2)",
+            "is of another version (jaxtherapy.evaluation/1, not jaxtherapy.evaluation/3)",
         ),
         (lambda: other.write_text("[]"), "its schema is None"),
         (lambda: other.write_bytes(b"\xff\xfe"), "not UTF-8"),

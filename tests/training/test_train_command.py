@@ -225,6 +225,32 @@ def test_branching_off_into_another_experiment(undisturbed, folder):
     assert tiny.results(folder) == tiny.results(undisturbed)
 
 
+def test_other_clients_choose_the_best_policy_anew(undisturbed, folder, capsys):
+    """Rewards with easier clients say nothing about rewards with these."""
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    info = folder / "models/tiny/run.json"
+    best = json.loads(info.read_text())["best_evaluation_reward"]
+    before = (folder / "models/tiny/policy_best.pth").read_bytes()
+    flags = ["--threshold", "1", "--total-timesteps", "480"]
+    assert tiny.train(folder, "--resume", *flags) == 0
+    assert "policy_best.pth is chosen anew" in capsys.readouterr().out
+    rewards = [
+        float(row["test_reward_mean"])
+        for row in tiny.rows_without_timings(folder / "logs/tiny/tiny_progress.csv")
+    ]
+    assert json.loads(info.read_text())["best_evaluation_reward"] == [max(rewards[5:])] != best
+    assert (folder / "models/tiny/policy_best.pth").read_bytes() != before
+    assert tiny.train(folder, "--resume", *flags[:2], "--total-timesteps", "560") == 0
+    assert "chosen anew" not in capsys.readouterr().out
+
+
+def test_resuming_and_overwriting_at_once_is_refused(undisturbed, folder, capsys):
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    assert tiny.train(folder, "--resume", "--overwrite") == 2
+    assert "--resume continues what --overwrite would replace" in capsys.readouterr().err
+    assert tiny.results(folder) == tiny.results(undisturbed)
+
+
 def test_a_finished_run_can_be_extended(undisturbed, folder, capsys):
     shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
     assert tiny.train(folder, "--resume") == 0
