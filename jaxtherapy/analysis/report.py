@@ -16,6 +16,7 @@ from jaxtherapy.analysis.figures import Picture, Table
 from jaxtherapy.analysis.results import ALL_CELLS, PHASES, SCHEMA
 from jaxtherapy.analysis.wording import (
     MOST_FOLLOWED,
+    MYOPIC_NOTE,
     Json,
     followed,
     interval,
@@ -618,6 +619,8 @@ def _method(evaluation: Json) -> str:
         ["setting", "value"],
         ([name.replace("_", " "), _shown(value)] for name, value in (plain | clients).items()),
     )
+    if any(each["id"] == "myopic" for each in evaluation["therapists"]):
+        therapists += f"<p>{escape(MYOPIC_NOTE)}.</p>\n"
     return therapists + _details("Clients", cells) + _details("Settings", values)
 
 

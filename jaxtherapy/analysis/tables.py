@@ -15,7 +15,7 @@ from jaxtherapy.analysis.results import (
     OutcomeRow,
     Shape,
 )
-from jaxtherapy.analysis.wording import SEEDS_NOTE, p_value, short
+from jaxtherapy.analysis.wording import MYOPIC_NOTE, SEEDS_NOTE, p_value, short
 
 MOST_CELLS = 40
 _RATES = ("success", "dropout")
@@ -116,7 +116,8 @@ def overall_tables(evaluation: Evaluation, width: int) -> list[Table]:
         f"{settings['episodes']:,} clients in {'one cell' if n == 1 else f'each of {n} cells'}, "
         f"the same for every therapist; {level:.0%} intervals",
         f"Δ: minus {reference}, paired; *: p < {1 - level:.2g} after Holm's correction over all "
-        "therapists, per metric. Sessions to success: of successes only.",
+        "therapists, per metric. Sessions to success: of successes only."
+        + (f" {MYOPIC_NOTE}." if "myopic" in rows else ""),
         ["therapist", *(labels[m] for m in shown), *(f"Δ {labels[m]}" for m in compared)],
         [
             [

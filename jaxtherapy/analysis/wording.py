@@ -8,6 +8,8 @@ from jaxtherapy.analysis.results import ALL_CELLS
 
 Json = dict[str, Any]
 
+MYOPIC_NOTE = "myopic knows the client's utilities and memory, which no therapist sees"
+
 MOST_FOLLOWED = 8
 """Therapists whose course, trajectories and response maps are drawn."""
 
