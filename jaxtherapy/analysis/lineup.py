@@ -275,6 +275,11 @@ def _try_out(name: str, therapist: Therapist) -> None:
     try:
         answer = jax.eval_shape(lambda k: therapist(k, intake(k, params), params), key)
         shape, dtype = answer.shape, answer.dtype
+    except jax.errors.ConcretizationTypeError:
+        raise RunError(
+            f"therapist {name} asks in Python about a value that JAX has not computed yet; say "
+            "jnp.where instead of if, and index jnp.asarray(a_list) instead of a_list"
+        ) from None
     except Exception as error:
         raise RunError(f"therapist {name} fails: {_one_line(error)}") from None
     if shape != () or not jnp.issubdtype(dtype, jnp.integer):

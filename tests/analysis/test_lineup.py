@@ -138,6 +138,10 @@ def one_argument(key):
     return 0
 def floating(key, observation):
     return jnp.float32(1)
+def in_python(key, observation):
+    return 1 if observation.client_action == 3 else 2
+
+
 def broken(key, observation):
     return observation.mood
 a_number = 3
@@ -175,6 +179,7 @@ def test_users_functions_of_observation_or_of_everything(users):
         ("users_own_therapists:one_argument", "needs 1 arguments"),
         ("users_own_therapists:floating", "whole number"),
         ("users_own_therapists:broken", "fails: AttributeError"),
+        ("users_own_therapists:in_python", "jnp.where instead of if"),
     ],
 )
 def test_what_is_no_therapist_is_refused(users, name, complaint):
