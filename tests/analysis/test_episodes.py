@@ -7,10 +7,11 @@ from jaxtherapy.analysis.episodes import choose, chosen_episodes
 from jaxtherapy.analysis.grid import NOT_HELD, Outcomes, Record
 
 
-def chosen(ends, sessions):
+def chosen(ends, sessions, rs=None):
     """``ends``: a letter per therapy, s(uccess), d(ropout) or o(ut of sessions)."""
     ends = np.array(list(ends))
-    found = list(choose(ends == "s", ends == "d", np.array(sessions)))
+    rs = np.zeros(len(ends)) if rs is None else np.array(rs)
+    found = list(choose(ends == "s", ends == "d", np.array(sessions), rs))
     assert [place for reason, place in found if reason == "shared"] == list(range(len(ends)))[:2]
     return {reason: place for reason, place in found if reason != "shared"}
 
@@ -24,6 +25,12 @@ def test_failures_are_no_successes_however_fast():
     found = chosen("dsoss", [10, 40, 60, 20, 30])
     assert (found["fastest success"], found["typical success"]) == (3, 4)
     assert (found["typical failure"], found["dropout"]) == (2, 0)
+
+
+def test_the_typical_failure_has_the_median_rs_of_those_out_of_sessions():
+    found = chosen("oosood", [60] * 5 + [10], [0.5, 0.1, 0.9, 0.3, 0.2, 0.0])
+    assert found["typical failure"] == 3  # of 0.1, 0.2, 0.3, 0.5 the upper of the middle two
+    assert chosen("sooo", [9, 60, 60, 60], [0.0, 0.4, 0.6, 0.5])["typical failure"] == 3
 
 
 def test_a_reason_without_a_therapy_is_left_out():
