@@ -39,13 +39,13 @@ def test_a_reason_without_a_therapy_is_left_out():
 
 
 def test_an_episode_is_of_its_own_cell_and_client():
-    """Two cells, three clients each; RS says whose it is: 0.1 · cell + 0.01 · client + session."""
+    """Two cells, three clients each; whose therapy it is can be told from acts and RS."""
     cells, clients = np.mgrid[:2, :3]
     initial = 0.1 * cells + 0.01 * clients
     sessions = 3 + cells + clients
     now = np.arange(6)[:, None, None]
     acts = np.where(now < sessions, 64 * cells + 8 * clients + now, NOT_HELD).astype(np.int16)
-    rs = initial + 0.1 * (now + 1)
+    rs = 1 - initial - 0.1 * (now + 1)
     ends = Outcomes(
         success=(cells == 1),
         dropout=(cells == 0) & (clients == 2),
@@ -59,13 +59,17 @@ def test_an_episode_is_of_its_own_cell_and_client():
     told = chosen_episodes(
         "me", ["easy", "hard"], [0.3, 0.6], numbers, ends, Record(acts, rs), 2.0, 0.4
     )
-    assert [(each.reason, each.cell, each.client) for each in told[:4]] == [
+    assert [(each.reason, each.cell, each.client) for each in told] == [
         ("shared", "easy", 10),
         ("shared", "hard", 20),
         ("fastest success", "hard", 20),
         ("typical success", "hard", 21),
+        ("typical failure", "easy", 10),  # the higher of two at last, the lower at first
+        ("dropout", "easy", 12),
     ]
-    assert {each.outcome: each.client for each in told if each.cell == "easy"}["dropout"] == 12
+    outcomes = {"easy": {"dropout", "out of sessions"}, "hard": {"success"}}
+    for cell, expected in outcomes.items():
+        assert {each.outcome for each in told if each.cell == cell} == expected
     for each in told:
         cell, client = (each.cell == "hard"), each.client % 10
         assert each.threshold == (0.6 if cell else 0.3)
@@ -74,6 +78,6 @@ def test_an_episode_is_of_its_own_cell_and_client():
         assert each.heard_act == list(range(each.sessions))
         start = 0.1 * cell + 0.01 * client
         np.testing.assert_allclose(each.initial_rs, start)
-        np.testing.assert_allclose(each.rs, start + 0.1 * np.arange(1, each.sessions + 1))
+        np.testing.assert_allclose(each.rs, 1 - start - 0.1 * np.arange(1, each.sessions + 1))
         np.testing.assert_allclose(each.bond, bond_at(np.array(each.rs), 2.0, 0.4), atol=1e-4)
         np.testing.assert_allclose(each.initial_bond, bond_at(start, 2.0, 0.4), atol=1e-4)
