@@ -13,7 +13,7 @@ SCALE = {"success": 100, "sessions_to_success": 1, "reward": 1, "final_rs": 1}
 
 
 def scrambled(value, generator):
-    """Other numbers, no two alike, in every estimate and for every seed."""
+    """Other numbers, no two alike, in every estimate and curve and for every seed."""
     if isinstance(value, list):
         return [scrambled(each, generator) for each in value]
     if not isinstance(value, dict):
@@ -23,8 +23,11 @@ def scrambled(value, generator):
         value |= zip(
             ("low", "estimate", "high"), np.sort(generator.random(3)).tolist(), strict=True
         )
-    if "by_seed" in value:
-        value["by_seed"] = generator.random(len(value["by_seed"])).tolist()
+    for name in sorted(
+        value.keys() & {"by_seed", "value", "mean", "q05", "q25", "q50", "q75", "q95"}
+    ):
+        if isinstance(value[name], list):
+            value[name] = generator.random(len(value[name])).tolist()
     return value
 
 
