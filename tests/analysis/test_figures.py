@@ -169,6 +169,17 @@ def test_trajectories_are_the_quantiles(told):
         assert thresholds == ([0.6] if part == "rs" else [])
 
 
+def test_trajectories_of_all_therapists_have_the_same_scale(told):
+    courses = [c for c in told["courses"] if c["therapist"] in wording.followed(told)]
+    panels = [figures.trajectories(told, course, 1).panels for course in courses]
+    for one, other in zip(*panels, strict=True):
+        axes = [drawn(one), drawn(other)]
+        assert axes[0].get_ylim() == axes[1].get_ylim()
+        for each in axes:
+            low, high = each.get_ylim()
+            assert all(low <= y <= high for line in each.lines for y in line.get_ydata())
+
+
 def test_curves_are_the_courses_of_the_right_therapists(told):
     courses = {course["therapist"]: course for course in told["courses"]}
     measures = [(m, a) for m in ("complementarity", "distance") for a in ("enacted", "heard")]
