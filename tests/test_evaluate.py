@@ -23,7 +23,7 @@ from jaxtherapy.evaluate import (
     make_request,
     notes,
 )
-from tests.analysis.test_lineup import write_experiment
+from tests.analysis.experiments import write_experiment
 from tests.conftest import DATA
 
 POLICY = DATA / "tianshou_policy.pth"
