@@ -15,6 +15,7 @@ from jaxtherapy.analysis.results import TherapistInfo
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluate import (
     ProgressLines,
+    base_config,
     build_parser,
     main,
     make_cells,
@@ -22,7 +23,7 @@ from jaxtherapy.evaluate import (
     make_request,
     notes,
 )
-from tests.analysis.test_lineup import write_experiment
+from tests.analysis.experiments import write_experiment
 from tests.conftest import DATA
 
 POLICY = DATA / "tianshou_policy.pth"
@@ -338,20 +339,54 @@ def test_cells_are_every_combination(tmp_path):
     assert len(given) == 70 and given[0].matrix_values == rows and given[0].matrix == "given 2"
 
 
+def noted(*arguments):
+    given = build_parser().parse_args([*map(str, arguments), "--baselines", "none"])
+    lineup = make_lineup(given)
+    return notes(given, lineup, make_request(given, lineup))
+
+
 def test_a_loose_policy_is_told_to_meet_default_clients(tmp_path):
     study = write_experiment(tmp_path / "study")
-
-    def noted(*arguments):
-        given = build_parser().parse_args([*arguments, "--baselines", "none"])
-        lineup = make_lineup(given)
-        return notes(given, lineup, make_request(given, lineup))
-
-    (note,) = noted(str(POLICY))
+    (note,) = noted(POLICY)
     assert note.startswith("tianshou_policy: no config.yaml beside the file")
     assert note.endswith("a training's default ones; threshold 0.9")
-    assert noted(str(POLICY), "--threshold", "0.6")[0].endswith("threshold 0.6")
-    assert "those of" in noted(str(study), str(POLICY))[0]
-    assert noted(str(POLICY), "--config", str(study / "config.yaml")) == noted() == []
+    assert noted(POLICY, "--threshold", "0.6")[0].endswith("threshold 0.6")
+    assert "those of" in noted(study, POLICY)[0]
+    assert noted(POLICY, "--config", study / "config.yaml") == noted() == []
+
+
+def test_experiments_with_other_clients_are_named(tmp_path):
+    """Those that differ from the first, whose clients they all meet, and in what."""
+    first, other, like = (
+        write_experiment(tmp_path / name, threshold=threshold, bond_offset=offset)
+        for name, threshold, offset in (("a", 0.6, 0.7), ("b", 0.8, 0.5), ("c", 0.6, 0.7))
+    )
+    assert noted(first, other, like) == [
+        f"client settings that no flag gives are those of {first}/config.yaml",
+        f"{other} was trained with other bond_offset, threshold",
+    ]
+    assert len(noted(first, like)) == 1
+    assert noted(first, other, "--config", first / "config.yaml") == []
+
+
+def test_a_flag_goes_before_a_file_and_a_file_before_the_experiment(tmp_path):
+    """A setting that the file leaves out is a training's default, not the experiment's."""
+    first, second = (
+        write_experiment(tmp_path / name, max_sessions=sessions, threshold=0.6, smoothing=0.3)
+        for name, sessions in (("a", 14), ("b", 15))
+    )
+    mine = tmp_path / "mine.yaml"
+    mine.write_text("max_sessions: 20\nthreshold: 0.8\n")
+
+    def told(*arguments):
+        given = build_parser().parse_args([*map(str, arguments)])
+        config = base_config(given, [str(first), str(second)])
+        return config.max_sessions, config.threshold, config.smoothing
+
+    assert told() == (14, 0.6, 0.3)
+    assert told("--config", mine) == (20, 0.8, TrainingConfig().smoothing)
+    assert told("--config", mine, "--max-sessions", 30) == (30, 0.8, TrainingConfig().smoothing)
+    assert told("--max-sessions", 30) == (30, 0.6, 0.3)
 
 
 def test_the_experiments_own_clients_are_the_default():

@@ -16,7 +16,7 @@ from jaxtherapy.first_layer import (
     make_table,
     select,
 )
-from tests.test_networks import observations
+from tests.observations import observations
 
 WIDTH = 6
 

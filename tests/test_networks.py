@@ -21,17 +21,9 @@ from jaxtherapy.networks import (
 from jaxtherapy.training import weights
 from tests.agents.small import network_output
 from tests.conftest import DATA, load_arrays
+from tests.observations import observations
 
 TINY = PPO(hidden_size=8)
-
-
-def observations(seed, *leading):
-    rng = np.random.default_rng(seed)
-    return Observation(
-        client_action=rng.integers(0, 8, leading),
-        session_number=rng.random((*leading, 1), np.float32),
-        history=rng.integers(0, 9, (*leading, 50)).astype(np.int8),
-    )
 
 
 def count(*modules):

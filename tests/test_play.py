@@ -8,7 +8,7 @@ import pytest
 from jaxtherapy import play
 from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.play import BLOCKS, circle, main, read_octant, sparkline
-from tests.analysis.test_lineup import write_experiment
+from tests.analysis.experiments import write_experiment
 from tests.conftest import DATA
 
 POLICY = DATA / "tianshou_policy.pth"

@@ -1,45 +1,17 @@
 """Therapists from files, names and users' modules; what is wrong is said in one line."""
 
-from dataclasses import replace
-from functools import partial
-
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from flax import nnx
 
-from jaxtherapy.agents.ppo import PPO, make_networks
 from jaxtherapy.analysis import lineup as lineups
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.person import ClientParams
-from jaxtherapy.config import TrainingConfig, save_config
 from jaxtherapy.training import weights
 from jaxtherapy.training.errors import RunError
+from tests.analysis.experiments import write_experiment, write_policy
 from tests.conftest import DATA
-
-
-@partial(jax.jit, static_argnums=0)
-def initial(hidden_size, seed):
-    return nnx.state(make_networks(PPO(hidden_size=hidden_size), jax.random.key(seed)), nnx.Param)
-
-
-def write_policy(path, hidden_size=4, seed=0):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    params = initial(hidden_size, seed)
-    weights.write(path, weights.state_dict(weights.to_named_arrays(params)))
-
-
-def write_experiment(folder, seeds=(), hidden_size=4, **settings):
-    folder.mkdir(parents=True)
-    config = TrainingConfig(
-        experiment_name=folder.name, log_dir=str(folder / "logs"), hidden_size=hidden_size
-    )
-    config = replace(config, n_seeds=max(1, len(seeds)), seed=seeds[0] if seeds else 42, **settings)
-    save_config(config, folder / "config.yaml")
-    for place in [folder / f"seed_{seed}" for seed in seeds] or [folder]:
-        write_policy(place / "policy_best.pth", hidden_size, seed=len(place.name))
-    return folder
 
 
 def test_a_folder_means_all_its_seeds(tmp_path):

@@ -164,25 +164,11 @@ def test_overwrite_starts_anew(undisturbed, folder):
 # --- resumption -----------------------------------------------------------------------------
 
 
-def interrupt_after(marker, number):
-    """Sends this process a signal as soon as ``marker`` exists."""
-
-    def wait():
-        deadline = time.monotonic() + 120
-        while not marker.exists() and time.monotonic() < deadline:
-            time.sleep(0.001)
-        os.kill(os.getpid(), number)
-
-    thread = threading.Thread(target=wait, daemon=True)
-    thread.start()
-    return thread
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_exits_cleanly_and_resume_equals_never_stopped(
     undisturbed, folder, capsys, number
 ):
-    thread = interrupt_after(folder / "models/tiny/checkpoint_112.pth", number)
+    thread = tiny.interrupt_after(folder / "models/tiny/checkpoint_112.pth", number)
     assert tiny.train(folder) == 0
     thread.join()
     out = capsys.readouterr().out

@@ -1,6 +1,9 @@
 """The smallest training that has everything: evaluations, checkpoints, a remainder at the end."""
 
 import csv
+import os
+import threading
+import time
 from pathlib import Path
 
 import yaml
@@ -52,3 +55,17 @@ def results(folder: Path, name: str = "tiny") -> dict[str, object]:
         "best": (folder / "models" / name / "policy_best.pth").read_bytes(),
         "checkpoint": (folder / "models" / name / "checkpoint_400.pth").read_bytes(),
     }
+
+
+def interrupt_after(marker: Path, number: int) -> threading.Thread:
+    """Sends this process a signal as soon as ``marker`` exists."""
+
+    def wait() -> None:
+        deadline = time.monotonic() + 120
+        while not marker.exists() and time.monotonic() < deadline:
+            time.sleep(0.001)
+        os.kill(os.getpid(), number)
+
+    thread = threading.Thread(target=wait, daemon=True)
+    thread.start()
+    return thread
