@@ -143,7 +143,7 @@ def test_over_seeds_the_interquartile_mean_has_its_seeds_around_it(told):
         seeds = [line for line in axes.lines if line.get_marker() == "."]
         assert len(seeds) == len(rows) == 3
         for line, row, place in zip(seeds, rows, where, strict=True):
-            np.testing.assert_allclose(line.get_xdata(), scale * np.array(row["by_seed"]))
+            np.testing.assert_allclose(line.get_xdata(), scale * np.array(row["iqm_by_seed"]))
             assert {round(y) for y in line.get_ydata()} == {place}
 
 
