@@ -14,6 +14,7 @@ from jaxtherapy.analysis.grid import play_grid
 from jaxtherapy.analysis.lineup import assemble
 from jaxtherapy.analysis.results import ALL_CELLS, CellInfo, DifferenceRow, Estimate
 from jaxtherapy.client.dyad import intake
+from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training import summary
 
@@ -74,6 +75,20 @@ def test_what_could_not_be_tested_is_no_part_of_its_family():
 
 
 # --- clients --------------------------------------------------------------------------------
+
+
+def test_a_cell_is_what_it_says_and_shares_the_rest():
+    rows = np.arange(64.0).reshape(8, 8)
+    cell = CellInfo(
+        "x", "x", "conflictual", "conditional_amplifier", 0.6, 0.25, "given 1", rows.tolist()
+    )
+    config = TrainingConfig(max_sessions=7, bond_offset=0.4, patterns=("cold_stuck", "cold_warm"))
+    ours = cell_params(config, cell)
+    assert (ours.mechanism, ours.max_sessions) == ("conditional_amplifier", 7)
+    found = ours.threshold, ours.entropy, ours.bond_offset
+    np.testing.assert_array_equal(found, np.float32([0.6, 0.25, 0.4]))
+    np.testing.assert_array_equal(ours.pattern_weights > 0, [p == "conflictual" for p in PATTERNS])
+    np.testing.assert_array_equal([ours.u_min, ours.u_max], [rows, rows])
 
 
 def numbers(keys):

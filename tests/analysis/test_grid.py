@@ -43,7 +43,9 @@ CELLS = [
     make_clients(replace(SHORT, threshold=0.6)),
     make_clients(replace(SHORT, mechanism="bond_only")),  # a program of its own, amid the others
     make_clients(replace(SHORT, threshold=0.95)),
-    make_clients(replace(SHORT, patterns=("conflictual",), entropy=2.0)),
+    make_clients(
+        replace(SHORT, patterns=("conflictual",), entropy=2.0, utility_matrix="cold_trap")
+    ),
 ]
 CLIENTS, RECORDED = 31, 7
 
