@@ -9,10 +9,10 @@ import pytest
 
 from jaxtherapy.agents import ppo
 from jaxtherapy.analysis import evaluation as evaluations
-from jaxtherapy.analysis.evaluation import Request, cell_params, evaluation_key, follow
+from jaxtherapy.analysis.evaluation import Request, cell_params, evaluation_key, follow, over_seeds
 from jaxtherapy.analysis.grid import play_grid
-from jaxtherapy.analysis.lineup import assemble
-from jaxtherapy.analysis.results import ALL_CELLS, CellInfo, DifferenceRow, Estimate
+from jaxtherapy.analysis.lineup import Lineup, assemble
+from jaxtherapy.analysis.results import ALL_CELLS, CellInfo, DifferenceRow, Estimate, TherapistInfo
 from jaxtherapy.client.dyad import intake
 from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.config import TrainingConfig
@@ -111,6 +111,26 @@ def test_no_client_of_an_evaluation_was_met_in_any_training():
     assert len(ours) == 20 * 101
     assert not ours & with_clients(of_training)
     assert not ours & with_clients(of_summaries)
+
+
+# --- over seeds -----------------------------------------------------------------------------
+
+
+def test_scores_over_seeds_by_hand():
+    """Two seeds in four cells: middle two of each, middle four of all."""
+    scores = {"a/1": [0.0, 1.0, 2.0, 9.0], "a/2": [3.0, 4.0, 6.0, 7.0], "b": [5.0] * 4}
+    lineup = Lineup([TherapistInfo(name, name, "policy", name[0]) for name in scores])
+    by_metric = {m: {n: np.array(x) for n, x in scores.items()} for m in evaluations.SEED_METRICS}
+    seeds, improvement = over_seeds(REQUEST, lineup, by_metric)
+    rows = {(row.group, row.metric): row for row in seeds}
+    for metric in evaluations.SEED_METRICS:
+        row = rows["a", metric]
+        assert (row.n_seeds, row.by_seed, row.iqm_by_seed) == (2, [3.0, 5.0], [1.5, 5.0])
+        assert row.mean.estimate == 4.0 and row.iqm.estimate == (2 + 3 + 4 + 6) / 4
+        assert (rows["b", metric].n_seeds, rows["b", metric].iqm_by_seed) == (1, [5.0])
+    chances = {(row.group, row.over): row.probability.estimate for row in improvement}
+    # Of two seeds in four cells, seed 1 is above 5 in the last, seed 2 in the last two.
+    assert chances == {("a", "b"): 3 / 8, ("b", "a"): 5 / 8}
 
 
 # --- course ---------------------------------------------------------------------------------

@@ -12,6 +12,9 @@ SCALE = {"success": 100, "sessions_to_success": 1, "reward": 1, "final_rs": 1}
 """Shares of therapies are drawn in per cent."""
 
 
+LISTS = {"iqm_by_seed", "by_seed", "value", "mean", "q05", "q25", "q50", "q75", "q95"}
+
+
 def scrambled(value, generator):
     """Other numbers, no two alike, in every estimate and curve and for every seed."""
     if isinstance(value, list):
@@ -24,7 +27,8 @@ def scrambled(value, generator):
             ("low", "estimate", "high"), np.sort(generator.random(3)).tolist(), strict=True
         )
     for name in sorted(
-        value.keys() & {"by_seed", "value", "mean", "q05", "q25", "q50", "q75", "q95"}
+        value.keys()
+        & {"iqm_by_seed", "by_seed", "value", "mean", "q05", "q25", "q50", "q75", "q95"}
     ):
         if isinstance(value[name], list):
             value[name] = generator.random(len(value[name])).tolist()
