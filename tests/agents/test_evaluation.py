@@ -8,6 +8,8 @@ import pytest
 from jaxtherapy.agents import ppo as ppos
 from jaxtherapy.agents.ppo import PPO
 from jaxtherapy.client import therapists
+from jaxtherapy.client.dyad import intakes
+from jaxtherapy.client.simulation import simulate_course
 from tests.agents.small import (
     SETTINGS,
     SMALL,
@@ -15,6 +17,7 @@ from tests.agents.small import (
     differ,
     evaluate,
     init,
+    raw,
     train,
     with_constant_policy,
 )
@@ -42,6 +45,16 @@ def test_depends_on_weights_and_evaluation_key_alone(state):
     assert differ(evaluate(SMALL, SETTINGS, other), result)
     other_clients = state.replace(eval_key=jax.random.key(123))
     assert differ(evaluate(SMALL, SETTINGS, other_clients), result)
+
+
+def test_evaluation_is_with_clients_of_its_own(state):
+    """Known from the seed alone, and none of them is among the training's first."""
+    key = ppos.evaluation_key(1)
+    assert_identical(key, state.eval_key)
+    dyads, _ = simulate_course(key, CLIENTS, therapists.random, SMALL.n_envs, n_sessions=0)
+    evaluated = [dyads, intakes(key, CLIENTS, jnp.arange(SMALL.n_envs))]
+    u = np.concatenate([raw(dyads.client.u)[0] for dyads in (state.dyads, *evaluated)])
+    assert len(np.unique(u[:, 0, 0])) == len(u)
 
 
 def test_outcomes_are_those_of_the_therapies(monkeypatch, state):

@@ -10,8 +10,9 @@ import pytest
 from scipy import stats
 
 from jaxtherapy.agents import ppo as ppos
+from jaxtherapy.agents.moments import Moments
 from jaxtherapy.agents.optimizer import adam_state
-from jaxtherapy.agents.ppo import Losses
+from jaxtherapy.agents.ppo import PPO, Losses
 from jaxtherapy.client.octants import COMPLEMENT, D, W
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.training.setup import make_settings
@@ -185,6 +186,44 @@ def test_poison_is_noticed(trained, what):
     assert after.diverged
     assert after.n_updates == state.n_updates
     assert_identical(after.replace(diverged=state.diverged), state)
+
+
+ONE_GRADIENT_STEP = PPO(**{**vars(SMALL), "n_epochs": 1, "batch_size": SMALL.steps_per_update})
+"""So that no later loss tells of weights that are not finite."""
+
+
+@compile_quickly
+def step_and_its_parts(settings, state):
+    """A training step, and what it decides by."""
+    ppo = ONE_GRADIENT_STEP
+    after, targets, explained = ppos.advantages(ppo, settings, *ppos.collect(ppo, settings, state))
+    after, report = ppos.update(ppo, settings, after, targets)
+    parts = {
+        "weights": after.params,
+        "losses": report._replace(explained_variance=explained),
+        "return statistics": after.return_stats,
+    }
+    return ppos.train_step(ppo, settings, state), parts
+
+
+LARGEST = jnp.float32(np.finfo(np.float32).max)
+
+
+@pytest.mark.parametrize("part", ["none", "weights", "losses", "return statistics"])
+def test_one_part_that_is_not_finite_is_enough(trained, part):
+    settings, state = SETTINGS, trained[1]
+    if part == "weights":
+        settings = with_hyper(SETTINGS, learning_rate=np.inf)
+    elif part == "losses":  # gradients whose squares overflow: by their norm, they are clipped to 0
+        settings = with_hyper(SETTINGS, vf_coef=1e25)
+    elif part == "return statistics":
+        stats = Moments(jnp.float32(1e6), jnp.float32(0), LARGEST)  # the next returns are too many
+        state = state.replace(return_stats=stats)
+    after, parts = step_and_its_parts(settings, state)
+    finite = {name: all(np.all(np.isfinite(x)) for x in raw(tree)) for name, tree in parts.items()}
+    assert [name for name in parts if not finite[name]] == [part] * (part != "none")
+    assert after.diverged == (part != "none")
+    assert differ(after.params, state.params) == (part == "none")
 
 
 # --- seeds ------------------------------------------------------------------------------------

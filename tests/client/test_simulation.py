@@ -11,6 +11,7 @@ from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import therapists
 from jaxtherapy.client.octants import ANTICOMPLEMENT, COMPLEMENT
 from jaxtherapy.client.patterns import pattern_weights
+from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.client.person import ClientParams
 from jaxtherapy.client.simulation import simulate, simulate_course
 from jaxtherapy.envs.rewards import reward
@@ -133,8 +134,22 @@ def test_therapists_meet_the_same_clients(course):
     np.testing.assert_array_equal(random.client.u, other.client.u)
     np.testing.assert_array_equal(random.pattern, other.pattern)
     np.testing.assert_array_equal(random.initial_rs, other.initial_rs)
+    for i, sessions in enumerate(zip(random.time, other.time, strict=True)):
+        # What is left in both of the memory that the client came with.
+        left = [
+            one.client.memory[i, max(sessions) - held : 50 - held]
+            for one, held in zip((random, other), sessions, strict=True)
+        ]
+        np.testing.assert_array_equal(*left)
+    acts, heard = (
+        np.stack([getattr(told, name)[0] for told in (random_course, other_course)])
+        for name in ("therapist_act", "heard_act")
+    )
     np.testing.assert_array_equal(random_course.client_act[0], other_course.client_act[0])
     assert np.any(random_course.therapist_act != other_course.therapist_act)
+    # Both are heard as they acted, or both as the client is used to.
+    as_acted, alike = np.all(acts == heard, axis=0), heard[0] == heard[1]
+    assert np.all(as_acted | alike) and np.any(~as_acted) and np.any(~alike)
 
 
 def test_courses_tell_what_happened(course):
@@ -187,3 +202,21 @@ def test_sessions_draw_anew():
         for name, (one, other) in pairs.items()
     }
     assert_all_plausible(p_values, rate=1e-3)
+
+
+def test_what_a_therapist_draws_tells_nothing_of_how_it_is_heard():
+    """Each has a key of its own: ``uniform(key)`` and the client's first uniform are one number.
+
+    False alarms: 0.1 %.
+    """
+
+    def drawing(key, dyad, params):
+        return jnp.floor(8 * jax.random.uniform(key))
+
+    simulated = partial(simulate_course, jax.random.key(9), SHORT, drawing, N_DYADS)
+    habit = jax.vmap(habitual_act)(simulated(0)[0].client.memory)
+    _, told = jax.jit(simulated, static_argnums=0)(1)
+    act, heard = told.therapist_act[0], told.heard_act[0]
+    tells = np.asarray(act != habit)  # else it is heard as it was in either case
+    p_value = independent(act[tells], (heard == act)[tells], 8, 2)
+    assert_all_plausible({"act, hearing": p_value}, rate=1e-3)
