@@ -344,7 +344,8 @@ def notes(given: argparse.Namespace, lineup: Lineup, request: Request) -> list[s
     told = [f"client settings that no flag gives are those of {first}/config.yaml"]
     for other in list(experiments)[1:]:
         theirs = configuration.load_config(Path(other) / "config.yaml")
-        names = (*CLIENT_SETTINGS, "patterns", "mechanism", "threshold", "entropy")
+        own = ("patterns", "mechanism", "threshold", "entropy", "utility_matrix")
+        names = (*CLIENT_SETTINGS, *own)
         ours = configuration.load_config(Path(first) / "config.yaml")
         unlike = [name for name in names if getattr(theirs, name) != getattr(ours, name)]
         if unlike:
