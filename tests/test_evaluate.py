@@ -358,12 +358,16 @@ def test_a_loose_policy_is_told_to_meet_default_clients(tmp_path):
 def test_experiments_with_other_clients_are_named(tmp_path):
     """Those that differ from the first, whose clients they all meet, and in what."""
     first, other, like = (
-        write_experiment(tmp_path / name, threshold=threshold, bond_offset=offset)
-        for name, threshold, offset in (("a", 0.6, 0.7), ("b", 0.8, 0.5), ("c", 0.6, 0.7))
+        write_experiment(tmp_path / name, threshold=threshold, utility_matrix=matrix)
+        for name, threshold, matrix in [
+            ("a", 0.6, "random"),
+            ("b", 0.8, "average"),
+            ("c", 0.6, "random"),
+        ]
     )
     assert noted(first, other, like) == [
         f"client settings that no flag gives are those of {first}/config.yaml",
-        f"{other} was trained with other bond_offset, threshold",
+        f"{other} was trained with other threshold, utility_matrix",
     ]
     assert len(noted(first, like)) == 1
     assert noted(first, other, "--config", first / "config.yaml") == []
