@@ -12,7 +12,6 @@ from jaxtherapy import convert, torch_weights
 from jaxtherapy.analysis.lineup import find_policies
 from jaxtherapy.config import load_config
 from tests.training import tiny
-from tests.training.test_train_command import interrupt_after
 
 SEEDS = range(42, 47)
 GROUPS = ["--n-seeds", "5", "--seeds-at-once", "2"]
@@ -116,7 +115,7 @@ def last_duration(folder, seed):
 def test_stopped_in_the_second_group_and_resumed_equals_never_stopped(
     grouped, folder, capsys, marker, covered
 ):
-    thread = interrupt_after(folder / "models/tiny" / marker, signal.SIGTERM)
+    thread = tiny.interrupt_after(folder / "models/tiny" / marker, signal.SIGTERM)
     assert tiny.train(folder, *GROUPS) == 0
     thread.join()
     out = capsys.readouterr().out

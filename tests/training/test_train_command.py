@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import jax
@@ -164,25 +162,11 @@ def test_overwrite_starts_anew(undisturbed, folder):
 # --- resumption -----------------------------------------------------------------------------
 
 
-def interrupt_after(marker, number):
-    """Sends this process a signal as soon as ``marker`` exists."""
-
-    def wait():
-        deadline = time.monotonic() + 120
-        while not marker.exists() and time.monotonic() < deadline:
-            time.sleep(0.001)
-        os.kill(os.getpid(), number)
-
-    thread = threading.Thread(target=wait, daemon=True)
-    thread.start()
-    return thread
-
-
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_and_exits_cleanly_and_resume_equals_never_stopped(
     undisturbed, folder, capsys, number
 ):
-    thread = interrupt_after(folder / "models/tiny/checkpoint_112.pth", number)
+    thread = tiny.interrupt_after(folder / "models/tiny/checkpoint_112.pth", number)
     assert tiny.train(folder) == 0
     thread.join()
     out = capsys.readouterr().out
@@ -344,14 +328,7 @@ def test_two_runs_on_one_name_are_refused(undisturbed, folder, capsys):
 
 def test_a_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys):
     marker = folder / "models/tiny/checkpoint_112.pth"
-
-    def vanish():
-        while not marker.exists():
-            time.sleep(0.001)
-        shutil.rmtree(folder / "logs")
-
-    thread = threading.Thread(target=vanish, daemon=True)
-    thread.start()
+    thread = tiny.as_soon_as(marker, lambda: shutil.rmtree(folder / "logs"))
     assert tiny.train(folder, total_timesteps=16 * 1000) == 1
     thread.join()
     error = capsys.readouterr().err
@@ -360,14 +337,7 @@ def test_a_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys):
 
 def test_a_models_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys):
     marker = folder / "models/tiny/checkpoint_112.pth"
-
-    def vanish():
-        while not marker.exists():
-            time.sleep(0.001)
-        (folder / "models").rename(folder / "gone")
-
-    thread = threading.Thread(target=vanish, daemon=True)
-    thread.start()
+    thread = tiny.as_soon_as(marker, lambda: (folder / "models").rename(folder / "gone"))
     assert tiny.train(folder, total_timesteps=16 * 1000) == 1
     thread.join()
     error = capsys.readouterr().err
@@ -438,6 +408,7 @@ def test_folders_that_may_not_be_written_or_read_are_one_line_each(undisturbed, 
         env=environment | {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
+        timeout=240,
         check=False,
     )
     errors = ended.stderr.splitlines()
