@@ -39,7 +39,10 @@ def interrupt_while_importing(*arguments):
         # Shells let what they start in the background ignore Ctrl-C.
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
+    deadline = time.monotonic() + 60
     while not is_importing(process):
+        if time.monotonic() > deadline:
+            process.kill()
         assert process.poll() is None, process.stderr.read()
         time.sleep(0.002)
     process.send_signal(signal.SIGINT)
@@ -75,6 +78,7 @@ def test_importing_the_package_leaves_signals_alone():
     subprocess.run(
         [sys.executable, "-c", code],
         check=True,
+        timeout=120,
         preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
     )
 

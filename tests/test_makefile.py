@@ -21,7 +21,9 @@ def test_every_target_is_declared():
 @pytest.mark.skipif(not shutil.which("make"), reason="needs make")
 @pytest.mark.parametrize("target", PHONY)
 def test_every_target_is_in_the_help(target):
-    told = subprocess.run(["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True)
+    told = subprocess.run(
+        ["make", "help"], cwd=ROOT, capture_output=True, text=True, check=True, timeout=60
+    )
     assert re.search(rf"^make {target}(?![\w-])", told.stdout, re.MULTILINE)
 
 
@@ -50,6 +52,7 @@ def test_the_pytorch_environment_is_of_a_python_that_its_numpy_knows(tmp_path, v
         capture_output=True,
         text=True,
         env={"PATH": str(tmp_path)},
+        timeout=60,
         check=True,
     ).stdout
     assert chosen == ("[python3]\n" if taken else "[]\n")

@@ -20,5 +20,7 @@ print([name for name in sys.modules if name.startswith({shell!r})])
 
 def test_the_core_imports_nothing_of_the_shell():
     code = IMPORT.format(core=CORE, shell=SHELL)
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
+    )
     assert done.stdout == "[]\n"

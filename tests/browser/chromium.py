@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import urllib.error
 import urllib.request
 
@@ -29,10 +30,15 @@ class Browser:
         self._driver = subprocess.Popen(
             [driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True
         )
-        for line in self._driver.stdout:
-            match = re.search(r"started successfully on port (\d+)", line)
-            if match:
-                break
+        limit = threading.Timer(60, self._driver.kill)
+        limit.start()
+        lines = (re.search(r"started successfully on port (\d+)", x) for x in self._driver.stdout)
+        match = next(filter(None, lines), None)  # none if it ended, by itself or by the limit
+        limit.cancel()
+        if match is None:
+            self._driver.kill()
+            self._close()
+            raise RuntimeError("chromedriver didn't start")
         self._base = f"http://127.0.0.1:{match[1]}/session"
         options = {
             "binary": browser,
@@ -52,9 +58,12 @@ class Browser:
             self._ask("DELETE", "")
         finally:
             self._driver.terminate()
-            self._driver.wait(20)
-            self._driver.stdout.close()
-            self._profile.cleanup()
+            self._close()
+
+    def _close(self):
+        self._driver.wait(20)
+        self._driver.stdout.close()
+        self._profile.cleanup()
 
     def _ask(self, method, path, body=None):
         data = None if method != "POST" else json.dumps(body or {}).encode()

@@ -25,6 +25,7 @@ def test_recordings_and_oracle_in_float64():
         env={**os.environ, "JAX_ENABLE_X64": "1", "XLA_FLAGS": f"{flags} {COMPILE_QUICKLY}"},
         capture_output=True,
         text=True,
+        timeout=900,
         check=False,
     )
     assert result.returncode == 0, result.stdout + result.stderr

@@ -8,6 +8,7 @@ experiment.
 import json
 import os
 import random
+import select
 import shutil
 import signal
 import subprocess
@@ -26,6 +27,9 @@ from tests.training import tiny
 
 N_KILLS = int(os.environ.get("JAXTHERAPY_KILLS", "4"))
 
+PATIENCE = 240
+"""Seconds that a whole training may take."""
+
 # Saves at every third update: most of the time goes into writing files.
 CONFIG = tiny.TINY | {"save_freq": 48, "eval_freq": 32}
 
@@ -39,11 +43,15 @@ class Trainer:
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
+            start_new_session=True,
         )
 
     def _ask(self, **request) -> int:
         self._zygote.stdin.write(json.dumps(request) + "\n")
         self._zygote.stdin.flush()
+        if not select.select([self._zygote.stdout], [], [], PATIENCE)[0]:
+            os.killpg(self._zygote.pid, signal.SIGKILL)  # with all that it started
+            raise AssertionError(f"no answer to {request}")
         return int(self._zygote.stdout.readline())
 
     def start(self, folder: Path, *flags: str) -> int:

@@ -88,7 +88,7 @@ def test_a_run_sweeps_what_killed_writes_left(cut_off, undisturbed):
 def test_a_gpu_that_is_not_there_is_one_line(folder):
     """In a process of its own: this one has chosen its device already."""
     command = [sys.executable, "-m", "jaxtherapy.train", "--device", "gpu"]
-    ended = subprocess.run(command, capture_output=True, text=True)
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=120)
     assert ended.returncode == 2 and not ended.stdout
     assert ended.stderr.count("\n") == 1 and "device gpu is not available" in ended.stderr
     assert not list(folder.iterdir())

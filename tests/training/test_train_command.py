@@ -8,8 +8,6 @@ import signal
 import subprocess
 import sys
 import tempfile
-import threading
-import time
 from pathlib import Path
 
 import jax
@@ -355,14 +353,7 @@ def test_two_runs_on_one_name_are_refused(undisturbed, folder, capsys):
 
 def test_a_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys):
     marker = folder / "models/tiny/checkpoint_112.pth"
-
-    def vanish():
-        while not marker.exists():
-            time.sleep(0.001)
-        shutil.rmtree(folder / "logs")
-
-    thread = threading.Thread(target=vanish, daemon=True)
-    thread.start()
+    thread = tiny.as_soon_as(marker, lambda: shutil.rmtree(folder / "logs"))
     assert tiny.train(folder, total_timesteps=16 * 1000) == 1
     thread.join()
     error = capsys.readouterr().err
@@ -371,14 +362,7 @@ def test_a_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys):
 
 def test_a_models_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys):
     marker = folder / "models/tiny/checkpoint_112.pth"
-
-    def vanish():
-        while not marker.exists():
-            time.sleep(0.001)
-        (folder / "models").rename(folder / "gone")
-
-    thread = threading.Thread(target=vanish, daemon=True)
-    thread.start()
+    thread = tiny.as_soon_as(marker, lambda: (folder / "models").rename(folder / "gone"))
     assert tiny.train(folder, total_timesteps=16 * 1000) == 1
     thread.join()
     error = capsys.readouterr().err
@@ -449,6 +433,7 @@ def test_folders_that_may_not_be_written_or_read_are_one_line_each(undisturbed, 
         env=environment | {"PYTHONPATH": paths, "JAX_PLATFORMS": "cpu"},
         capture_output=True,
         text=True,
+        timeout=240,
         check=False,
     )
     errors = ended.stderr.splitlines()

@@ -45,7 +45,10 @@ def test_no_more_than_a_few_wait(writer):
 
     caller = threading.Thread(target=submit_all)
     caller.start()
-    time.sleep(0.1)
+    deadline = time.monotonic() + 5
+    while len(submitted) < Writer.PENDING and time.monotonic() < deadline:
+        time.sleep(0.001)
+    time.sleep(0.1)  # for one too many
     assert len(submitted) == Writer.PENDING
     go.set()
     caller.join(10)
@@ -71,7 +74,7 @@ def test_an_error_comes_up_at_the_next_call_and_later_jobs_are_not_done(writer, 
         if asked == "wait":
             writer.wait()
         else:
-            while True:
+            for _ in range(Writer.PENDING):
                 writer.submit(lambda: done.append("later"))
     writer.close()
     assert done == []

@@ -4,6 +4,7 @@ import csv
 import os
 import threading
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import yaml
@@ -57,15 +58,25 @@ def results(folder: Path, name: str = "tiny") -> dict[str, object]:
     }
 
 
-def interrupt_after(marker: Path, number: int) -> threading.Thread:
-    """Sends this process a signal as soon as ``marker`` exists."""
+def as_soon_as(marker: Path, act: Callable[[], object]) -> threading.Thread:
+    """Acts beside a training that creates ``marker``; not at all if it doesn't within two minutes.
+
+    Nothing happens then that could hit whatever runs after the test that failed.
+    """
 
     def wait() -> None:
         deadline = time.monotonic() + 120
-        while not marker.exists() and time.monotonic() < deadline:
+        while not marker.exists():
+            if time.monotonic() > deadline:
+                return
             time.sleep(0.001)
-        os.kill(os.getpid(), number)
+        act()
 
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     return thread
+
+
+def interrupt_after(marker: Path, number: int) -> threading.Thread:
+    """Sends this process a signal as soon as ``marker`` exists."""
+    return as_soon_as(marker, lambda: os.kill(os.getpid(), number))
