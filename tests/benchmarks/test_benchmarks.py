@@ -152,7 +152,9 @@ def test_rows_and_ratios(tmp_path):
 def test_results_are_no_change_of_the_source(tmp_path):
     def git(*command):
         who = ["-c", "user.name=a", "-c", "user.email=a@example.org"]
-        subprocess.run(["git", "-C", tmp_path, *who, *command], check=True, capture_output=True)
+        subprocess.run(
+            ["git", "-C", tmp_path, *who, *command], check=True, capture_output=True, timeout=60
+        )
 
     results = tmp_path / "benchmarks" / "results"
     results.mkdir(parents=True)

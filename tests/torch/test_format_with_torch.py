@@ -77,7 +77,9 @@ def test_neither_jax_nor_flax_is_needed():
     code = (
         "import sys, jaxtherapy.torch_weights; print('jax' in sys.modules, 'torch' in sys.modules)"
     )
-    output = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)
+    output = subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
     assert output.stdout.split() == ["False", "False"], output.stderr
 
 
