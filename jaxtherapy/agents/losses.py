@@ -63,7 +63,7 @@ def clipped_policy_loss(
 
     ``approx_kl`` is the low-variance estimator ``mean(ρ − 1 − log ρ)`` (Schulman 2020).
     """
-    log_ratio = log_prob - old_log_prob
+    log_ratio = log_prob - jax.lax.stop_gradient(old_log_prob)
     ratio = jnp.exp(log_ratio)
     clipped = jnp.clip(ratio, 1 - clip_range, 1 + clip_range)
     return PolicyLoss(

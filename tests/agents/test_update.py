@@ -133,7 +133,7 @@ def counting_update(monkeypatch, ppo, key):
 
     # Plain steps of size 1: parameters become minus the sum of all gradients.
     monkeypatch.setattr(ppos, "loss", count)
-    monkeypatch.setattr(ppos, "optimizer", lambda hyper: optax.sgd(1.0))
+    monkeypatch.setattr(ppos, "clipped_adam", lambda *_: optax.sgd(1.0))
     params = {"seen": jnp.zeros(ppo.steps_per_update)}
     state = ppos.TrainState(
         params=params,
