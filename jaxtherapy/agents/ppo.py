@@ -179,18 +179,22 @@ def with_weights(ppo: PPO, params: PyTree) -> ActorCritic:
 
 @cache
 def _structure(ppo: PPO) -> nnx.GraphDef[ActorCritic]:
-    return nnx.graphdef(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0))))
+    return nnx.graphdef(_shapes(ppo))
 
 
 def param_shapes(ppo: PPO) -> PyTree:
     """Shapes and dtypes of ``TrainState.params``, to read weights into."""
-    networks = nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0)))
-    return nnx.state(networks, nnx.Param)
+    return nnx.state(_shapes(ppo), nnx.Param)
 
 
 @cache
 def _structure_of_one(ppo: PPO) -> nnx.GraphDef[Actor]:
-    return nnx.graphdef(nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0)).actor))
+    return nnx.graphdef(_shapes(ppo).actor)
+
+
+def _shapes(ppo: PPO) -> ActorCritic:
+    networks: ActorCritic = nnx.eval_shape(lambda: make_networks(ppo, jax.random.key(0)))
+    return networks
 
 
 def empty_log() -> TrainLog:

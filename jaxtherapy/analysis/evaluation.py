@@ -268,12 +268,13 @@ def over_seeds(
 def _seeds_row(
     request: Request, group: GroupInfo, metric: str, scores: np.ndarray, samples: np.ndarray
 ) -> SeedsRow:
-    iqm = statistics.interquartile_mean(np.concatenate([scores[None], samples]))
+    iqm = float(statistics.interquartile_mean(scores))
+    iqm_samples = statistics.interquartile_mean(samples)
     return SeedsRow(
         group=group.id,
         metric=metric,
         n_seeds=len(scores),
-        iqm=statistics.interval_over_seeds(float(iqm[0]), iqm[1:], len(scores), request.confidence),
+        iqm=statistics.interval_over_seeds(iqm, iqm_samples, len(scores), request.confidence),
         mean=statistics.mean_over_seeds(scores, request.confidence),
         by_seed=scores.mean(1).tolist(),
         iqm_by_seed=statistics.interquartile_mean(scores[:, None]).tolist(),

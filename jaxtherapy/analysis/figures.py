@@ -439,12 +439,22 @@ def differences(evaluation: Json) -> Picture | None:
 
 def _legend_below(axes: Axes) -> None:
     """Below ticks and label, whatever the axes' height; in as many columns as names leave room."""
-    longest = max(len(label) for label in axes.get_legend_handles_labels()[1])
-    columns = max(1, min(3, 57 // (longest + 6)))
+    inches = _figure_of(axes).dpi_scale_trans
+    below = axes.transAxes + ScaledTranslation(0, -LEGEND_BELOW / 72, inches)
+    columns = min(3, _legend_columns(axes, 57))
+    axes.legend(loc="upper center", bbox_to_anchor=(0.45, 0), bbox_transform=below, ncols=columns)
+
+
+def _legend_columns(axes: Axes, room: int) -> int:
+    """How many of the axes' labels stand side by side where there is room for so many letters."""
+    names = axes.get_legend_handles_labels()[1]
+    return max(1, min(len(names), room // (max(map(len, names)) + 6)))
+
+
+def _figure_of(axes: Axes) -> Figure:
     figure = axes.get_figure(root=True)
     assert figure is not None
-    below = axes.transAxes + ScaledTranslation(0, -LEGEND_BELOW / 72, figure.dpi_scale_trans)
-    axes.legend(loc="upper center", bbox_to_anchor=(0.45, 0), bbox_transform=below, ncols=columns)
+    return figure
 
 
 def by_cell(evaluation: Json) -> Picture | None:
@@ -473,17 +483,21 @@ def by_cell(evaluation: Json) -> Picture | None:
                 where = [place + shift] * 2
                 axes.plot([low, high], where, color=look.color, lw=1.5)
                 label = _plain_text(short(names[name])) if place == 0 else None
-                style: Json = {"color": look.color, "ms": 4.5, "ls": "", "clip_on": False}
-                axes.plot([middle], where[:1], look.marker, label=label, **style)
+                axes.plot(
+                    [middle],
+                    where[:1],
+                    look.marker,
+                    color=look.color,
+                    ms=4.5,
+                    ls="",
+                    label=label,
+                    clip_on=False,
+                )
         axes.set_yticks(range(len(cells)), told_cells)
         axes.set_ylim(len(cells) - 0.4, -0.6)
         axes.set_xlabel("success, % of therapies")
         axes.set_xlim(-2, 102)
-        figure = axes.get_figure(root=True)
-        assert figure is not None
-        longest = max(len(short(names[name])) for name in chosen)
-        columns = max(1, min(len(chosen), 75 // (longest + 6)))
-        figure.legend(loc="outside lower center", ncols=columns)
+        _figure_of(axes).legend(loc="outside lower center", ncols=_legend_columns(axes, 75))
 
     best = []
     for cell in cells:

@@ -140,9 +140,6 @@ def find_logs(evaluation: Json) -> dict[str, Table]:
     return found
 
 
-# --- the page -------------------------------------------------------------------------------
-
-
 def read_log(path: Path) -> Table | None:
     """The columns of a training's CSV log as numbers; ``None`` if it is no such file."""
     try:
@@ -164,6 +161,9 @@ def read_log(path: Path) -> Table | None:
 def grows(values: Sequence[float]) -> bool:
     """Whether a column of a log only goes up."""
     return all(before <= after for before, after in pairwise(values))
+
+
+# --- the page -------------------------------------------------------------------------------
 
 
 def to_html(evaluation: Json, pictures: Sequence[Picture]) -> str:
@@ -305,14 +305,23 @@ def _summary(evaluation: Json) -> str:
                 f"({p_equals(gap['p_holm'])} after Holm’s correction)"
             )
         lines.append(text + ".")
+    lines += _verdicts(evaluation, [n for n in followed(evaluation) if n in (trained or rows)])
+    return _list(lines)
+
+
+def _verdicts(evaluation: Json, shown: Sequence[str]) -> list[str]:
+    """What the test of the shape says of these therapists."""
+    names = labels(evaluation)
     courses = {course["therapist"]: course for course in evaluation["courses"]}
-    for name in followed(evaluation):
-        if name in (trained or rows):
-            lines += [
-                verdict(evaluation, shape, names[name])
-                for shape in courses[name]["shapes"]
-                if shape["outcome"] == "all" and shape["measure"] == "complementarity"
-            ]
+    return [
+        verdict(evaluation, shape, names[name])
+        for name in shown
+        for shape in courses[name]["shapes"]
+        if shape["outcome"] == "all" and shape["measure"] == "complementarity"
+    ]
+
+
+def _list(lines: Iterable[str]) -> str:
     return "<ul>" + "".join(f"<li>{escape(line)}</li>" for line in lines) + "</ul>\n"
 
 
@@ -439,19 +448,11 @@ def _seeds(evaluation: Json, by_name: dict[str, Picture]) -> str:
 def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
     if not evaluation["courses"]:
         return ""
-    names, shown = labels(evaluation), followed(evaluation)
-    courses = {course["therapist"]: course for course in evaluation["courses"]}
-    said = "".join(
-        f"<li>{escape(verdict(evaluation, shape, names[name]))}</li>"
-        for name in shown
-        for shape in courses[name]["shapes"]
-        if shape["outcome"] == "all" and shape["measure"] == "complementarity"
-    )
-    left_out = len(courses) - len(shown)
+    shown, n_courses = followed(evaluation), len(evaluation["courses"])
     note = (
-        f"<p>Drawn are {len(shown)} of {len(courses)} therapists: of each group of seeds the one "
+        f"<p>Drawn are {len(shown)} of {n_courses} therapists: of each group of seeds the one "
         f"with the median reward, at most {MOST_FOLLOWED}.</p>\n"
-        if left_out
+        if len(shown) < n_courses
         else ""
     )
     intro = (
@@ -463,7 +464,7 @@ def _course(evaluation: Json, pictures: Sequence[Picture]) -> str:
     )
     drawn = "".join(_figure(p) for p in pictures if p.name.startswith("course"))
     return (
-        f"{intro}<ul>{said}</ul>\n{note}"
+        f"{intro}{_list(_verdicts(evaluation, shown))}{note}"
         + _details("Every test of the shape", _shapes(evaluation))
         + drawn
         + _details("Complementarity over time as a table", _course_table(evaluation, shown))

@@ -250,11 +250,9 @@ def mean_is_zero(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
     Where all values are the same there is no telling how they vary: a sign test, and 1 where all
     are 0.
     """
-    mean, error, n = values.mean(-1), standard_error(values), values.shape[-1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        p = 2 * stats.t.sf(np.abs(mean) / error, n - 1)
-    p = np.where(_same(values), 2.0 ** (1 - n), p)
-    return np.where(_same(values) & (values[..., 0] == 0), 1.0, p)
+    n, first = values.shape[-1], values[..., 0]
+    p = 2 * stats.t.sf(np.abs(_student_t(values)), n - 1)
+    return np.where(_same(values), np.where(first == 0, 1.0, 2.0 ** (1 - n)), p)
 
 
 def mean_is_positive(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
@@ -262,10 +260,14 @@ def mean_is_positive(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]
 
     Where all values are the same a sign test, as in :func:`mean_is_zero`.
     """
-    mean, error, n = values.mean(-1), standard_error(values), values.shape[-1]
+    n, first = values.shape[-1], values[..., 0]
+    p = stats.t.sf(_student_t(values), n - 1)
+    return np.where(_same(values), np.where(first > 0, 2.0**-n, 1.0), p)
+
+
+def _student_t(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
     with np.errstate(divide="ignore", invalid="ignore"):
-        p = stats.t.sf(mean / error, n - 1)
-    return np.where(_same(values), np.where(values[..., 0] > 0, 2.0**-n, 1.0), p)
+        return np.asarray(values.mean(-1) / standard_error(values))
 
 
 def _same(values: Float[Array, "*shape n"]) -> Bool[Array, "*shape"]:

@@ -96,7 +96,8 @@ class Checkpoints:
         """The same for the result of :func:`flat`. Starts no program on the device.
 
         Raises:
-            OSError, RunError: as :meth:`wait`.
+            OSError: the folder is gone, read-only or full.
+            RunError: whatever else Orbax raised, also of an earlier save.
         """
         about = {
             "progress": asdict(progress),

@@ -82,7 +82,7 @@ def _sync_folder(folder: Path) -> None:
 
 
 def in_groups(seeds: tuple[int, ...], at_once: int | None) -> list[tuple[int, ...]]:
-    """Seeds in equal groups (or, where that can't be, of two sizes one apart); null: in one."""
+    """Seeds in equal groups (or, where that can't be, of two sizes one apart); None: in one."""
     n_groups = -(-len(seeds) // (at_once or len(seeds)))
     return [tuple(int(seed) for seed in part) for part in np.array_split(seeds, n_groups)]
 

@@ -270,15 +270,16 @@ def _exact(
             f"{experiment} is at step {step} already; branch off with --total-timesteps beyond it"
         )
     note = f"continuing at step {step:,}" + ("" if in_place else f", into {files.output}")
+    notes = [note, *changes.values()]
     new_yardstick = not YARDSTICK.isdisjoint(changes)
     if in_place and new_yardstick:
-        changes["policy_best.pth"] = "policy_best.pth is chosen anew, by evaluations from here on"
+        notes.append("policy_best.pth is chosen anew, by evaluations from here on")
     return Start(
         experiment / "checkpoints" / files.part,
         step,
         in_place,
         new_yardstick=new_yardstick,
-        note="; ".join([note, *changes.values()]),
+        note="; ".join(notes),
     )
 
 

@@ -35,6 +35,9 @@ chosen on the latter."""
 
 HARDLY_EVER = 0.05
 
+COMPARED = ("trained, final", "trained, best", "always complementary", "random")
+"""The therapists of the last table, in order."""
+
 
 def across_seeds(files: RunFiles, seeds: Sequence[int], console: Console) -> int:
     """The summary of all seeds as file, picture and table.
@@ -61,8 +64,8 @@ def across_seeds(files: RunFiles, seeds: Sequence[int], console: Console) -> int
 class Spent(NamedTuple):
     """On training: seconds, and in them steps of all seeds together."""
 
-    seconds: float = 0.0
-    steps: int = 0
+    seconds: float
+    steps: int
 
     @property
     def steps_per_second(self) -> float:
@@ -121,10 +124,6 @@ def print_summary(
 @cache
 def _line_up_program() -> Callable[..., Comparison]:
     return jax.jit(_line_up, static_argnums=0, compiler_options=compile_quickly())
-
-
-COMPARED = ("trained, final", "trained, best", "always complementary", "random")
-"""The therapists of the last table, in order."""
 
 
 def _line_up(
