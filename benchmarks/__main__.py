@@ -18,7 +18,7 @@ from benchmarks import hardware, rows
 from benchmarks.report import RESULTS, Report
 from benchmarks.sizes import CPU, GPU, TINY, Sizes
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training import devices
+from jaxtherapy.devices import layout as devices
 
 PARTS = {
     "ceilings": "a large matrix product per precision, a large copy",

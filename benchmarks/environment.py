@@ -11,15 +11,15 @@ from jaxtyping import Array, Float, PRNGKeyArray
 from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
 from benchmarks.timing import program_bytes, seconds_per_step
-from jaxtherapy.agents.rows import replace_rows
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.chance import uniforms
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import Dyad, Observation
-from jaxtherapy.client.person import ClientParams
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.envs.rewards import reward
-from jaxtherapy.training.errors import is_out_of_memory
-from jaxtherapy.training.setup import make_clients
+from jaxtherapy.errors import is_out_of_memory
+from jaxtherapy.fast.random_bits import uniforms
+from jaxtherapy.fast.row_replacement import replace_rows
+from jaxtherapy.ppo.settings import make_clients
 
 
 class Play(NamedTuple):

@@ -21,9 +21,9 @@ from typing import NamedTuple
 import jax
 from jaxtyping import PyTree
 
-from jaxtherapy.agents.ppo import PPO
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.networks import N_FEATURES
+from jaxtherapy.ppo.ppo import PPO
 
 
 class Work(NamedTuple):

@@ -13,7 +13,7 @@ from benchmarks import environment, programs, training
 from benchmarks.programs import compile_training
 from benchmarks.sizes import TINY
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training import devices
+from jaxtherapy.devices import layout as devices
 
 CLIENTS = 16384
 """Of the environment alone: as many as keep two cores busy and fit their caches."""

@@ -17,9 +17,9 @@ from benchmarks.programs import DEFAULT, STRATEGY, THROUGHPUT, compile_phase
 from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
 from benchmarks.timing import seconds_per_call
-from jaxtherapy.agents import ppo as algorithm
-from jaxtherapy.agents.ppo import PPO, Settings
-from jaxtherapy.training import devices
+from jaxtherapy.devices import layout as devices
+from jaxtherapy.ppo import ppo as algorithm
+from jaxtherapy.ppo.ppo import PPO, Settings
 
 
 class Ceilings(NamedTuple):

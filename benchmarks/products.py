@@ -6,9 +6,9 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxtherapy.agents.ppo import PPO
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.networks import N_FEATURES
+from jaxtherapy.ppo.ppo import PPO
 
 Weights = list[Float[Array, "n_in n_out"]]
 

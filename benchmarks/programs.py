@@ -11,11 +11,12 @@ import numpy as np
 from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
-from jaxtherapy.agents import ppo as algorithm
-from jaxtherapy.agents.ppo import PPO, Settings, TrainState
 from jaxtherapy.config import TrainingConfig, load_config
-from jaxtherapy.training import devices, programs
-from jaxtherapy.training.setup import make_ppo, make_settings
+from jaxtherapy.devices import layout as devices
+from jaxtherapy.devices import programs
+from jaxtherapy.ppo import ppo as algorithm
+from jaxtherapy.ppo.ppo import PPO, Settings, TrainState
+from jaxtherapy.ppo.settings import make_ppo, make_settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DEFAULT = "default.yaml"

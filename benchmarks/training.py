@@ -11,7 +11,7 @@ from benchmarks.programs import Training, compile_training
 from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
 from benchmarks.timing import program_bytes
-from jaxtherapy.training.errors import is_out_of_memory
+from jaxtherapy.errors import is_out_of_memory
 
 Case = tuple[str, str, dict[str, Any], int]
 

@@ -1,153 +1,17 @@
-"""Convert between PyTorch's ``.pth`` files and experiments that training here can go on from.
-
-``python -m jaxtherapy.convert tianshou_checkpoint.pth models/imported`` makes an experiment's
-folder, with Orbax checkpoint, that ``--resume-from models/imported`` continues.
-``python -m jaxtherapy.convert models/quickstart therapist.pth`` writes its latest Orbax checkpoint
-as a ``.pth`` file for PyTorch or Tianshou 1.x.
-"""
+"""``python -m jaxtherapy.convert``: see :mod:`jaxtherapy.cli.convert`."""
 
 import sys
-
-from jaxtherapy.command import ends_in_one_line, launch
-
-if __name__ == "__main__":  # before the imports that take a second: Ctrl-C is answered meanwhile
-    sys.exit(launch("jaxtherapy.convert"))
-
-import argparse
-import os
 from collections.abc import Sequence
-from dataclasses import replace
-from pathlib import Path
 
-import jax
-
-from jaxtherapy import config as configuration
-from jaxtherapy.agents.ppo import TrainState
-from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training import devices, weights
-from jaxtherapy.training.checkpoints import Checkpoints, Progress
-from jaxtherapy.training.errors import RunError
-from jaxtherapy.training.files import RunFiles, write_atomically
-from jaxtherapy.training.programs import initial_state
-from jaxtherapy.training.progress_log import ProgressLog
-from jaxtherapy.training.resume import orbax_steps
-from jaxtherapy.training.setup import make_ppo, make_settings
-from jaxtherapy.training.start import from_weights
+from jaxtherapy.cli.launch import launch
 
 
-@ends_in_one_line("interrupted; what was to be written may be incomplete")
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0, or 2 with one line on what is wrong."""
-    parser = configuration.OneLineParser(
-        prog="python -m jaxtherapy.convert",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("source", type=Path, help="a .pth file, or an experiment's folder")
-    parser.add_argument("target", type=Path, help="a new experiment's folder, or a .pth file")
-    parser.add_argument("--config", help="YAML file of settings for a new experiment")
-    parser.add_argument("--step", type=int, help="which checkpoint of a folder; default the latest")
-    parser.add_argument("--seed", type=int, help="which seed of a folder; default the first")
-    parser.add_argument(
-        "--weights-only", action="store_true", help="write a state dict, as policy_*.pth is"
-    )
-    arguments = parser.parse_args(argv)
-    jax.config.update("jax_platforms", "cpu")  # nothing here is worth a GPU's start-up
-    try:
-        note = convert(arguments)
-    except OSError as error:
-        reason = f"{error.filename or arguments.target}: {error.strerror or error}"
-        raise RunError(f"can't convert: {reason}") from None
-    print(note)
-    return 0
+    """The command, in this process. Returns its exit code."""
+    from jaxtherapy.cli.convert import main
+
+    return main(argv)
 
 
-def convert(given: argparse.Namespace) -> str:
-    """One way or the other; says what was written."""
-    of_folders = {"--step": given.step, "--seed": given.seed, "--weights-only": given.weights_only}
-    is_folder = given.source.is_dir()
-    others = {"--config": given.config} if is_folder else of_folders
-    for flag, value in others.items():
-        if value not in (None, False):
-            kind = "a folder" if is_folder else "a file"
-            raise RunError(f"{flag} has no meaning where {given.source} is {kind}; leave it out")
-    if is_folder:
-        return to_pth(given.source, given.target, given.step, given.seed, given.weights_only)
-    return to_experiment(given.source, given.target, given.config)
-
-
-def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare: bool) -> str:
-    """Writes an Orbax checkpoint as a ``.pth`` file."""
-    if target.suffix != ".pth":
-        raise RunError(f"{target} must end in .pth to convert the folder {source}")
-    if target.exists():
-        raise RunError(f"{target} exists already; name another file")
-    if not (source / "config.yaml").is_file():
-        raise RunError(f"{source} is no experiment's folder: there is no config.yaml in it")
-    config = replace(configuration.load_config(source / "config.yaml"), output_dir=str(source))
-    files = RunFiles.of(config)
-    if seed is not None and seed not in files.seeds:
-        raise RunError(f"{source} has no seed {seed}; it has {files.seeds[0]} to {files.seeds[-1]}")
-    seed = files.seeds[0] if seed is None else seed
-    group = next(group for group in files.groups(config.seeds_at_once) if seed in group.seeds)
-    steps = orbax_steps(source, group.part)
-    if not steps or (step is not None and step not in steps):
-        raise RunError(f"{source} has no such checkpoint; it has {steps or 'none'}")
-    which = group.seeds.index(seed)
-    ppo, settings = make_ppo(config), make_settings(config)
-    template = jax.eval_shape(lambda: initial_state(ppo, settings, group.seeds))
-    checkpoints = Checkpoints(group.checkpoints)
-    try:
-        state, progress = checkpoints.restore(
-            steps[-1] if step is None else step, template, devices.on_one_device(template)
-        )
-    finally:
-        checkpoints.close()
-    contents = weights.of_state(state, which, config.learning_rate, progress.epoch, progress.step)
-    weights.write(target, contents["model"] if bare else contents)
-    return f"{target}: seed {seed} at step {progress.step:,}"
-
-
-def to_experiment(source: Path, target: Path, config_file: str | None) -> str:
-    """Makes an experiment's folder from a ``.pth`` file."""
-    if not source.exists():
-        raise RunError(f"{source} does not exist")
-    if target.suffix == ".pth":
-        raise RunError(f"{source} is a .pth file already; name a folder to make an experiment")
-    if target.exists() and (not target.is_dir() or os.listdir(target)):
-        raise RunError(f"{target} exists already and is not empty; name another folder")
-    pth = weights.read(source)
-    config = configuration.load_config(
-        config_file,
-        {
-            "experiment_name": target.name or "imported",
-            "output_dir": str(target),
-            "hidden_size": pth.hidden_size,
-            "shared_trunk": pth.shared_trunk,
-            "n_seeds": 1,
-        },
-    )
-    log = RunFiles.of(config).csv(config.seed)
-    if log.exists():
-        raise RunError(f"{log} belongs to an experiment already; name another folder")
-    state = initial_state(make_ppo(config), make_settings(config), (config.seed,))
-    progress = Progress(best_reward=[float("-inf")])
-    state, progress = from_weights(pth, state, progress, devices.on_one_device(state))
-    write_experiment(config, state, progress)
-    return (
-        f"{target}: step {progress.step:,}, ready for --resume-from {target}; clients, random keys "
-        "and return statistics are fresh" + ("" if pth.adam else ", and so is Adam's state")
-    )
-
-
-def write_experiment(config: TrainingConfig, state: TrainState, progress: Progress) -> None:
-    """Configuration, empty log, ``.pth`` and Orbax checkpoint of a training that starts here."""
-    files = RunFiles.of(config)
-    files.create()
-    write_atomically(files.config, configuration.dump_config(config).encode())
-    ProgressLog(files.csv(config.seed)).create()
-    contents = weights.of_state(state, 0, config.learning_rate, progress.epoch, progress.step)
-    weights.write(files.checkpoint(config.seed, progress.step), contents)
-    checkpoints = Checkpoints(files.checkpoints)
-    checkpoints.save(state, progress)
-    checkpoints.close()
+if __name__ == "__main__":
+    sys.exit(launch("convert"))

@@ -1,57 +1,17 @@
-"""Turn an evaluation into a report: ``python -m jaxtherapy.report reports/quickstart``.
-
-Writes report.html, one file that opens offline, and figures/*.png and *.svg for a paper.
-"""
+"""``python -m jaxtherapy.report``: see :mod:`jaxtherapy.cli.report`."""
 
 import sys
-
-from jaxtherapy.command import ends_in_one_line, launch
-
-if __name__ == "__main__":  # before the imports that take a second: Ctrl-C is answered meanwhile
-    sys.exit(launch("jaxtherapy.report"))
-
-import argparse
 from collections.abc import Sequence
-from pathlib import Path
 
-from jaxtherapy.analysis.report import write_report
-from jaxtherapy.config import OneLineParser
-from jaxtherapy.training.display import console
-from jaxtherapy.training.errors import RunError
+from jaxtherapy.cli.launch import launch
 
 
-@ends_in_one_line("interrupted; the report may be incomplete")
 def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0, or 2 for what can't be read, 1 for what broke off."""
-    return run(build_parser().parse_args(argv))
+    """The command, in this process. Returns its exit code."""
+    from jaxtherapy.cli.report import main
+
+    return main(argv)
 
 
-def build_parser() -> argparse.ArgumentParser:
-    """All flags."""
-    parser = OneLineParser(prog="python -m jaxtherapy.report", description=__doc__)
-    parser.add_argument(
-        "evaluation",
-        metavar="EVALUATION",
-        help="folder of an evaluation, or its evaluation.json",
-    )
-    parser.add_argument("--output-dir", metavar="DIR", help="default: beside evaluation.json")
-    return parser
-
-
-def run(given: argparse.Namespace) -> int:
-    """Writes and says where."""
-    out = console()
-    folder = Path(given.output_dir) if given.output_dir else None
-    try:
-        with out.status("drawing"):
-            written = write_report(Path(given.evaluation), folder)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise RunError(
-            f"{given.evaluation} is not as an evaluation left it ({type(error).__name__}: "
-            f"{reason}); evaluate again"
-        ) from None
-    report = written[0]
-    out.print(f"{report} ({report.stat().st_size / 1e6:.1f} MB)")
-    out.print(f"{report.parent / 'figures'}: {len(written) // 2} figures, as .png and .svg")
-    return 0
+if __name__ == "__main__":
+    sys.exit(launch("report"))

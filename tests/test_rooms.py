@@ -8,7 +8,7 @@ CORE = (
     *("analysis.grid", "analysis.episodes", "analysis.statistics", "analysis.shape"),
     *("analysis.course", "analysis.across_seeds", "analysis.twin", "analysis.comparison"),
 )
-SHELL = ("jaxtherapy.training", "jaxtherapy.config", "jaxtherapy.command", "jaxtherapy.train")
+SHELL = ("jaxtherapy.training", "jaxtherapy.config", "jaxtherapy.cli.launch", "jaxtherapy.train")
 
 IMPORT = """
 import importlib, sys

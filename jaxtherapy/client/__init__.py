@@ -9,6 +9,8 @@ True
 """
 
 from jaxtherapy.client import therapists as therapists
+from jaxtherapy.client.client import Client as Client
+from jaxtherapy.client.client import ClientParams as ClientParams
 from jaxtherapy.client.dyad import Dyad as Dyad
 from jaxtherapy.client.dyad import Observation as Observation
 from jaxtherapy.client.dyad import Therapist as Therapist
@@ -19,8 +21,6 @@ from jaxtherapy.client.expectations import MECHANISMS as MECHANISMS
 from jaxtherapy.client.octants import OCTANTS as OCTANTS
 from jaxtherapy.client.patterns import PATTERNS as PATTERNS
 from jaxtherapy.client.patterns import pattern_weights as pattern_weights
-from jaxtherapy.client.person import Client as Client
-from jaxtherapy.client.person import ClientParams as ClientParams
 from jaxtherapy.client.simulation import simulate as simulate
 from jaxtherapy.client.simulation import simulate_course as simulate_course
 from jaxtherapy.client.utilities import NAMED_MATRICES as NAMED_MATRICES

@@ -8,10 +8,10 @@ import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Float32, Int, Int8, PRNGKeyArray
 
-from jaxtherapy.client import person
-from jaxtherapy.client.chance import uniforms
+from jaxtherapy.client import client as person
+from jaxtherapy.client.client import Client, ClientParams
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.person import Client, ClientParams
+from jaxtherapy.fast.random_bits import uniforms
 
 HISTORY_SESSIONS = 25
 HISTORY_SIZE = 2 * HISTORY_SESSIONS

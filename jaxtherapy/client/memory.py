@@ -15,7 +15,7 @@ from jaxtyping import Array, Float, Int, Int8
 
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.pairs import encode_pairs, therapist_acts
-from jaxtherapy.compiling import compiled_apart
+from jaxtherapy.fast.compiling import compiled_apart
 
 MEMORY_SIZE = 50
 

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Bool, Int, Int8
 
 from jaxtherapy.client.pairs import therapist_acts
-from jaxtherapy.compiling import compiled_apart
+from jaxtherapy.fast.compiling import compiled_apart
 
 PERCEPTION_WINDOW = 15
 

@@ -11,8 +11,8 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int8, PRNGKeyArray
 
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import Dyad, Therapist, hold_session, intake, is_over
-from jaxtherapy.client.person import ClientParams
 
 
 class Course(NamedTuple):

@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, Int8, PRNGKeyArray
 
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import Dyad, Observation, Therapist, observe
 from jaxtherapy.client.memory import recency_weights
 from jaxtherapy.client.octants import ANTICOMPLEMENT, COMPLEMENT, N_OCTANTS, OCTANTS
 from jaxtherapy.client.perception import habitual_act
-from jaxtherapy.client.person import ClientParams
 
 
 def random(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int[Array, ""]:

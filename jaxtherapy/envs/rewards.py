@@ -3,8 +3,8 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float32
 
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import Dyad
-from jaxtherapy.client.person import ClientParams
 
 DROPOUT_REWARD = -150.0
 SUCCESS_REWARD = 100.0

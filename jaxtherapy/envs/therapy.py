@@ -6,11 +6,11 @@ import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
+from jaxtherapy.client import client as person
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client import person
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Dyad, Observation
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.person import ClientParams
 from jaxtherapy.envs.rewards import reward
 
 
@@ -18,7 +18,7 @@ class TherapyEnv(environment.Environment[Dyad, ClientParams]):
     """One step is one session: the pending client act, answered by the therapist.
 
     The state is a :class:`~jaxtherapy.client.dyad.Dyad`, the parameters are
-    :class:`~jaxtherapy.client.person.ClientParams`; every numeric leaf of both can be vmapped.
+    :class:`~jaxtherapy.client.client.ClientParams`; every numeric leaf of both can be vmapped.
     """
 
     @property

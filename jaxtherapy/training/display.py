@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from jaxtherapy.agents.ppo import EvalResult
+from jaxtherapy.ppo.ppo import EvalResult
 
 
 def console(quiet: bool = False) -> Console:

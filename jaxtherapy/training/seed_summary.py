@@ -10,12 +10,12 @@ from matplotlib.lines import Line2D
 from rich.table import Table
 from rich.text import Text
 
-from jaxtherapy.analysis.across_seeds import AcrossSeeds, Ranking, across_seeds, rank_seeds
-from jaxtherapy.analysis.palette import BLUE, GREEN, ORANGE
-from jaxtherapy.analysis.statistics import FEWEST_SEEDS
-from jaxtherapy.training.files import write_atomically
-from jaxtherapy.training.pictures import LearningCurve
-from jaxtherapy.training.progress_log import Row
+from jaxtherapy.evaluation.across_seeds import AcrossSeeds, Ranking, across_seeds, rank_seeds
+from jaxtherapy.evaluation.statistics import FEWEST_SEEDS
+from jaxtherapy.reporting.learning_curves import LearningCurve
+from jaxtherapy.reporting.palette import BLUE, GREEN, ORANGE
+from jaxtherapy.storage.progress_log import Row
+from jaxtherapy.storage.run_files import write_atomically
 
 METRICS = {
     "test_reward": "test_reward_mean",

@@ -9,16 +9,18 @@ import numpy as np
 import optax
 
 from jaxtherapy import config as configuration
-from jaxtherapy.agents.optimizer import adam_state, with_adam_state
-from jaxtherapy.agents.ppo import TrainState
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training import devices, hosts, weights
-from jaxtherapy.training.checkpoints import Checkpoints, Progress
-from jaxtherapy.training.files import RunFiles, write_atomically
-from jaxtherapy.training.loop import Training, save
-from jaxtherapy.training.programs import Programs
-from jaxtherapy.training.progress_log import ProgressLog
-from jaxtherapy.training.resume import Start
+from jaxtherapy.devices import hosts
+from jaxtherapy.devices import layout as devices
+from jaxtherapy.devices.programs import Programs
+from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
+from jaxtherapy.ppo.ppo import TrainState
+from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.storage.resume import Start
+from jaxtherapy.storage.run_files import RunFiles, write_atomically
+from jaxtherapy.training.trainer import Training, save
 
 
 def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Programs) -> Training:

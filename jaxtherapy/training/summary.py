@@ -10,22 +10,22 @@ import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
 from rich.console import Console
 
-from jaxtherapy.agents.ppo import (
+from jaxtherapy.client import therapists
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.devices.programs import compile_quickly
+from jaxtherapy.evaluation.comparison import Comparison, compare
+from jaxtherapy.ppo.ppo import (
     PPO,
     EvalResult,
     Settings,
     param_shapes,
     policy_therapist,
 )
-from jaxtherapy.analysis.comparison import Comparison, compare
-from jaxtherapy.client import therapists
-from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training import weights
+from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.display import comparison_table, format_duration
-from jaxtherapy.training.files import RunFiles
-from jaxtherapy.training.programs import compile_quickly
-from jaxtherapy.training.progress_log import ProgressLog
-from jaxtherapy.training.setup import make_ppo, make_settings
 
 SUMMARY_EPISODES = 1_000
 

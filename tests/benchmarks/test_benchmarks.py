@@ -30,8 +30,8 @@ from benchmarks.old_client import OldClient
 from benchmarks.products import make_products
 from benchmarks.report import Report
 from benchmarks.sizes import TINY
-from jaxtherapy.agents.ppo import PPO
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.ppo.ppo import PPO
 from tests.oracle import Therapy
 
 ONE = replace(TINY, seeds=(1,), environments=())

@@ -10,9 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from jaxtherapy.analysis import exports, report
-from tests.analysis.small_evaluation import small_evaluation
+from jaxtherapy.reporting import csv_files as exports
+from jaxtherapy.reporting import report
 from tests.browser.chromium import DOWN, END, HOME, LEFT, RIGHT, SPACE, UP, Browser
+from tests.evaluation.small_evaluation import small_evaluation
 
 SESSION = "return Number(document.querySelector('#scrub').value)"
 LAST = "return Number(document.querySelector('#scrub').max)"

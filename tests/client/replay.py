@@ -7,10 +7,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxtherapy.client import client as person
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client import person
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.pairs import encode_pairs
-from jaxtherapy.client.person import ClientParams
 from jaxtherapy.envs.rewards import reward
 
 N_SESSIONS = 60

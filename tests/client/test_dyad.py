@@ -8,11 +8,11 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.chance import uniforms
+from jaxtherapy.client.client import N_DRAW_POINTS, ClientParams, draw_client, meet
 from jaxtherapy.client.octants import S, W
 from jaxtherapy.client.patterns import PATTERNS, pattern_weights
-from jaxtherapy.client.person import N_DRAW_POINTS, ClientParams, draw_client, meet
 from jaxtherapy.envs.rewards import reward
+from jaxtherapy.fast.random_bits import uniforms
 from tests.chance import assert_all_plausible, goodness_of_fit, independent
 from tests.client.replay import compile_quickly
 

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 from scipy.special import softmax
 
-from jaxtherapy.client.chance import uniforms
 from jaxtherapy.client.expectations import (
     act_probabilities,
     adjusted_utilities,
@@ -17,6 +16,7 @@ from jaxtherapy.client.expectations import (
     sort_octants,
 )
 from jaxtherapy.client.memory import recency_weights
+from jaxtherapy.fast.random_bits import uniforms
 from tests.chance import assert_all_plausible, goodness_of_fit
 
 LAST_POINT = np.float32(1 - 2**-24)

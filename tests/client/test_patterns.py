@@ -6,7 +6,6 @@ import jax
 import numpy as np
 import pytest
 
-from jaxtherapy.client.chance import uniforms
 from jaxtherapy.client.memory import MEMORY_SIZE
 from jaxtherapy.client.octants import ANTICOMPLEMENT
 from jaxtherapy.client.pairs import therapist_acts
@@ -18,6 +17,7 @@ from jaxtherapy.client.patterns import (
     draw_pattern,
     pattern_weights,
 )
+from jaxtherapy.fast.random_bits import uniforms
 from tests import oracle
 from tests.chance import assert_all_plausible, goodness_of_fit, same_distribution
 

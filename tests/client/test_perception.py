@@ -4,8 +4,8 @@ import jax
 import numpy as np
 import pytest
 
+from jaxtherapy.client.client import Client, ClientParams, hear_act
 from jaxtherapy.client.perception import habitual_act, hear
-from jaxtherapy.client.person import Client, ClientParams, hear_act
 from tests.oracle import Therapy
 
 habitual = jax.jit(habitual_act)

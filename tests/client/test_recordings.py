@@ -14,9 +14,9 @@ import jax
 import numpy as np
 import pytest
 
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.expectations import MECHANISMS
 from jaxtherapy.client.patterns import PATTERNS
-from jaxtherapy.client.person import ClientParams
 from tests.client.replay import ACCURATE, INACCURATE, feelings, is_double, replay
 
 RELATIVE = 1e-9 if is_double() else 1e-4

@@ -9,10 +9,10 @@ import pytest
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import therapists
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.octants import ANTICOMPLEMENT, COMPLEMENT
 from jaxtherapy.client.patterns import pattern_weights
 from jaxtherapy.client.perception import habitual_act
-from jaxtherapy.client.person import ClientParams
 from jaxtherapy.client.simulation import simulate, simulate_course
 from jaxtherapy.envs.rewards import reward
 from tests.chance import assert_all_plausible, independent, same_mean, same_proportion

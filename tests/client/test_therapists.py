@@ -7,8 +7,8 @@ import pytest
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import therapists
+from jaxtherapy.client.client import ClientParams, meet
 from jaxtherapy.client.perception import habitual_act
-from jaxtherapy.client.person import ClientParams, meet
 from tests import oracle
 from tests.chance import assert_all_plausible, goodness_of_fit
 from tests.client.replay import arrays

@@ -19,10 +19,10 @@ from pathlib import Path
 import pytest
 import yaml
 
-from jaxtherapy import torch_weights
 from jaxtherapy.config import load_config
-from jaxtherapy.training.progress_log import COLUMNS
-from jaxtherapy.training.resume import orbax_steps
+from jaxtherapy.storage import torch_format as torch_weights
+from jaxtherapy.storage.progress_log import COLUMNS
+from jaxtherapy.storage.resume import orbax_steps
 from tests.training import tiny
 
 N_KILLS = int(os.environ.get("JAXTHERAPY_KILLS", "4"))

@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from jaxtherapy.train import main
+from jaxtherapy.cli.train import main
 
 if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)

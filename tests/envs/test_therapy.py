@@ -7,9 +7,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxtherapy.client import client as person
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client import person
-from jaxtherapy.client.person import ClientParams
+from jaxtherapy.client.client import ClientParams
 from jaxtherapy.envs.therapy import TherapyEnv
 from tests.client.replay import arrays, compile_quickly
 

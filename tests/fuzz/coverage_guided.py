@@ -23,9 +23,9 @@ from pathlib import Path
 import atheris
 import numpy as np
 
-with atheris.instrument_imports(include=["jaxtherapy.config", "jaxtherapy.torch_weights"]):
-    from jaxtherapy import torch_weights
+with atheris.instrument_imports(include=["jaxtherapy.config", "jaxtherapy.storage.torch_format"]):
     from jaxtherapy.config import ConfigError, load_config
+    from jaxtherapy.storage import torch_format as torch_weights
 
 ROOT = Path(__file__).parents[2]
 HERE = Path(tempfile.mkdtemp(prefix="jaxtherapy-fuzz-"))

@@ -19,15 +19,16 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from jaxtherapy import torch_weights
-from jaxtherapy.agents.optimizer import adam_state
-from jaxtherapy.agents.ppo import PPO, init
 from jaxtherapy.config import load_config
-from jaxtherapy.torch_weights import WeightsFileError
-from jaxtherapy.training import devices, weights
-from jaxtherapy.training.checkpoints import Progress
-from jaxtherapy.training.errors import RunError
-from jaxtherapy.training.setup import make_settings
+from jaxtherapy.devices import layout as devices
+from jaxtherapy.errors import RunError
+from jaxtherapy.ppo.optimizer import adam_state
+from jaxtherapy.ppo.ppo import PPO, init
+from jaxtherapy.ppo.settings import make_settings
+from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage import torch_format as torch_weights
+from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.torch_format import WeightsFileError
 from jaxtherapy.training.start import from_weights
 
 INPUTS = int(os.environ.get("JAXTHERAPY_FUZZ_INPUTS", "2000"))

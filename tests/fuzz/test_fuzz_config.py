@@ -14,11 +14,11 @@ from pathlib import Path
 import pytest
 
 from jaxtherapy import config as configuration
+from jaxtherapy.cli.train import read_configuration
 from jaxtherapy.config import ConfigError, TrainingConfig, load_config
-from jaxtherapy.train import read_configuration
-from jaxtherapy.training import resume
-from jaxtherapy.training.errors import RunError
-from jaxtherapy.training.files import RunFiles
+from jaxtherapy.errors import RunError
+from jaxtherapy.storage import resume
+from jaxtherapy.storage.run_files import RunFiles
 
 DATA = Path(__file__).parents[1] / "data"
 N_INPUTS = int(os.environ.get("JAXTHERAPY_FUZZ_INPUTS", "2000"))

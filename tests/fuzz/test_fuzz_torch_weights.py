@@ -26,7 +26,7 @@ import numpy as np
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from jaxtherapy.torch_weights import WeightsFileError, dumps, load, loads
+from jaxtherapy.storage.torch_format import WeightsFileError, dumps, load, loads
 
 INPUTS = int(os.environ.get("JAXTHERAPY_FUZZ_INPUTS", "2000"))
 DATA = Path(__file__).parents[1] / "data"

@@ -25,8 +25,11 @@ STEPS = (224, 448, 672, 800)
 # with a pause before each update, so that a signal can find it at work.
 RUN = """
 import sys, time
-from jaxtherapy.train import main
-from jaxtherapy.training import devices, hosts, loop, weights
+from jaxtherapy.cli.train import main
+from jaxtherapy.devices import layout as devices
+from jaxtherapy.devices import hosts
+from jaxtherapy.training import trainer as loop
+from jaxtherapy.storage import policies as weights
 
 pause, cores, *arguments = sys.argv[1:]
 devices.available_cores = lambda: int(cores)
@@ -240,7 +243,9 @@ def test_as_many_seeds_as_leave_room_for_it(one_device, tmp_path):
 REPLICAS = """
 import jax, numpy as np
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.training import devices, programs, setup
+from jaxtherapy.devices import layout as devices
+from jaxtherapy.devices import programs
+from jaxtherapy.ppo import settings as setup
 from jaxtherapy.training.signals import StopRequest
 
 devices.available_cores = lambda: 2

@@ -12,13 +12,14 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 
-from jaxtherapy.agents.ppo import with_weights
 from jaxtherapy.client.dyad import Observation
 from jaxtherapy.config import load_config
-from jaxtherapy.training import devices, weights
-from jaxtherapy.training.checkpoints import Progress
-from jaxtherapy.training.programs import initial_state
-from jaxtherapy.training.setup import make_ppo, make_settings
+from jaxtherapy.devices import layout as devices
+from jaxtherapy.devices.programs import initial_state
+from jaxtherapy.ppo.ppo import with_weights
+from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage.checkpoints import Progress
 from jaxtherapy.training.start import from_weights
 
 
@@ -46,7 +47,7 @@ def main(source: Path, target: Path) -> None:
         "values": networks.critic(obs),
     }
     if pth.adam is not None:
-        from jaxtherapy.agents.optimizer import clipped_adam
+        from jaxtherapy.ppo.optimizer import clipped_adam
 
         never_clipped = clipped_adam(settings.hyperparameters.learning_rate, jnp.float32(np.inf))
         gradients = jax.tree.map(jnp.sin, state.params)

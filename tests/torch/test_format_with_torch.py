@@ -1,4 +1,4 @@
-"""`jaxtherapy.torch_weights` against the real PyTorch and Tianshou, in both directions.
+"""`jaxtherapy.storage.torch_format` against the real PyTorch and Tianshou, in both directions.
 
 Needs the environment of requirements.txt (how to make and use it stands there).
 """
@@ -18,7 +18,7 @@ from old_stack import EMPTY_PLACE, OCTANTS, PLACES, Actor, Critic, make_policy
 from tianshou.data import Batch, VectorReplayBuffer
 from tianshou.utils.torch_utils import policy_within_training_step
 
-from jaxtherapy.torch_weights import WeightsFileError, dumps, load, loads
+from jaxtherapy.storage.torch_format import WeightsFileError, dumps, load, loads
 
 ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data"
@@ -74,9 +74,8 @@ def share_storage(first: torch.Tensor, second: torch.Tensor) -> bool:
 
 
 def test_neither_jax_nor_flax_is_needed():
-    code = (
-        "import sys, jaxtherapy.torch_weights; print('jax' in sys.modules, 'torch' in sys.modules)"
-    )
+    code = "import sys, jaxtherapy.storage.torch_format; "
+    code += "print('jax' in sys.modules, 'torch' in sys.modules)"
     output = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, timeout=120
     )

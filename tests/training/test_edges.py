@@ -6,7 +6,7 @@ import math
 import numpy as np
 import pytest
 
-from jaxtherapy import torch_weights
+from jaxtherapy.storage import torch_format as torch_weights
 from tests.training import tiny
 
 EDGES = {

@@ -8,9 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxtherapy import convert, torch_weights
-from jaxtherapy.analysis.lineup import find_policies
+from jaxtherapy import convert
 from jaxtherapy.config import load_config
+from jaxtherapy.evaluation.therapists import find_policies
+from jaxtherapy.storage import torch_format as torch_weights
 from tests.training import tiny
 
 SEEDS = range(42, 47)

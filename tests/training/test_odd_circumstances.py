@@ -18,7 +18,7 @@ import orbax.checkpoint as ocp
 import pytest
 
 from jaxtherapy.config import load_config
-from jaxtherapy.training.progress_log import COLUMNS, ProgressLog
+from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
 from tests.training import tiny
 
 NAMES = ("$a_$", "a b", "ünï", "x.y", "{seed}", "50%")

@@ -5,10 +5,10 @@ import pytest
 from matplotlib.collections import LineCollection
 from scipy import stats
 
-from jaxtherapy.analysis.across_seeds import across_seeds
-from jaxtherapy.analysis.palette import BLUE, GREEN, ORANGE
+from jaxtherapy.evaluation.across_seeds import across_seeds
+from jaxtherapy.reporting.learning_curves import LearningCurve
+from jaxtherapy.reporting.palette import BLUE, GREEN, ORANGE
 from jaxtherapy.training import seed_summary
-from jaxtherapy.training.pictures import LearningCurve
 
 STEPS = [100, 200, 300]
 COLUMNS = ("test_reward_mean", "test_success_rate", "test_dropout_rate")

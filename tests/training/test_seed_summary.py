@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from rich.console import Console
 
-from jaxtherapy.training.pictures import BLUE
-from jaxtherapy.training.progress_log import COLUMNS, ProgressLog
+from jaxtherapy.reporting.learning_curves import BLUE
+from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
 from jaxtherapy.training.seed_summary import (
     SUMMARY_COLUMNS,
     draw_seed_curves,

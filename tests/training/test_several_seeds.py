@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy import torch_weights
-from jaxtherapy.training import loop
+from jaxtherapy.storage import torch_format as torch_weights
+from jaxtherapy.training import trainer as loop
 from tests.training import tiny
 
 

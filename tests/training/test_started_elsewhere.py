@@ -7,10 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from jaxtherapy import convert, torch_weights
-from jaxtherapy.training import loop
-from jaxtherapy.training.checkpoints import Checkpoints
-from jaxtherapy.training.resume import orbax_steps
+from jaxtherapy import convert
+from jaxtherapy.storage import torch_format as torch_weights
+from jaxtherapy.storage.checkpoints import Checkpoints
+from jaxtherapy.storage.resume import orbax_steps
+from jaxtherapy.training import trainer as loop
 from tests.training import tiny
 
 SOURCES = {
@@ -209,10 +210,10 @@ def test_a_kill_while_going_back_leaves_what_can_be_resumed(
         return call
 
     with monkeypatch.context() as patch:
-        patch.setattr("jaxtherapy.training.checkpoints.os.rename", counted(os.rename))
-        patch.setattr("jaxtherapy.training.progress_log.write_atomically", counted(killed))
+        patch.setattr("jaxtherapy.storage.checkpoints.os.rename", counted(os.rename))
+        patch.setattr("jaxtherapy.storage.progress_log.write_atomically", counted(killed))
         patch.setattr(Path, "unlink", counted(Path.unlink))
-        patch.setattr("jaxtherapy.training.checkpoints.shutil.rmtree", counted(shutil.rmtree))
+        patch.setattr("jaxtherapy.storage.checkpoints.shutil.rmtree", counted(shutil.rmtree))
         flags = ["--resume-from", "models/tiny/checkpoint_112.pth", "--overwrite"]
         assert tiny.train(folder, *flags) == 130
     assert done == kills

@@ -8,12 +8,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy.agents import ppo as ppos
 from jaxtherapy.client import therapists
 from jaxtherapy.client.dyad import intake
+from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.training.summary import _line_up, summary_key, verdict
-from tests.agents.small import SETTINGS, SMALL, assert_close, init
 from tests.client.replay import compile_quickly
+from tests.ppo.small import SETTINGS, SMALL, assert_close, init
 
 CLIENTS = SETTINGS.clients
 

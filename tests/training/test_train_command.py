@@ -14,10 +14,10 @@ import jax
 import numpy as np
 import pytest
 
-from jaxtherapy import torch_weights
+from jaxtherapy.cli.train import main, read_configuration
 from jaxtherapy.config import load_config
-from jaxtherapy.train import main, read_configuration
-from jaxtherapy.training.progress_log import COLUMNS
+from jaxtherapy.storage import torch_format as torch_weights
+from jaxtherapy.storage.progress_log import COLUMNS
 from tests.training import tiny
 
 CONTRACT_COLUMNS = [
@@ -380,7 +380,7 @@ LOG = Path("logs/tiny/tiny_progress.csv")
 
 FORBIDDEN = """
 import json, os, sys
-from jaxtherapy.train import main
+from jaxtherapy.cli.train import main
 if os.geteuid() == 0:  # whom no folder is read-only for
     os.setgroups([])
     os.setgid(65534)

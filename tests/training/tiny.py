@@ -9,7 +9,7 @@ from pathlib import Path
 
 import yaml
 
-from jaxtherapy.train import main
+from jaxtherapy.cli.train import main
 
 TIMING_COLUMNS = ("duration", "steps_per_second")
 """The only columns in which two runs of one seed may differ."""

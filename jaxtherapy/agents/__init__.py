@@ -1,1 +1,0 @@
-"""Learning: PPO and its parts as pure functions on pytrees."""

@@ -1,1 +1,0 @@
-"""What a trained therapist is worth."""

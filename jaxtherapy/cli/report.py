@@ -1,0 +1,51 @@
+"""Turn an evaluation into a report: ``python -m jaxtherapy.report reports/quickstart``.
+
+Writes report.html, one file that opens offline, and figures/*.png and *.svg for a paper.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.config import OneLineParser
+from jaxtherapy.errors import RunError
+from jaxtherapy.reporting.report import write_report
+from jaxtherapy.training.display import console
+
+
+@ends_in_one_line("interrupted; the report may be incomplete")
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code: 0, or 2 for what can't be read, 1 for what broke off."""
+    return run(build_parser().parse_args(argv))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All flags."""
+    parser = OneLineParser(prog="python -m jaxtherapy.report", description=__doc__)
+    parser.add_argument(
+        "evaluation",
+        metavar="EVALUATION",
+        help="folder of an evaluation, or its evaluation.json",
+    )
+    parser.add_argument("--output-dir", metavar="DIR", help="default: beside evaluation.json")
+    return parser
+
+
+def run(given: argparse.Namespace) -> int:
+    """Writes and says where."""
+    out = console()
+    folder = Path(given.output_dir) if given.output_dir else None
+    try:
+        with out.status("drawing"):
+            written = write_report(Path(given.evaluation), folder)
+    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
+        reason = " ".join(str(error).split())[:100]
+        raise RunError(
+            f"{given.evaluation} is not as an evaluation left it ({type(error).__name__}: "
+            f"{reason}); evaluate again"
+        ) from None
+    report = written[0]
+    out.print(f"{report} ({report.stat().st_size / 1e6:.1f} MB)")
+    out.print(f"{report.parent / 'figures'}: {len(written) // 2} figures, as .png and .svg")
+    return 0

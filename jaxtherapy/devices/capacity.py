@@ -1,0 +1,194 @@
+"""How many seeds fit into memory at once: an estimate before anything is compiled."""
+
+import math
+import os
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+
+import jax
+from jaxtyping import PyTree
+
+from jaxtherapy.devices.layout import mesh_shape
+from jaxtherapy.errors import RunError
+from jaxtherapy.networks import N_FEATURES
+from jaxtherapy.ppo.ppo import PPO, Settings, collect
+from jaxtherapy.ppo.settings import state_shapes
+
+HEADROOM = 0.85
+"""Share of the free memory that is planned with: the estimate is none to the byte."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a seed takes, what there is, and what follows.
+
+    Attributes:
+        fixed: bytes of a seed that no rollout size changes: weights, Adam's moments, gradients.
+        rollout: bytes of a seed that grow with n_envs × n_steps.
+        available: free bytes of each device.
+        n_devices: among which seeds are dealt.
+        seeds_at_once: how many are trained together.
+        n_seeds: how many there are.
+    """
+
+    fixed: int
+    rollout: int
+    available: int
+    n_devices: int
+    seeds_at_once: int
+    n_seeds: int
+
+    @property
+    def n_groups(self) -> int:
+        """Trainings one after another."""
+        return -(-self.n_seeds // self.seeds_at_once)
+
+    def __str__(self) -> str:
+        together = (
+            f"all {self.n_seeds} seeds at once"
+            if self.n_groups == 1
+            else f"{self.n_groups} groups of up to {self.seeds_at_once} seeds, one after another"
+        )
+        where = f" for each of {self.n_devices} devices" if self.n_devices > 1 else ""
+        return (
+            f"memory: about {readable(self.fixed + self.rollout)} a seed, "
+            f"{readable(self.available)} free{where}: {together}"
+        )
+
+
+def readable(n_bytes: float) -> str:
+    """``12.3 MB``."""
+    for unit in ("B", "kB", "MB", "GB"):
+        if n_bytes < 1_000:
+            return f"{n_bytes:.3g} {unit}"
+        n_bytes /= 1_000
+    return f"{n_bytes:.3g} TB"
+
+
+def bytes_of(tree: PyTree) -> int:
+    """Of all arrays, or of what tells their shapes."""
+    return sum(math.prod(leaf.shape) * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def bytes_of_a_seed(ppo: PPO, settings: Settings) -> tuple[int, int]:
+    """What training one seed needs: (independent of the rollout's size, growing with it)."""
+    state = state_shapes(ppo, settings)
+    _, rollout, _ = jax.eval_shape(partial(collect, ppo), settings, state)
+    learned = bytes_of(state.params) + bytes_of(state.opt_state)
+    # The state, its successor until that is known to be healthy, a copy being saved; gradients.
+    fixed = 3 * learned + 2 * bytes_of(state.params)
+    # Features and two layers of all rows at once, when values are computed in one pass.
+    activations = 4 * ppo.steps_per_update * (N_FEATURES + 2 * ppo.hidden_size)
+    clients = bytes_of(state.dyads) // ppo.n_envs
+    evaluation = ppo.eval_episodes * (2 * clients + 4 * (N_FEATURES + 2 * ppo.hidden_size))
+    growing = 2 * bytes_of(rollout) + activations + 4 * ppo.n_envs * clients
+    return fixed, max(growing, evaluation)
+
+
+def available_bytes() -> int:
+    """Free memory of each device of this process, the smallest; on a CPU, its share of the host's
+    or of the container's."""
+    local = jax.local_devices()
+    stats = [device.memory_stats() or {} for device in local]
+    if all("bytes_limit" in each for each in stats):
+        return int(min(each["bytes_limit"] - each.get("bytes_in_use", 0) for each in stats))
+    return host_memory() // len(local)
+
+
+def host_memory() -> int:
+    """Free bytes of the host, or what its container may still take."""
+    try:
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable"))
+    except (OSError, StopIteration, ValueError):
+        free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
+    group = Path("/sys/fs/cgroup")
+    try:
+        limit = int((group / "memory.max").read_text())
+        return min(free, limit - int((group / "memory.current").read_text()))
+    except (OSError, ValueError):  # no container, or one without a limit
+        return free
+
+
+def plan(
+    ppo: PPO,
+    settings: Settings,
+    n_seeds: int,
+    seeds_at_once: int | None,
+    available: int,
+    n_devices: int = 1,
+) -> Plan:
+    """Deals the seeds into groups that fit, as equal as can be.
+
+    Args:
+        ppo, settings: of the run.
+        n_seeds: how many there are.
+        seeds_at_once: the user's wish, if any; it is obeyed.
+        available: free bytes of each device.
+        n_devices: how many there are.
+
+    Raises:
+        RunError: not even one seed fits.
+    """
+    fixed, rollout = bytes_of_a_seed(ppo, settings)
+    usable = HEADROOM * available
+    fit = int(usable // (fixed + rollout))
+    if seeds_at_once is not None:
+        at_once = min(n_seeds, seeds_at_once)
+        return Plan(fixed, rollout, available, n_devices, at_once, n_seeds)
+    if fit < 1:
+        raise RunError(
+            f"one seed needs about {readable(fixed + rollout)} of memory, and "
+            f"{readable(available)} are free; lower " + _smaller(ppo, settings, usable)
+        )
+
+    def sizes(n_groups: int) -> tuple[int, int]:
+        return -(-n_seeds // n_groups), n_seeds // n_groups
+
+    def fits(n_groups: int) -> bool:
+        return all(
+            size // mesh_shape(size, ppo.n_envs, n_devices)[0] <= fit for size in sizes(n_groups)
+        )
+
+    fewest = next(n for n in range(1, n_seeds + 1) if fits(n))
+    # Equal groups compile once, and multiples of the devices keep all of them busy: look a little
+    # further for such.
+    candidates = [n for n in range(fewest, min(2 * fewest, n_seeds + 1)) if fits(n)]
+    n_groups = max(
+        candidates,
+        key=lambda n: (n_seeds % n == 0, n_seeds % (n * n_devices) == 0, -n),
+    )
+    return Plan(fixed, rollout, available, n_devices, sizes(n_groups)[0], n_seeds)
+
+
+def _smaller(ppo: PPO, settings: Settings, usable: float) -> str:
+    """Which setting to lower, and to what, so that a seed fits."""
+    for name in ("n_envs", "n_steps", "eval_episodes"):
+        value = before = getattr(ppo, name)
+        while value > 1:
+            value //= 2
+            if sum(bytes_of_a_seed(replace(ppo, **{name: value}), settings)) <= usable:
+                return f"{name} from {before} to {value}"
+    return f"hidden_size, now {ppo.hidden_size}"
+
+
+def out_of_memory(ppo: PPO, n_seeds: int, resumed: bool = False) -> RunError:
+    """One line instead of XLA's many, when the estimate was too low.
+
+    Args:
+        ppo, n_seeds: of what was trained together.
+        resumed: whether it was continued, so that seeds and environments can't change any more.
+    """
+    if n_seeds > 1 and not resumed:
+        half = n_seeds // 2
+        advice = f"pass --seeds-at-once {half}, or lower n_seeds from {n_seeds} to {half}"
+    elif ppo.n_envs > 1 and not resumed:
+        advice = f"lower n_envs from {ppo.n_envs} to {ppo.n_envs // 2}"
+    elif ppo.n_steps > 1:
+        advice = f"lower n_steps from {ppo.n_steps} to {ppo.n_steps // 2}"
+    elif resumed:
+        advice = "continue where more memory is free"
+    else:
+        advice = f"lower hidden_size from {ppo.hidden_size}"
+    return RunError(f"out of memory; {advice}", exit_code=1)

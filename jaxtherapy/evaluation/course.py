@@ -1,0 +1,309 @@
+"""The course of therapy: complementarity, RS, bond and responses along sessions.
+
+All reductions are NumPy on the records of :mod:`jaxtherapy.evaluation.grid`. A *window* is the last
+``WINDOW`` sessions up to and including the present one (fewer at the start of therapy). Pointwise
+intervals are normal-theory, with therapies as clusters: a pooled share is a ratio of two sums over
+therapies, linearised.
+"""
+
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float, Int
+from scipy import stats
+
+from jaxtherapy.client.octants import CD, COMPLEMENT, CS, N_OCTANTS, WD, WS, C, W
+from jaxtherapy.evaluation.grid import NOT_HELD
+from jaxtherapy.evaluation.results import (
+    ACT_KINDS,
+    CLIENT_ACT_KINDS,
+    OUTCOME_KINDS,
+    PHASES,
+    QUANTILES,
+    Band,
+    Course,
+    Curve,
+    Numbers,
+    ResponseMap,
+    Strand,
+)
+from jaxtherapy.evaluation.shape import Pairs, shapes_of
+
+WINDOW = 10
+TIMES = np.arange(1, 21) / 20
+"""Shares of a therapy's own length."""
+
+WARM, COLD = (WD, W, WS), (CS, C, CD)
+LARGEST_DISTANCE = N_OCTANTS // 2
+
+Array = np.ndarray
+
+
+class Therapies(NamedTuple):
+    """Recorded therapies, one row each; sessions not held are padding.
+
+    RS is the share of the client's range, after each session.
+    """
+
+    held: Bool[Array, "n sessions"]
+    client_act: Int[Array, "n sessions"]
+    therapist_act: Int[Array, "n sessions"]
+    heard_act: Int[Array, "n sessions"]
+    rs: Float[Array, "n sessions"]
+    initial_rs: Float[Array, " n"]
+    success: Bool[Array, " n"]
+
+    @property
+    def length(self) -> Int[Array, " n"]:
+        """Sessions held."""
+        return self.held.sum(1)
+
+    def answers(self, kind: str) -> Int[Array, "n sessions"]:
+        """The therapist's acts, as ``enacted`` or as ``heard``."""
+        return self.therapist_act if kind == "enacted" else self.heard_act
+
+    def where(self, chosen: Bool[Array, " n"]) -> "Therapies":
+        """Some of them."""
+        return Therapies(*(part[chosen] for part in self))
+
+
+def decode(
+    acts: Int[Array, " sessions *shape"],
+    rs: Float[Array, " sessions *shape"],
+    initial_rs: Float[Array, "*shape"],
+    success: Bool[Array, "*shape"],
+) -> Therapies:
+    """Therapies from a record, cells and clients pooled."""
+    code = acts.reshape(len(acts), -1).T
+    held = code != NOT_HELD
+    code = np.where(held, code, 0)
+    return Therapies(
+        held=held,
+        client_act=code // N_OCTANTS**2,
+        therapist_act=code // N_OCTANTS % N_OCTANTS,
+        heard_act=code % N_OCTANTS,
+        rs=rs.reshape(len(rs), -1).T,
+        initial_rs=initial_rs.reshape(-1),
+        success=success.reshape(-1),
+    )
+
+
+def octant_distance(a: Int[Array, "*n"], b: Int[Array, "*n"]) -> Int[Array, "*n"]:
+    """Steps between octants on the circle, 0..4."""
+    around = np.abs(a - b)
+    return np.minimum(around, N_OCTANTS - around)
+
+
+def distance_from_complement(
+    client_act: Int[Array, "*n"], answer: Int[Array, "*n"]
+) -> Int[Array, "*n"]:
+    """Octants between an answer and the complement of the client's act; 0 is complementary."""
+    return octant_distance(COMPLEMENT[client_act].astype(int), answer)
+
+
+def bond_at(rs: Float[Array, "*n"], alpha: float, offset: float) -> Float[Array, "*n"]:
+    """``sigmoid(2·α·(RS share − offset))``."""
+    return 1 / (1 + np.exp(-2 * alpha * (rs - offset)))
+
+
+# --- curves ---------------------------------------------------------------------------------
+
+
+def windowed_sums(values: Float[Array, "n sessions"]) -> Float[Array, "n sessions"]:
+    """Sums over the last ``WINDOW`` sessions."""
+    total = np.cumsum(values, axis=1, dtype=float)
+    earlier = np.zeros_like(total)
+    earlier[:, WINDOW:] = total[:, :-WINDOW]
+    return total - earlier
+
+
+def session_at(times: Float[Array, " times"], length: Int[Array, " n"]) -> Int[Array, "n times"]:
+    """The session (from 0) in which a therapy reaches each share of its own length."""
+    reached = np.ceil(times * length[:, None] - 1e-9).astype(int)
+    return np.clip(reached - 1, 0, np.maximum(length[:, None] - 1, 0))
+
+
+def _curve(
+    total: Float[Array, "n points"],
+    weight: Float[Array, "n points"],
+    largest: float,
+    confidence: float,
+) -> Curve:
+    """Pooled ratio ``Σ total / Σ weight`` per point; rows are clusters."""
+    count = weight.sum(0)
+    seen = count > 0
+    safe = np.where(seen, count, 1)
+    value = total.sum(0) / safe
+    n = np.maximum((weight > 0).sum(0), 1)
+    spread = np.sum((total - value * weight) ** 2, axis=0) * n / np.maximum(n - 1, 1)
+    half = stats.norm.isf((1 - confidence) / 2) * np.sqrt(spread) / safe
+    several = seen & (n > 1)
+    return Curve(
+        value=_numbers(value, seen),
+        low=_numbers(np.clip(value - half, 0, largest), several),
+        high=_numbers(np.clip(value + half, 0, largest), several),
+        n=count.astype(int).tolist(),
+        therapies=(weight > 0).sum(0).tolist(),
+    )
+
+
+def _numbers(values: Float[Array, " n"], known: Bool[Array, " n"]) -> Numbers:
+    rounded = np.round(values.astype(float), 4).tolist()
+    return [value if there else None for value, there in zip(rounded, known, strict=True)]
+
+
+def _band(values: Float[Array, "n points"], there: Bool[Array, "n points"]) -> Band:
+    """Quantiles of each column over the rows that are there (linear interpolation)."""
+    count = there.sum(0)
+    seen, safe = count > 0, np.maximum(count, 1)
+    ordered = np.sort(np.where(there, values, np.inf), axis=0)
+    if not len(ordered):  # no therapy ended this way
+        ordered = np.full((1, values.shape[1]), np.inf)
+    points = {}
+    for name in QUANTILES:
+        place = int(name[1:]) / 100 * (safe - 1)
+        below = place.astype(int)
+        columns = np.arange(values.shape[1])
+        low, high = ordered[below, columns], ordered[np.minimum(below + 1, safe - 1), columns]
+        points[name] = _numbers(
+            np.where(seen, low, 0) * (1 - (place - below))
+            + np.where(seen, high, 0) * (place - below),
+            seen,
+        )
+    mean = np.where(there, values, 0).sum(0) / safe
+    return Band(mean=_numbers(mean, seen), n=count.tolist(), **points)
+
+
+def _client_act_masks(therapies: Therapies) -> Iterator[tuple[str, Bool[Array, "n sessions"]]]:
+    act = therapies.client_act
+    masks = therapies.held, np.isin(act, WARM), np.isin(act, COLD)
+    for kind, mask in zip(CLIENT_ACT_KINDS, masks, strict=True):
+        yield kind, mask & therapies.held
+
+
+Reader = Callable[[Float[Array, "n sessions"]], Float[Array, "n points"]]
+
+
+def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence: float) -> Strand:
+    """``read`` takes values per session to the points of an axis."""
+    strand = Strand({}, {}, rs, bond)
+    masks = {kind: (mask, read(windowed_sums(mask))) for kind, mask in _client_act_masks(therapies)}
+    for acts in ACT_KINDS:
+        distance = distance_from_complement(therapies.client_act, therapies.answers(acts))
+        measures = (
+            (strand.complementarity, (distance == 0).astype(float), 1),
+            (strand.distance, distance.astype(float), LARGEST_DISTANCE),
+        )
+        for curves, values, largest in measures:
+            curves[acts] = {
+                kind: _curve(read(windowed_sums(values * mask)), weight, largest, confidence)
+                for kind, (mask, weight) in masks.items()
+            }
+    return strand
+
+
+def _by_session(therapies: Therapies, alpha: float, offset: float, confidence: float) -> Strand:
+    rs = np.concatenate([therapies.initial_rs[:, None], therapies.rs], axis=1)
+    there = np.concatenate([np.ones((len(rs), 1), bool), therapies.held], axis=1)
+    bands = _band(rs, there), _band(bond_at(rs, alpha, offset), there)
+    return _strand(therapies, lambda values: values * therapies.held, *bands, confidence)
+
+
+def _by_time(therapies: Therapies, alpha: float, offset: float, confidence: float) -> Strand:
+    place = session_at(TIMES, therapies.length)
+    rs = np.take_along_axis(therapies.rs, place, axis=1)
+    there = np.ones_like(rs, bool)
+    bands = _band(rs, there), _band(bond_at(rs, alpha, offset), there)
+    return _strand(
+        therapies, lambda values: np.take_along_axis(values, place, axis=1), *bands, confidence
+    )
+
+
+# --- responses ------------------------------------------------------------------------------
+
+
+def thirds(held: Bool[Array, "n sessions"]) -> Int[Array, "n sessions"]:
+    """0, 1 or 2 for the third of its therapy that a session lies in; 3 where not held."""
+    length = np.maximum(held.sum(1, keepdims=True), 1)
+    return np.where(held, np.arange(held.shape[1]) * 3 // length, 3)
+
+
+def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:
+    """P(therapist act | client act) in each third, sessions of all therapies pooled."""
+    part = thirds(therapies.held)
+    maps = {}
+    for number, phase in enumerate(PHASES):
+        here = part == number
+        pair = therapies.client_act[here] * N_OCTANTS + therapies.therapist_act[here]
+        counts = np.bincount(pair, minlength=N_OCTANTS**2).reshape(N_OCTANTS, N_OCTANTS)
+        shown = counts.sum(1)
+        share = counts / np.maximum(shown, 1)[:, None]
+        rows = [
+            _numbers(row, np.full(N_OCTANTS, n > 0)) for row, n in zip(share, shown, strict=True)
+        ]
+        maps[phase] = ResponseMap(rows, shown.tolist())
+    return maps
+
+
+# --- all of it ------------------------------------------------------------------------------
+
+
+def _by_outcome(therapies: Therapies) -> dict[str, Bool[Array, " n"]]:
+    success = therapies.success
+    return {"all": np.ones_like(success), "success": success, "failure": ~success}
+
+
+def _distances(therapies: Therapies, acts: str) -> tuple[Array, Array]:
+    """Octants from the complement, and where there was a session."""
+    distance = distance_from_complement(therapies.client_act, therapies.answers(acts))
+    return distance, therapies.held
+
+
+def course_of(
+    therapist: str,
+    therapies: Therapies,
+    *,
+    alpha: float,
+    offset: float,
+    confidence: float,
+    n_samples: int,
+    seed: int,
+    twin: Therapies | None = None,
+) -> Course:
+    """Everything about the course of these therapies; ``twin``: of the same clients."""
+    chosen = _by_outcome(therapies)
+    parts = {kind: therapies.where(chosen[kind]) for kind in OUTCOME_KINDS}
+
+    def pairs(kind: str, acts: str) -> Pairs | None:
+        """The clients whose therapy ended in this way with both."""
+        if twin is None:
+            return None
+        both = chosen[kind] & _by_outcome(twin)[kind]
+        return _distances(therapies.where(both), acts), _distances(twin.where(both), acts)
+
+    bond = alpha, offset, confidence
+    return Course(
+        therapist=therapist,
+        window=WINDOW,
+        episodes={kind: len(part.success) for kind, part in parts.items()},
+        sessions=list(range(1, therapies.held.shape[1] + 1)),
+        times=TIMES.tolist(),
+        by_session={kind: _by_session(part, *bond) for kind, part in parts.items()},
+        by_time={kind: _by_time(part, *bond) for kind, part in parts.items()},
+        shapes=[
+            shape
+            for kind, part in parts.items()
+            for acts in ACT_KINDS
+            for shape in shapes_of(
+                kind,
+                acts,
+                *_distances(part, acts),
+                pairs=pairs(kind, acts),
+                confidence=confidence,
+                n_samples=n_samples,
+                seed=seed,
+            )
+        ],
+        response_maps=response_maps(therapies),
+    )

@@ -1,0 +1,336 @@
+"""What an evaluation finds: the schema of ``evaluation.json``.
+
+The JSON is one :class:`Evaluation`, field by field as below; whatever is not a finite number is
+``null``. Acts are octant indices 0..7 (D WD W WS S CS C CD). RS is always the share of the client's
+own utility range, 0..1. Therapists, groups, cells and metrics are referred to by ``id``; the cell
+``"all"`` is the average over cells. Everything is computed on the same clients for every therapist.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA = "jaxtherapy.evaluation/3"
+ALL_CELLS = "all"
+ACT_KINDS = ("enacted", "heard")
+CLIENT_ACT_KINDS = ("any", "warm", "cold")
+OUTCOME_KINDS = ("all", "success", "failure")
+PHASES = ("early", "middle", "late")
+QUANTILES = ("q05", "q25", "q50", "q75", "q95")
+
+Numbers = list[float | None]
+
+
+@dataclass
+class Estimate:
+    """A number with its interval (``Evaluation.settings["confidence"]``) and standard error."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    se: float | None = None
+
+
+@dataclass
+class TherapistInfo:
+    """Who was evaluated.
+
+    Attributes:
+        id: unique, used everywhere else.
+        label: for readers.
+        kind: ``policy``, ``baseline`` or ``custom``.
+        group: id of its group: the seeds of an experiment are one group, all others are alone.
+        seed: of the training, if known.
+        file: the weights, or ``module:function``.
+        experiment: folder of the experiment with ``config.yaml``, if known.
+        log: the experiment's CSV log of this seed, if it was found (for learning curves).
+        hidden_size: of a policy.
+        deterministic: of a policy, whether it took its most likely act; else its acts were sampled.
+    """
+
+    id: str
+    label: str
+    kind: str
+    group: str
+    seed: int | None = None
+    file: str | None = None
+    experiment: str | None = None
+    log: str | None = None
+    hidden_size: int | None = None
+    deterministic: bool | None = None
+
+
+@dataclass
+class GroupInfo:
+    """Therapists that differ only in their seed."""
+
+    id: str
+    label: str
+    kind: str
+    therapists: list[str]
+
+
+@dataclass
+class CellInfo:
+    """One kind of client. ``matrix``: ``random``, a name, or ``given N`` (``matrix_values``)."""
+
+    id: str
+    label: str
+    pattern: str
+    mechanism: str
+    threshold: float
+    entropy: float
+    matrix: str
+    matrix_values: list[list[float]] | None = None
+
+
+@dataclass
+class MetricInfo:
+    """A number that describes therapies. ``better``: ``higher``, ``lower`` or null."""
+
+    id: str
+    label: str
+    unit: str
+    better: str | None
+    interval: str  # how its interval is made, in words
+
+
+@dataclass
+class OutcomeRow:
+    """A therapist in a cell, or over all of them (``cell == "all"``)."""
+
+    therapist: str
+    cell: str
+    episodes: int
+    successes: int
+    metrics: dict[str, Estimate]  # by metric id
+
+
+@dataclass
+class DifferenceRow:
+    """Therapist minus reference, paired: the same clients.
+
+    Attributes:
+        p: two-sided; null if there is too little to test (fewer than ten successes).
+        p_holm: corrected within its family: all therapists of one metric, once over cells and
+            once for ``all``.
+        significant: ``p_holm < 1 − confidence``.
+    """
+
+    therapist: str
+    reference: str
+    cell: str
+    metric: str
+    difference: Estimate
+    p: float | None
+    p_holm: float | None
+    significant: bool
+
+
+@dataclass
+class SeedsRow:
+    """A group over its seeds: interquartile mean of scores over seeds × cells."""
+
+    group: str
+    metric: str
+    n_seeds: int
+    iqm: Estimate
+    mean: Estimate
+    by_seed: Numbers  # mean over cells, in the order of the group's therapists
+    iqm_by_seed: Numbers  # interquartile mean over cells
+
+
+@dataclass
+class ImprovementRow:
+    """P(a seed of ``group`` scores above a seed of ``over``), averaged over cells."""
+
+    group: str
+    over: str
+    metric: str
+    probability: Estimate
+
+
+@dataclass
+class Curve:
+    """A pooled share or mean along sessions or normalised time, with pointwise intervals.
+
+    Attributes:
+        value, low, high: null where nothing was observed.
+        n: sessions that entered each point.
+        therapies: that these sessions are from.
+    """
+
+    value: Numbers
+    low: Numbers
+    high: Numbers
+    n: list[int]
+    therapies: list[int]
+
+
+@dataclass
+class Band:
+    """Quantiles over therapies of RS or bond along sessions or normalised time."""
+
+    mean: Numbers
+    q05: Numbers
+    q25: Numbers
+    q50: Numbers
+    q75: Numbers
+    q95: Numbers
+    n: list[int]
+
+
+@dataclass
+class Strand:
+    """The therapies of one outcome kind, along one axis.
+
+    Attributes:
+        complementarity: ``[enacted|heard][any|warm|cold]`` share of complementary acts in a
+            sliding window; warm and cold are the client's acts.
+        distance: same, mean octant distance (0..4) from the complement.
+        rs, bond: bands.
+    """
+
+    complementarity: dict[str, dict[str, Curve]]
+    distance: dict[str, dict[str, Curve]]
+    rs: Band
+    bond: Band
+
+
+@dataclass
+class Excess:
+    """What a therapist shows beyond its twin (:mod:`jaxtherapy.evaluation.twin`), paired by client.
+
+    Attributes:
+        pairs: clients whose therapy was long enough, and ended in this way, with both.
+        first_minus_middle, last_minus_middle, curvature: therapist minus twin.
+        p: of the intersection–union test that all three are positive.
+    """
+
+    pairs: int
+    first_minus_middle: Estimate
+    last_minus_middle: Estimate
+    curvature: Estimate
+    p: float | None
+
+
+@dataclass
+class Shape:
+    """Tracey's (1993) high–low–high, for one outcome kind, act kind and measure.
+
+    Attributes:
+        outcome: ``all``, ``success`` or ``failure``.
+        acts: ``enacted`` or ``heard``.
+        measure: ``complementarity`` (share) or ``closeness`` (1 − distance/4).
+        episodes: therapies long enough to enter.
+        thirds: mean in the first, middle and last third of therapies.
+        first_minus_middle, last_minus_middle: within therapies.
+        curvature: mean quadratic coefficient on normalised time [−1, 1]; positive is U-shaped.
+        p_curvature: two-sided test of no curvature.
+        p_high_low_high: of the intersection–union test that curvature and both differences are
+            positive. Therapies stop at success, which can bend them by itself.
+        beyond_twin: the same against the therapist's twin; null if none was played.
+        high_low_high: ``p_high_low_high`` and ``beyond_twin.p`` both below ``1 − confidence``.
+    """
+
+    outcome: str
+    acts: str
+    measure: str
+    episodes: int
+    thirds: list[Estimate]
+    first_minus_middle: Estimate
+    last_minus_middle: Estimate
+    curvature: Estimate
+    p_curvature: float | None
+    p_high_low_high: float | None
+    beyond_twin: Excess | None
+    high_low_high: bool
+
+
+@dataclass
+class ResponseMap:
+    """P(therapist act | client act) in one phase of therapy (its third)."""
+
+    probability: list[Numbers]  # [client act][therapist act]; null rows for acts never shown
+    count: list[int]  # of each client act
+
+
+@dataclass
+class Course:
+    """The course of therapy of one therapist, over all cells, with other clients in each cell.
+
+    Attributes:
+        episodes: by outcome kind.
+        sessions: 1..max_sessions, the axis of ``by_session`` curves; its bands have one entry
+            more, for intake (session 0). Only therapies still going enter a session.
+        times: shares of a therapy's own length, the axis of ``by_time``. Every therapy enters.
+        by_session, by_time: by outcome kind.
+        response_maps: ``early``, ``middle``, ``late``.
+    """
+
+    therapist: str
+    window: int
+    episodes: dict[str, int]
+    sessions: list[int]
+    times: list[float]
+    by_session: dict[str, Strand]
+    by_time: dict[str, Strand]
+    shapes: list[Shape]
+    response_maps: dict[str, ResponseMap]
+
+
+@dataclass
+class Episode:
+    """One therapy to replay. Lists have one entry per session; RS and bond after it.
+
+    Attributes:
+        reason: why it was chosen: ``shared`` (the same client for every therapist),
+            ``fastest success``, ``typical success``, ``typical failure``, ``dropout``.
+        client: number of the client; the same number is the same client for every therapist.
+        outcome: ``success``, ``dropout`` or ``out of sessions``.
+        threshold: RS share at which therapy succeeds.
+    """
+
+    therapist: str
+    cell: str
+    client: int
+    reason: str
+    outcome: str
+    sessions: int
+    threshold: float
+    reward: float
+    initial_rs: float
+    initial_bond: float
+    client_act: list[int]
+    therapist_act: list[int]
+    heard_act: list[int]
+    rs: list[float]
+    bond: list[float]
+
+
+@dataclass
+class Evaluation:
+    """All of it.
+
+    Attributes:
+        settings: ``episodes`` (per cell), ``seed``, ``confidence``, ``bootstrap_samples``,
+            ``course_episodes``, ``max_sessions``, ``reference``, and ``clients``: the client
+            parameters that all cells share.
+        run: command, versions, device, commit, time stamps, seconds.
+        seeds, improvement: intervals are null with fewer than five seeds on a side that has
+            several, or with a single seed on both.
+    """
+
+    schema: str
+    name: str
+    settings: dict[str, Any]
+    run: dict[str, Any]
+    therapists: list[TherapistInfo]
+    groups: list[GroupInfo]
+    cells: list[CellInfo]
+    metrics: list[MetricInfo]
+    outcomes: list[OutcomeRow]
+    differences: list[DifferenceRow]
+    seeds: list[SeedsRow] = field(default_factory=list)
+    improvement: list[ImprovementRow] = field(default_factory=list)
+    courses: list[Course] = field(default_factory=list)
+    episodes: list[Episode] = field(default_factory=list)

@@ -1,0 +1,213 @@
+"""Orbax checkpoints: the complete training state, from which training goes on bit for bit."""
+
+import contextlib
+import logging
+import os
+import shutil
+from dataclasses import asdict, dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import orbax.checkpoint as ocp
+from jaxtyping import PyTree
+
+from jaxtherapy.errors import RunError, is_out_of_memory
+
+for _name in ("absl", "asyncio"):  # what matters reaches us as exceptions
+    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+
+@dataclass
+class Progress:
+    """What the shell knows beside the training state.
+
+    Attributes:
+        step: environment steps so far, per seed.
+        epoch: updates so far, per seed.
+        duration: seconds spent training, over all runs.
+        csv_rows: rows written to each log.
+        best_reward: best evaluation reward so far, of each seed.
+        imported_steps: those of ``step`` that were trained elsewhere, and not timed here.
+    """
+
+    step: int = 0
+    epoch: int = 0
+    duration: float = 0.0
+    csv_rows: int = 0
+    best_reward: list[float] = field(default_factory=list)
+    imported_steps: int = 0
+
+    @property
+    def timed_steps(self) -> int:
+        """Those that ``duration`` went by in, per seed."""
+        return self.step - self.imported_steps
+
+    @property
+    def steps_per_second(self) -> float:
+        """Per seed, over all runs."""
+        return self.timed_steps / max(self.duration, 1e-9)
+
+
+def flat(state: PyTree) -> dict[str, jax.Array]:
+    """Leaves by path; random keys as their numbers."""
+    return {
+        path: jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
+        for path, leaf in zip(_paths(state), jax.tree.leaves(state), strict=True)
+    }
+
+
+def _paths(state: PyTree) -> list[str]:
+    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
+    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+
+
+def _unflat(flat: dict[str, jax.Array], template: PyTree) -> PyTree:
+    """The inverse of :func:`flat`, in the structure of ``template``."""
+
+    def leaf(path: Any, like: Any) -> jax.Array:
+        value = flat[jax.tree_util.keystr(path, simple=True, separator="/")]
+        is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
+        return jax.random.wrap_key_data(value) if is_key else value
+
+    return jax.tree_util.tree_map_with_path(leaf, template)
+
+
+class Checkpoints:
+    """The checkpoints of one experiment, by step. Each appears whole or not at all."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder.absolute()
+        self._manager = ocp.CheckpointManager(
+            self.folder, options=ocp.CheckpointManagerOptions(max_to_keep=None)
+        )
+
+    def steps(self) -> list[int]:
+        """Steps of all complete checkpoints, ascending."""
+        return sorted(self._manager.all_steps())
+
+    def save(self, state: PyTree, progress: Progress) -> None:
+        """Copies the state off the device and writes it in the background."""
+        self.save_flat(flat(state), progress)
+
+    def save_flat(self, leaves: dict[str, jax.Array], progress: Progress) -> None:
+        """The same for the result of :func:`flat`. Starts no program on the device.
+
+        Raises:
+            OSError: the folder is gone, read-only or full.
+            RunError: whatever else Orbax raised, also of an earlier save.
+        """
+        about = {
+            "progress": asdict(progress),
+            "shapes": {path: list(leaf.shape) for path, leaf in leaves.items()},
+        }
+        items = ocp.args.Composite(
+            state=ocp.args.StandardSave(leaves), about=ocp.args.JsonSave(about)
+        )
+        try:
+            self._manager.save(progress.step, args=items)
+        except OSError:
+            raise
+        except Exception as error:
+            raise self._cannot_save(error) from None
+
+    def restore(self, step: int, template: PyTree, sharding: PyTree) -> tuple[PyTree, Progress]:
+        """The state and progress saved at ``step``, on whatever devices there are now.
+
+        Args:
+            step: one of :meth:`steps`.
+            template: a state (or its shapes) as this run would start with.
+            sharding: where its parts belong.
+
+        Raises:
+            RunError: damaged, of other shapes than ``template``, or too large for the device.
+        """
+        places = dict(zip(_paths(template), jax.tree.leaves(sharding), strict=True))
+        wanted = {
+            path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=places[path])
+            for path, leaf in jax.eval_shape(flat, template).items()
+        }
+        try:
+            about = self._restore(step, about=ocp.args.JsonRestore()).about
+            shapes = {path: tuple(shape) for path, shape in about["shapes"].items()}
+            progress = Progress(**about["progress"])
+        except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
+            raise self._damaged(step, error) from None
+        for path, leaf in wanted.items():
+            if path not in shapes:
+                raise RunError(
+                    f"checkpoint {step} in {self.folder} lacks {path}: it was saved by another "
+                    f"version or with another configuration; a copy of its checkpoint_{step}.pth "
+                    "in a folder of its own can be given to --resume-from"
+                )
+            if shapes[path] != leaf.shape:
+                raise RunError(
+                    f"checkpoint {step} in {self.folder} does not fit this configuration: {path} "
+                    f"is {shapes[path]}, needed is {leaf.shape}; use the configuration it was "
+                    "trained with"
+                )
+        try:
+            restored = self._restore(step, state=ocp.args.StandardRestore(wanted)).state
+        except Exception as error:
+            if is_out_of_memory(error):
+                raise RunError(
+                    f"out of memory while restoring checkpoint {step}; continue where more memory "
+                    "is free",
+                    exit_code=1,
+                ) from None
+            raise self._damaged(step, error) from None
+        state = _unflat(restored, template)
+        # Fresh buffers of our own: training donates them.
+        return jax.jit(partial(jax.tree.map, jnp.copy), out_shardings=sharding)(state), progress
+
+    def _restore(self, step: int, **items: Any) -> Any:
+        return self._manager.restore(step, args=ocp.args.Composite(**items))
+
+    def _damaged(self, step: int, error: Exception) -> RunError:
+        reason = str(error).split("\n")[0][:200]
+        return RunError(
+            f"checkpoint {step} in {self.folder} can't be read ({type(error).__name__}: {reason}); "
+            "resume from an earlier checkpoint_*.pth"
+        )
+
+    def delete_after(self, step: int) -> None:
+        """Removes the checkpoints of later steps from the disk, the latest first.
+
+        A kill leaves no half of one behind: it is renamed before its files go.
+        """
+        aside = self.folder / ".deleted"
+        shutil.rmtree(aside, ignore_errors=True)  # what a kill left
+        for later in reversed(self.steps()):
+            if later > step:
+                os.rename(self.folder / str(later), aside)
+                shutil.rmtree(aside)
+
+    def reload(self) -> None:
+        """Sees what another host removed."""
+        self._manager.reload()
+
+    def wait(self) -> None:
+        """Returns when everything saved is on the disk.
+
+        Raises:
+            RunError: something went wrong in the background, usually because the disk is full.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except Exception as error:  # Orbax reports a full disk in many ways
+            raise self._cannot_save(error) from None
+
+    def _cannot_save(self, error: Exception) -> RunError:
+        reason = " ".join(str(error).split())[:160]
+        return RunError(
+            f"can't save a checkpoint in {self.folder}: {type(error).__name__}: {reason}; earlier "
+            "checkpoints are intact: make room, then continue with --resume",
+            exit_code=1,
+        )
+
+    def close(self) -> None:
+        """Waits, and stops the background threads. What went wrong in them :meth:`wait` tells."""
+        with contextlib.suppress(Exception):
+            self._manager.close()

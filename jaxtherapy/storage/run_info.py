@@ -1,0 +1,100 @@
+"""``run.json``: what ran, on what, from which source, for how long."""
+
+import json
+import platform
+import shlex
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+import jaxtherapy
+from jaxtherapy.storage.run_files import write_atomically
+
+_PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax", "numpy")
+
+
+def now() -> str:
+    """UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def source_commit() -> str | None:
+    """The git commit of this source tree, if it is one; ``-dirty`` where it has changes."""
+    folder = Path(jaxtherapy.__file__).parent.parent
+    if not (folder / ".git").exists():
+        return None
+    try:
+        result = subprocess.run(
+            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"],
+            capture_output=True,
+            text=True,
+            timeout=10,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return None
+    return result.stdout.strip() or None
+
+
+def _version(package: str) -> str | None:
+    """None where it is not installed: training can do without gymnax."""
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def parameter_counts(params: PyTree) -> dict[str, int]:
+    """Parameters of each network; the trunk counts for the actor where it is shared."""
+    return {
+        name: int(sum(np.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(params[name])))
+        for name in ("actor", "critic")
+    }
+
+
+def describe(params: PyTree, command: list[str]) -> dict[str, Any]:
+    """What does not change during a run."""
+    device = jax.devices()[0]
+    return {
+        "status": "running",
+        "started": now(),
+        "command": shlex.join(command),
+        "commit": source_commit(),
+        "versions": {
+            "jaxtherapy": jaxtherapy.__version__,
+            "python": sys.version.split()[0],
+            **{name: _version(name) for name in _PACKAGES},
+        },
+        "device": {
+            "platform": device.platform,
+            "kind": device.device_kind,
+            "count": jax.device_count(),
+            "host": platform.platform(),
+        },
+        "parameters": parameter_counts(params),
+    }
+
+
+def write(path: Path, info: dict[str, Any]) -> None:
+    """Writes the file, whole or not at all."""
+    write_atomically(path, (json.dumps(info, indent=2, ensure_ascii=False) + "\n").encode())
+
+
+def read(path: Path) -> dict[str, Any]:
+    """What the file says; nothing where it is missing or damaged."""
+    try:
+        info = json.loads(path.read_text())
+    except (OSError, ValueError):
+        return {}
+    return info if isinstance(info, dict) else {}
+
+
+def status(path: Path) -> str:
+    """How the run that wrote this file ended; empty if that can't be told."""
+    return str(read(path).get("status", ""))

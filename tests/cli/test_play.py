@@ -1,0 +1,138 @@
+"""The therapist's chair, from the terminal's point of view."""
+
+import io
+
+import numpy as np
+import pytest
+
+from jaxtherapy import play
+from jaxtherapy.cli.play import BLOCKS, circle, main, read_octant, sparkline
+from jaxtherapy.client.octants import OCTANTS
+from tests.conftest import DATA
+from tests.evaluation.experiments import write_experiment
+
+POLICY = DATA / "tianshou_policy.pth"
+
+
+@pytest.fixture
+def at_the_keyboard(monkeypatch, capsys):
+    """Runs the command with lines on standard input; returns its exit code, output and errors."""
+
+    def played(lines, *arguments):
+        monkeypatch.setattr("sys.stdin", io.StringIO("".join(f"{line}\n" for line in lines)))
+        code = main(list(arguments))
+        return code, *capsys.readouterr()
+
+    return played
+
+
+def test_octants_by_number_and_by_letters():
+    assert [read_octant(str(number)) for number in range(8)] == list(range(8))
+    assert [read_octant(f" {code.lower()} ") for code in OCTANTS] == list(range(8))
+    for wrong in ("", "8", "-1", "WW", "warm", "²", "00"):
+        assert read_octant(wrong) is None
+
+
+def test_the_circle_has_the_client_on_its_octant():
+    for octant, code in enumerate(OCTANTS):
+        drawn = circle(octant, (octant + 3) % 8).plain
+        assert f"{octant} {code} [C]" in drawn and drawn.count("(T)") == 1
+        assert all(f"{number} {each}" in drawn for number, each in enumerate(OCTANTS))
+        assert f"{octant} {code} [C] (T)" in circle(octant, octant).plain
+
+
+def test_sparklines():
+    assert sparkline([0, 0.5, 1], 0, 1) == "▁▅█"
+    assert sparkline([3], 3, 3) == "▁"
+    long = sparkline(list(np.linspace(0, 1, 500)), 0, 1)
+    assert len(long) == 60 and list(long) == sorted(long, key=BLOCKS.index)
+
+
+def test_a_whole_therapy(at_the_keyboard):
+    code, out, err = at_the_keyboard(["2"] * 5, "--seed", "3", "--max-sessions", "5")
+    assert code == 0 and not err
+    assert out.count("Session ") == 5 and "out of sessions after 5 sessions" in out
+    assert "reward 0" in out and "of 5 answers were complementary" in out
+    told_before_the_end = out[: out.index("out of sessions after")]
+    assert "RS 0" not in told_before_the_end and "heard" not in told_before_the_end
+
+
+def test_the_same_seed_is_the_same_client(at_the_keyboard):
+    games = [
+        at_the_keyboard(["2", "w", "6", "q"], "--seed", "5", "--max-sessions", "5")
+        for _ in range(2)
+    ]
+    assert games[0] == games[1] and "stopped after 3 sessions" in games[0][1]
+
+
+def test_an_open_client_who_hears_everything_warm_succeeds(at_the_keyboard):
+    arguments = ["--open", "--enable-parataxic", "false"]
+    sizes = ["--threshold", "0.05", "--seed", "1", "--max-sessions", "5"]
+    code, out, _ = at_the_keyboard(["2"] * 5, *arguments, *sizes)
+    assert code == 0 and "success after 1 sessions" in out and "reward 108" in out
+    assert "heard as it was; RS" in out and "misheard)" not in out
+
+
+def test_bad_input_asks_again(at_the_keyboard):
+    lines = ["9", "", "[/bold]", "hello", "ws", "q"]
+    code, out, _ = at_the_keyboard(lines, "--seed", "1", "--max-sessions", "5")
+    assert code == 0 and out.count("that is none of") == 4 and "you: warm-submissive (WS)" in out
+
+
+def test_the_policy_is_compared_with(at_the_keyboard):
+    arguments = "--policy", str(POLICY), "--seed", "2", "--max-sessions", "5"
+    code, out, _ = at_the_keyboard(["2", "3", "q"], *arguments)
+    assert code == 0 and out.count("the policy: ") == 2 and "your WS " in out
+    assert "of 2 answers were the policy's likeliest" in out
+
+
+def test_it_says_whose_clients_and_which_seed(at_the_keyboard, tmp_path):
+    study = write_experiment(tmp_path / "study", seeds=(3, 7), max_sessions=5)
+    _, out, _ = at_the_keyboard(["q"], "--policy", str(study), "--seed", "2")
+    text = "".join(out.split("\n"))
+    assert f"of 2 seeds the policy is {study / 'seed_3' / 'policy_best.pth'}" in text
+    assert f"that no flag gives are those of {study}" in text
+    _, out, _ = at_the_keyboard(["q"], "--policy", str(study / "seed_7/policy_best.pth"))
+    assert "seeds the policy is" not in out
+    _, out, _ = at_the_keyboard(["q"], "--policy", str(POLICY), "--seed", "2")
+    assert "a training's default ones" in out and "reach 0.9 of" in out
+
+
+def test_the_policys_probabilities_sum_to_one():
+    game = play.Game.begin(
+        0, play.make_clients(play.TrainingConfig(max_sessions=5)), play.load_policy(POLICY)
+    )
+    session = game.answer(2)
+    assert sum(session.policy) == pytest.approx(1, abs=1e-5) and len(session.policy) == 8
+    assert 0 <= session.rs <= 1 and 0 <= session.bond <= 1
+
+
+def test_no_more_input_is_one_line(at_the_keyboard):
+    code, out, err = at_the_keyboard(["2"], "--seed", "1", "--max-sessions", "5")
+    assert code == 0 and not err
+    assert out.endswith("\nno more input; the therapy is left unfinished\n")
+
+
+def test_an_interrupt_is_one_line(at_the_keyboard, monkeypatch):
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(play, "_ask", interrupted)
+    code, _, err = at_the_keyboard([], "--seed", "1", "--max-sessions", "5")
+    assert code == 130 and err.strip() == "interrupted; the therapy is left unfinished"
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--threshold", "7"], "threshold is '7'"),
+        (["--policy", "nowhere.pth"], "nowhere.pth does not exist"),
+        (["--seed", "x"], "seed"),
+        (["--fly"], "--fly"),
+        (["--config", "nowhere.yaml"], "nowhere.yaml"),
+    ],
+)
+def test_mistakes_are_one_line(at_the_keyboard, arguments, said):
+    code, out, err = at_the_keyboard([], *arguments)
+    assert code == 2 and not out and err.startswith("error: ") and said in err
+    assert err.count("\n") == 1

@@ -1,0 +1,54 @@
+"""The estimate of what checkpoints take, against what they take."""
+
+from collections import namedtuple
+
+import pytest
+
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.storage import disk_space as disk
+from tests.training import tiny
+
+Usage = namedtuple("Usage", "total used free")
+
+
+def note(monkeypatch, free, **settings):
+    monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(0, 0, free))
+    config = TrainingConfig(**settings)
+    return disk.note(make_ppo(config), make_settings(config), config)
+
+
+def test_room_enough_is_not_worth_a_line(monkeypatch):
+    assert note(monkeypatch, 100e9) == ""
+
+
+def test_many_seeds_are_told_what_they_take(monkeypatch):
+    """Three numbers per parameter in each of two files, 348,313 parameters: 8.4 MB."""
+    line = note(monkeypatch, 500e9, n_seeds=256)
+    assert line == (
+        "disk: 50 checkpoints of about 2.14 GB, 107 GB in all; 500 GB are free; a --save-freq "
+        "above 10000 makes fewer"
+    )
+    assert "100 GB are free, too few; a" in note(monkeypatch, 100e9, n_seeds=256)
+    assert "disk: 1 checkpoint of" in note(monkeypatch, 10e9, n_seeds=256, save_freq=500_000)
+
+
+def test_the_estimate_is_close(folder):
+    assert tiny.train(folder, "--hidden-size", "64", "--n-envs", "64") == 0
+    config = TrainingConfig(**tiny.TINY | {"hidden_size": 64, "n_envs": 64})
+    files = [
+        path
+        for name in ("checkpoint_*.pth", "checkpoints/*/**/*")
+        for path in (folder / "models/tiny").glob(name)
+        if path.is_file()
+    ]
+    steps = {path.name for path in (folder / "models/tiny").glob("checkpoint_*.pth")}
+    found = sum(path.stat().st_size for path in files) / len(steps)
+    estimated = disk.bytes_of_a_save(make_ppo(config), make_settings(config))
+    assert found == pytest.approx(estimated, rel=0.25)
+
+
+def test_the_command_tells(folder, monkeypatch, capsys):
+    monkeypatch.setattr(disk, "free_bytes", lambda _: 1000)
+    assert tiny.train(folder) == 0
+    assert "are free, too few" in capsys.readouterr().out.replace("\n", " ")
