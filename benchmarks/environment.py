@@ -12,14 +12,13 @@ from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
 from benchmarks.timing import program_bytes, seconds_per_step
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import Dyad, Observation
+from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.errors import is_out_of_memory
 from jaxtherapy.fast.random_bits import uniforms
 from jaxtherapy.fast.row_replacement import replace_rows
-from jaxtherapy.ppo.settings import make_clients
 
 
 class Play(NamedTuple):
@@ -79,7 +78,7 @@ def make_player(
     config: TrainingConfig, n_clients: int
 ) -> tuple[Callable[[Play], Play], Play, int, Any]:
     """A compiled function that plays on, its first state, steps per call, and the program."""
-    clients, n_steps = make_clients(config), steps_per_call(n_clients)
+    clients, n_steps = client_params(config), steps_per_call(n_clients)
     state = jax.jit(begin, static_argnums=1)(clients, n_clients)
     jitted = jax.jit(partial(play, n_clients, n_steps), donate_argnums=1)
     compiled = jitted.lower(clients, state).compile()

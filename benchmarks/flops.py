@@ -22,8 +22,8 @@ import jax
 from jaxtyping import PyTree
 
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.networks import N_FEATURES
-from jaxtherapy.ppo.ppo import PPO
 
 
 class Work(NamedTuple):

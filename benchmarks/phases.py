@@ -17,9 +17,10 @@ from benchmarks.programs import DEFAULT, STRATEGY, THROUGHPUT, compile_phase
 from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
 from benchmarks.timing import seconds_per_call
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.ppo import ppo as algorithm
-from jaxtherapy.ppo.ppo import PPO, Settings
+from jaxtherapy.ppo.types import Settings
 
 
 class Ceilings(NamedTuple):
@@ -105,7 +106,7 @@ def measure_file(file: str, sizes: Sizes, ceilings: Ceilings | None) -> tuple[li
     """One configuration. The command runs first: two processes may not fit on a GPU."""
     config = programs.load(file, sizes.overrides)
     run = host_run(file, sizes) if ceilings is None else None
-    ppo, settings = programs.make_ppo(config), programs.make_settings(config)
+    ppo, settings = programs.PPO.of(config), programs.make_settings(config)
     ceilings = ceilings or ceilings_now(ppo, sizes)
     phases = phase_times(ppo, settings, sizes)
     case = f"{file}, one update"

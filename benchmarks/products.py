@@ -7,8 +7,8 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float
 
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.networks import N_FEATURES
-from jaxtherapy.ppo.ppo import PPO
 
 Weights = list[Float[Array, "n_in n_out"]]
 

@@ -12,11 +12,11 @@ from jax.sharding import NamedSharding
 from jax.sharding import PartitionSpec as P
 
 from jaxtherapy.config import TrainingConfig, load_config
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices import programs
 from jaxtherapy.ppo import ppo as algorithm
-from jaxtherapy.ppo.ppo import PPO, Settings, TrainState
-from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.ppo.types import Settings, TrainState, make_settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DEFAULT = "default.yaml"
@@ -59,7 +59,7 @@ def initial_state(ppo: PPO, settings: Settings, n_seeds: int) -> TrainState:
 
 def compile_training(config: TrainingConfig, n_seeds: int = 1) -> Training:
     """Compiles ``ppo.train`` over seeds, donating its state. The clock covers tracing as well."""
-    ppo, settings = make_ppo(config), make_settings(config)
+    ppo, settings = PPO.of(config), make_settings(config)
     settings = jax.tree.map(np.asarray, settings)
     state = initial_state(ppo, settings, n_seeds)
     mesh = devices.make_mesh(n_seeds, ppo)

@@ -17,11 +17,11 @@ import jax
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.launch import ends_in_one_line
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import initial_state
 from jaxtherapy.errors import RunError
-from jaxtherapy.ppo.ppo import TrainState
-from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.checkpoints import Checkpoints, Progress
 from jaxtherapy.storage.progress_log import ProgressLog
@@ -89,7 +89,7 @@ def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare:
     if not steps or (step is not None and step not in steps):
         raise RunError(f"{source} has no such checkpoint; it has {steps or 'none'}")
     which = group.seeds.index(seed)
-    ppo, settings = make_ppo(config), make_settings(config)
+    ppo, settings = PPO.of(config), make_settings(config)
     template = jax.eval_shape(lambda: initial_state(ppo, settings, group.seeds))
     checkpoints = Checkpoints(group.checkpoints)
     try:
@@ -125,7 +125,7 @@ def to_experiment(source: Path, target: Path, config_file: str | None) -> str:
     log = RunFiles.of(config).csv(config.seed)
     if log.exists():
         raise RunError(f"{log} belongs to an experiment already; name another folder")
-    state = initial_state(make_ppo(config), make_settings(config), (config.seed,))
+    state = initial_state(PPO.of(config), make_settings(config), (config.seed,))
     progress = Progress(best_reward=[float("-inf")])
     state, progress = from_weights(pth, state, progress, devices.on_one_device(state))
     write_experiment(config, state, progress)

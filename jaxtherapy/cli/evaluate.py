@@ -23,7 +23,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 import jaxtherapy
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.launch import ends_in_one_line
-from jaxtherapy.client.expectations import MECHANISMS
+from jaxtherapy.client.mechanisms import MECHANISMS
 from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.client.therapists import BASELINES
 from jaxtherapy.client.utilities import NAMED_MATRICES
@@ -234,7 +234,7 @@ def make_cells(given: argparse.Namespace, config: TrainingConfig) -> tuple[CellI
 
     patterns = _names(given.patterns, config.patterns, PATTERNS)
     checked("patterns", patterns)
-    mechanisms = _names(given.mechanisms, [config.mechanism], MECHANISMS)
+    mechanisms = _names(given.mechanisms, [config.mechanism], tuple(MECHANISMS))
     mechanisms = several("mechanism", mechanisms)
     thresholds = several("threshold", given.thresholds)
     entropies = several("entropy", given.entropies)

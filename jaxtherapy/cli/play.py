@@ -21,15 +21,15 @@ from rich.text import Text
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.launch import ends_in_one_line
-from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import Dyad, Observation, hold_session, intake, is_over, observe
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
+from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.config import SETTINGS, TrainingConfig
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.layout import choose_device
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.evaluation.therapists import find_policies
-from jaxtherapy.ppo.ppo import PPO, param_shapes, with_weights
-from jaxtherapy.ppo.settings import make_clients
+from jaxtherapy.networks.actor_critic import param_shapes, with_weights
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.training.display import console
 
@@ -67,7 +67,7 @@ class Game:
     def begin(cls, seed: int, params: ClientParams, policy: Policy | None = None) -> "Game":
         """A new client walks in."""
         key = jax.random.key(seed)
-        return cls(key, params, jax.jit(intake)(jax.random.fold_in(key, 0), params), policy)
+        return cls(key, params, _intake(jax.random.fold_in(key, 0), params), policy)
 
     @property
     def over(self) -> bool:
@@ -115,7 +115,7 @@ class Game:
         return "out of sessions" if self.over else "stopped"
 
 
-_hold_session = jax.jit(hold_session)
+_intake, _hold_session = jax.jit(intake), jax.jit(hold_session)
 
 
 class Quit(Exception):
@@ -284,7 +284,7 @@ def run(given: argparse.Namespace) -> int:
     chosen = policies[0] if policies else None
     config = client_config(given, chosen.experiment if chosen else None)
     seed = config.seed if given.seed is not None else secrets.randbelow(2**31)
-    params = make_clients(config)
+    params = client_params(config)
     policy = load_policy(chosen.file, config.precision) if chosen else None
     with out.status("a client is coming"):
         game = Game.begin(seed, params, policy)

@@ -18,13 +18,13 @@ from rich.console import Console
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.launch import ends_in_one_line
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import capacity as memory
 from jaxtherapy.devices import hosts
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import StoppedWhileCompiling, compile_programs
 from jaxtherapy.errors import RunError, is_out_of_memory
-from jaxtherapy.ppo.ppo import PPO, Settings
-from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.ppo.types import Settings, make_settings
 from jaxtherapy.reporting.learning_curves import draw_learning_curve
 from jaxtherapy.storage import disk_space as disk
 from jaxtherapy.storage import resume, run_info
@@ -87,7 +87,7 @@ def train(config: TrainingConfig, notes: list[str], command: list[str]) -> int:
             stop = held.enter_context(StopRequest())
             if hosts.is_first_host():
                 _hold(files, held)
-            run = Run(config, make_ppo(config), make_settings(config), stop, out, command)
+            run = Run(config, PPO.of(config), make_settings(config), stop, out, command)
             return _train_all(run, files, notes)
     except BaseException as error:
         if jax.process_count() > 1:  # leaving in good order would wait for hosts that are gone
@@ -308,7 +308,7 @@ def _finish(
 def _runtime_error(error: Exception, config: TrainingConfig, n_seeds: int) -> RunError:
     if is_out_of_memory(error):
         resumed = bool(config.resume or config.resume_from)
-        return memory.out_of_memory(make_ppo(config), n_seeds, resumed)
+        return memory.out_of_memory(PPO.of(config), n_seeds, resumed)
     reason = " ".join(str(error).split())[:200]
     if jax.process_count() > 1:
         return RunError(f"{hosts.LOST} ({reason})", exit_code=1)

@@ -8,19 +8,26 @@
 True
 """
 
-from jaxtherapy.client import therapists as therapists
-from jaxtherapy.client.client import Client as Client
-from jaxtherapy.client.client import ClientParams as ClientParams
-from jaxtherapy.client.dyad import Dyad as Dyad
-from jaxtherapy.client.dyad import Observation as Observation
-from jaxtherapy.client.dyad import Therapist as Therapist
-from jaxtherapy.client.dyad import hold_session as hold_session
-from jaxtherapy.client.dyad import intake as intake
-from jaxtherapy.client.dyad import observe as observe
-from jaxtherapy.client.expectations import MECHANISMS as MECHANISMS
-from jaxtherapy.client.octants import OCTANTS as OCTANTS
-from jaxtherapy.client.patterns import PATTERNS as PATTERNS
-from jaxtherapy.client.patterns import pattern_weights as pattern_weights
-from jaxtherapy.client.simulation import simulate as simulate
-from jaxtherapy.client.simulation import simulate_course as simulate_course
-from jaxtherapy.client.utilities import NAMED_MATRICES as NAMED_MATRICES
+from jaxtherapy.discovery import lazily
+
+_ROOM = "jaxtherapy.client"
+_NAMES = {
+    "therapists": f"{_ROOM}.therapists",
+    "Client": f"{_ROOM}.client",
+    "ClientParams": f"{_ROOM}.params",
+    "Dyad": f"{_ROOM}.dyad",
+    "MECHANISMS": f"{_ROOM}.mechanisms",
+    "NAMED_MATRICES": f"{_ROOM}.utilities",
+    "OCTANTS": f"{_ROOM}.octants",
+    "Observation": f"{_ROOM}.dyad",
+    "PATTERNS": f"{_ROOM}.patterns",
+    "Therapist": f"{_ROOM}.therapists",
+    "hold_session": f"{_ROOM}.dyad",
+    "intake": f"{_ROOM}.dyad",
+    "observe": f"{_ROOM}.dyad",
+    "pattern_weights": f"{_ROOM}.patterns",
+    "simulate": f"{_ROOM}.simulation",
+    "simulate_course": f"{_ROOM}.simulation",
+}
+__all__ = sorted(_NAMES)
+__getattr__ = lazily(__name__, _NAMES)

@@ -1,24 +1,22 @@
 """A client and its therapist, session by session, until success, dropout or the last session."""
 
-from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, Float32, Int, Int8, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Float32, Int, Int8, PRNGKeyArray, UInt32
 
-from jaxtherapy.client import client as person
-from jaxtherapy.client.client import Client, ClientParams
+from jaxtherapy.client import client as clients
+from jaxtherapy.client.client import Client
+from jaxtherapy.client.intake import N_POINTS, draw_client
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.fast.random_bits import uniforms
 
 HISTORY_SESSIONS = 25
 HISTORY_SIZE = 2 * HISTORY_SESSIONS
 HISTORY_PADDING = N_OCTANTS
-
-DROPOUT_SESSION = 10
-"""The one session after which a client who is worse off than at intake leaves."""
 
 
 class Observation(NamedTuple):
@@ -60,16 +58,12 @@ class Dyad(struct.PyTreeNode):
     dropped_out: Bool[Array, ""]
 
 
-Therapist = Callable[[PRNGKeyArray, Dyad, ClientParams], Int[Array, ""]]
-"""Answers the act on the table. Use :func:`observe` to see only what a therapist may see."""
-
-
 def intake(key: PRNGKeyArray, params: ClientParams, number: int | Int[Array, ""] = 0) -> Dyad:
     """Client ``number`` of this key, who acts first; other numbers are independent clients."""
-    n = person.N_DRAW_POINTS + 1
+    n = N_POINTS + 1
     points = uniforms(key, n, start=n * jnp.asarray(number, jnp.uint32))
-    client, pattern = person.draw_client(points[:-1], params)
-    return open_with(client, person.act(points[-1], client, params), pattern)
+    client, pattern = draw_client(points[:-1], params)
+    return open_with(client, clients.act(points[-1], client, params), pattern)
 
 
 def intakes(key: PRNGKeyArray, params: ClientParams, numbers: Int[Array, " n"]) -> Dyad:
@@ -122,10 +116,10 @@ def respond(
     dyad: Dyad, therapist_act: Int[Array, ""], heard_act: Int[Array, ""], params: ClientParams
 ) -> Dyad:
     """One session up to its outcome, given what the client heard; its next act is still open."""
-    client = person.experience(dyad.client, dyad.client_act, heard_act, params)
+    client = clients.experience(dyad.client, dyad.client_act, heard_act, params)
     time = dyad.time + 1
-    dropped_out = (time == DROPOUT_SESSION) & (client.rs < dyad.initial_rs)
-    success = (client.rs >= person.rs_threshold(client, params)) & ~dropped_out
+    dropped_out = (time == params.dropout_session) & (client.rs < dyad.initial_rs)
+    success = (client.rs >= clients.rs_threshold(client, params)) & ~dropped_out
     return dyad.replace(
         client=client,
         heard_act=jnp.asarray(heard_act, jnp.int8),
@@ -137,20 +131,36 @@ def respond(
 
 
 def hold_session(
-    key: PRNGKeyArray, dyad: Dyad, therapist_act: Int[Array, ""], params: ClientParams
+    key: PRNGKeyArray,
+    dyad: Dyad,
+    therapist_act: Int[Array, ""],
+    params: ClientParams,
+    number: int | Int[Array, ""] = 0,
 ) -> Dyad:
-    """One session: the therapist answers, the client hears, feels and, if it stays, acts again."""
-    return hold_session_at(uniforms(key, 2), dyad, therapist_act, params)
+    """One session: the therapist answers, the client hears, feels and, if it stays, acts again.
 
-
-def hold_session_at(
-    points: Float[Array, "2"], dyad: Dyad, therapist_act: Int[Array, ""], params: ClientParams
-) -> Dyad:
-    """:func:`hold_session`, given the uniforms that decide the hearing and the next act."""
-    heard_act = person.hear_act(points[0], dyad.client, therapist_act, params)
+    Args:
+        key: of this session; many dyads may share it.
+        dyad: before.
+        therapist_act: 0..7.
+        params: of the client.
+        number: of this dyad among those that share the key; each has random numbers of its own.
+    """
+    hearing, acting = uniforms(key, 2, start=_first_point(number) + 1)
+    heard_act = clients.hear_act(hearing, dyad.client, therapist_act, params)
     after = respond(dyad, therapist_act, heard_act, params)
-    next_act = person.act(points[1], after.client, params)
+    next_act = clients.act(acting, after.client, params)
     return after.replace(client_act=jnp.where(is_over(after, params), dyad.client_act, next_act))
+
+
+def therapist_point(key: PRNGKeyArray, number: int | Int[Array, ""] = 0) -> Float32[Array, ""]:
+    """The uniform by which the therapist of a dyad draws its act in the session of this key."""
+    return uniforms(key, 1, start=_first_point(number))[0]
+
+
+def _first_point(number: int | Int[Array, ""]) -> UInt32[Array, ""]:
+    """Where a dyad's three random numbers of a session begin: its therapist's, then its own."""
+    return 3 * jnp.asarray(number, jnp.uint32)
 
 
 def terminated(dyad: Dyad) -> Bool[Array, ""]:

@@ -1,4 +1,4 @@
-"""What the client expects from each of its own acts: five mechanisms.
+"""What the client expects from each of its own acts.
 
 For each own octant the client sorts eight adjusted utilities and reads them at a position set by
 its bond: the worst it could get when it has none, the best when it trusts fully.
@@ -8,16 +8,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int8
 
-from jaxtherapy.client.memory import conditional_frequencies, therapist_frequencies
 from jaxtherapy.client.octants import N_OCTANTS
-
-MECHANISMS = (
-    "bond_only",
-    "frequency_amplifier",
-    "conditional_amplifier",
-    "bond_weighted_frequency_amplifier",
-    "bond_weighted_conditional_amplifier",
-)
 
 # Batcher's odd-even merge sort of eight: 19 compare-exchanges, no data-dependent control flow.
 _SORTING_NETWORK = (
@@ -52,29 +43,10 @@ def read_at_bond(values: Float[Array, "*rows 8"], bond: Float[Array, ""]) -> Flo
     return expected
 
 
-def adjusted_utilities(
-    u: Float[Array, "8 8"],
-    memory: Int8[Array, "50"],
-    weights: Float[Array, "50"],
-    bond: Float[Array, ""],
-    *,
-    mechanism: str,
-    history_weight: Float[Array, ""],
-    smoothing: Float[Array, ""],
-    bond_power: Float[Array, ""],
-) -> Float[Array, "8 8"]:
-    """``u[i, j] · (1 + k · f[i, j])``; the mechanism says what ``f`` and ``k`` are."""
-    if mechanism == "bond_only":
-        return u
-    if mechanism.endswith("conditional_amplifier"):
-        frequencies = conditional_frequencies(memory, weights, smoothing)
-    else:
-        frequencies = therapist_frequencies(memory, weights)
-    strength = history_weight
-    if mechanism.startswith("bond_weighted"):
-        strength = bond**bond_power * history_weight
+def amplified(u: Float[Array, "8 8"], amplification: Float[Array, "*own 8"]) -> Float[Array, "8 8"]:
+    """Adjusted utilities: ``u[i, j] · (1 + amplification[…, j])``."""
     # Column by column, as it will be sorted: as a whole, XLA would write it out and read it again.
-    columns = [u[:, j] * (1 + strength * frequencies[..., j]) for j in range(N_OCTANTS)]
+    columns = [u[:, j] * (1 + amplification[..., j]) for j in range(N_OCTANTS)]
     return jnp.stack(columns, axis=-1)
 
 

@@ -51,14 +51,14 @@ def total(terms: Sequence[Float[Array, "*n"]]) -> Float[Array, "*n"]:
 
 @compiled_apart
 def relationship_satisfaction(
-    worth: Float[Array, "8 8"], memory: Int8[Array, "50"], weights: Float[Array, "50"]
+    utilities: Float[Array, "8 8"], memory: Int8[Array, "50"], weights: Float[Array, "50"]
 ) -> Float[Array, ""]:
-    """``RS = Σ_i w_i · worth[therapist_i, client_i]``, in utility units."""
-    worth = worth.reshape(-1)
+    """``RS = Σ_i w_i · utilities[therapist_i, client_i]``, in utility units."""
+    utilities = utilities.reshape(-1)
     # Codes are 0..63: none is negative, none out of bounds. Converted one by one, within the sum.
     return total(
         [
-            weights[i] * worth.at[memory[i].astype(jnp.uint8)].get(mode="promise_in_bounds")
+            weights[i] * utilities.at[memory[i].astype(jnp.uint8)].get(mode="promise_in_bounds")
             for i in range(MEMORY_SIZE)
         ]
     )
@@ -104,7 +104,7 @@ def therapist_frequencies(
     return _weighted_counts(therapist_acts(memory), weights, every_act)
 
 
-def conditional_frequencies(
+def smoothed_conditional_frequencies(
     memory: Int8[Array, "50"], weights: Float[Array, "50"], smoothing: Float[Array, ""]
 ) -> Float[Array, "8 8"]:
     """P(j given i): weighted share of therapist act j among pairs whose client act is i.

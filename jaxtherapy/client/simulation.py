@@ -1,7 +1,8 @@
 """Whole therapies for crowds of dyads, in one call.
 
-Dyad ``i`` has its own key, and session ``t`` of it its own key again, whoever the therapist is and
-however many dyads there are: two therapists given the same key meet the same clients.
+A session has one key, and each dyad random numbers of its own within it, by number: whoever the
+therapist is and however many dyads there are, two therapists given the same key meet the same
+clients.
 """
 
 from functools import partial
@@ -9,10 +10,14 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int8, PRNGKeyArray
+from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.dyad import Dyad, Therapist, hold_session, intake, is_over
+from jaxtherapy.client.dyad import Dyad, hold_session, intake, is_over
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.therapists import Answer, Therapist, as_therapist
+
+_THERAPISTS = 2**31
+"""Beyond the numbers of dyads: sets the therapists' keys apart from their clients' draws."""
 
 
 class Course(NamedTuple):
@@ -26,61 +31,92 @@ class Course(NamedTuple):
     bond: Float[Array, "sessions dyads"]
 
 
-def _begin(key: PRNGKeyArray, params: ClientParams, n_dyads: int) -> tuple[PRNGKeyArray, Dyad]:
-    keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(n_dyads))
-    dyads = jax.vmap(lambda k: intake(jax.random.fold_in(k, 0), params))(keys)
-    return keys, dyads
+class Meeting(NamedTuple):
+    """A dyad and what its therapist remembers."""
+
+    dyad: Dyad
+    memory: PyTree
 
 
-def _session(
-    keys: PRNGKeyArray, dyads: Dyad, therapist: Therapist, params: ClientParams
-) -> tuple[Dyad, Course]:
-    """One session of every dyad that is not over; the others stay as they are."""
-
-    def one(key: PRNGKeyArray, dyad: Dyad) -> tuple[Dyad, Course]:
-        key_therapist, key_session = jax.random.split(jax.random.fold_in(key, dyad.time + 1))
-        act = jnp.asarray(therapist(key_therapist, dyad, params), jnp.int8)
-        after = hold_session(key_session, dyad, act, params)
-        held = ~is_over(dyad, params)
-        after = jax.tree.map(partial(jnp.where, held), after, dyad)
-        record = Course(
-            held, dyad.client_act, act, after.heard_act, after.client.rs, after.client.bond
-        )
-        return after, record
-
-    return jax.vmap(one)(keys, dyads)
+def begin(
+    key: PRNGKeyArray, number: Int[Array, ""], therapist: Therapist, params: ClientParams
+) -> Meeting:
+    """The intake of client ``number`` of this key."""
+    dyad = intake(jax.random.fold_in(key, 0), params, number)
+    return Meeting(dyad, therapist.begin(params))
 
 
-def simulate(key: PRNGKeyArray, params: ClientParams, therapist: Therapist, n_dyads: int) -> Dyad:
+def session(
+    key: PRNGKeyArray,
+    time: Int[Array, ""],
+    number: Int[Array, ""],
+    before: Meeting,
+    therapist: Therapist,
+    params: ClientParams,
+) -> tuple[Meeting, Course]:
+    """Session ``time`` (from 1) of one dyad; a therapy that is over stays as it is."""
+    dyad, memory = before
+    key = jax.random.fold_in(key, time)
+    key_therapist = jax.random.fold_in(jax.random.fold_in(key, _THERAPISTS), number)
+    memory, act = therapist.act(key_therapist, memory, therapist.see(dyad, params))
+    act = jnp.asarray(act, jnp.int8)
+    after = Meeting(hold_session(key, dyad, act, params, number), memory)
+    held = ~is_over(dyad, params)
+    after = jax.tree.map(partial(jnp.where, held), after, before)
+    record = Course(
+        held,
+        dyad.client_act,
+        act,
+        after.dyad.heard_act,
+        after.dyad.client.rs,
+        after.dyad.client.bond,
+    )
+    return after, record
+
+
+def simulate(
+    key: PRNGKeyArray, params: ClientParams, therapist: Therapist | Answer, n_dyads: int
+) -> Dyad:
     """Runs ``n_dyads`` therapies to their end.
 
     Args:
         key: decides everything random.
         params: the clients; not batched (``vmap`` over this function to vary them).
-        therapist: a pure function, called for single dyads under ``vmap``. Static.
+        therapist: pure, called for single dyads under ``vmap``. Static.
         n_dyads: how many. Static.
 
     Returns:
         The dyads as they ended, with a leading axis ``n_dyads``.
     """
-    keys, dyads = _begin(key, params, n_dyads)
+    therapist, numbers = as_therapist(therapist), jnp.arange(n_dyads)
+    Carry = tuple[Int[Array, ""], Meeting]
 
-    def still_going(dyads: Dyad) -> Bool[Array, ""]:
-        return ~jnp.all(is_over(dyads, params))
+    def still_going(carry: Carry) -> Bool[Array, ""]:
+        return ~jnp.all(is_over(carry[1].dyad, params))
 
-    def session(dyads: Dyad) -> Dyad:
-        return _session(keys, dyads, therapist, params)[0]
+    def next_session(carry: Carry) -> Carry:
+        time, before = carry
+        held = jax.vmap(lambda i, each: session(key, time, i, each, therapist, params)[0])
+        return time + 1, held(numbers, before)
 
-    return jax.lax.while_loop(still_going, session, dyads)
+    first = jax.vmap(lambda i: begin(key, i, therapist, params))(numbers)
+    return jax.lax.while_loop(still_going, next_session, (jnp.int32(1), first))[1].dyad
 
 
 def simulate_course(
-    key: PRNGKeyArray, params: ClientParams, therapist: Therapist, n_dyads: int, n_sessions: int
+    key: PRNGKeyArray,
+    params: ClientParams,
+    therapist: Therapist | Answer,
+    n_dyads: int,
+    n_sessions: int,
 ) -> tuple[Dyad, Course]:
     """Like :func:`simulate`, for at most ``n_sessions`` (static), with everything recorded."""
-    keys, dyads = _begin(key, params, n_dyads)
+    therapist, numbers = as_therapist(therapist), jnp.arange(n_dyads)
 
-    def session(dyads: Dyad, _: None) -> tuple[Dyad, Course]:
-        return _session(keys, dyads, therapist, params)
+    def next_session(before: Meeting, time: Int[Array, ""]) -> tuple[Meeting, Course]:
+        held = jax.vmap(lambda i, each: session(key, time, i, each, therapist, params))
+        return held(numbers, before)
 
-    return jax.lax.scan(session, dyads, length=n_sessions)
+    first = jax.vmap(lambda i: begin(key, i, therapist, params))(numbers)
+    last, course = jax.lax.scan(next_session, first, jnp.arange(1, n_sessions + 1))
+    return last.dyad, course

@@ -1,71 +1,112 @@
-"""Therapists that need no training: baselines to beat."""
+"""What a therapist is, and those that need no training.
 
-from collections.abc import Callable
+A therapist remembers what it wants to: ``begin(params) -> memory`` at intake, then
+``act(key, memory, view) -> (memory, act)`` in every session. Most need no memory and are plain
+functions, ``(key, dyad, params) -> act`` or ``(key, observation) -> act``.
+"""
+
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Int8, PRNGKeyArray
+from jaxtyping import Array, Int, Int8, PRNGKeyArray, PyTree
 
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.dyad import Dyad, Observation, Therapist, observe
-from jaxtherapy.client.memory import recency_weights
-from jaxtherapy.client.octants import ANTICOMPLEMENT, COMPLEMENT, N_OCTANTS, OCTANTS
-from jaxtherapy.client.perception import habitual_act
+from jaxtherapy.client.baselines import BASELINES
+from jaxtherapy.client.baselines.anticomplementary import therapist as anticomplementary
+from jaxtherapy.client.baselines.complementary import therapist as complementary
+from jaxtherapy.client.baselines.mirror import therapist as mirror
+from jaxtherapy.client.baselines.myopic import expected_next_rs
+from jaxtherapy.client.baselines.myopic import therapist as myopic
+from jaxtherapy.client.baselines.random import therapist as random
+from jaxtherapy.client.dyad import Dyad, Observation, observe
+from jaxtherapy.client.params import ClientParams
 
+__all__ = [
+    "BASELINES",
+    "Answer",
+    "Therapist",
+    "anticomplementary",
+    "as_therapist",
+    "complementary",
+    "constant",
+    "expected_next_rs",
+    "from_observation",
+    "mirror",
+    "myopic",
+    "n_required",
+    "random",
+    "taking_turns",
+]
 
-def random(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int[Array, ""]:
-    """Any octant, uniformly."""
-    return jax.random.randint(key, (), 0, N_OCTANTS)
-
-
-def complementary(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int8[Array, ""]:
-    """Same on affiliation, opposite on control: Tracey's (1993) harmonious answer."""
-    return jnp.asarray(COMPLEMENT)[dyad.client_act]
-
-
-def anticomplementary(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int8[Array, ""]:
-    """Opposite on affiliation, same on control."""
-    return jnp.asarray(ANTICOMPLEMENT)[dyad.client_act]
-
-
-def mirror(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int8[Array, ""]:
-    """The client's own act."""
-    return dyad.client_act
-
-
-def constant(octant: int) -> Therapist:
-    """Always the same octant."""
-
-    def therapist(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int8[Array, ""]:
-        return jnp.int8(octant)
-
-    return therapist
+Answer = Callable[..., Int[Array, ""]]
+"""``(key, dyad, params) -> act`` or ``(key, observation) -> act``."""
 
 
-def expected_next_rs(dyad: Dyad, params: ClientParams) -> Float[Array, "8"]:
-    """E[RS after this session] for each act, over what the client may hear; in utility units.
+def nothing(params: ClientParams) -> PyTree:
+    """The memory of a therapist that needs none."""
+    return ()
 
-    ``Σ_{i<49} w_i·u[pair_{i+1}] + w_49·(p·u[c, a] + (1 − p)·u[c, habitual])``, with ``p`` the
-    probability of hearing the act as it was.
+
+@dataclass(frozen=True)
+class Therapist:
+    """A therapist with a memory; pure functions on single dyads, ``vmap``-ped over many.
+
+    Attributes:
+        act: ``(key, memory, view) -> (memory, act)``, act 0..7; the memory keeps its shapes.
+        begin: ``(params) -> memory`` at intake.
+        see: ``(dyad, params) -> view``; what a therapist may see unless said otherwise.
     """
-    client, weights = dyad.client, recency_weights(params.recency_ratio)
-    kept = jnp.sum(weights[:-1] * client.worth.reshape(-1)[client.memory[1:]])
-    accuracy = jnp.where(params.enable_parataxic, params.baseline_accuracy, 1.0)
-    gains = client.u[dyad.client_act]
-    return kept + weights[-1] * (
-        accuracy * gains + (1 - accuracy) * gains[habitual_act(client.memory)]
+
+    act: Callable[[PRNGKeyArray, Any, Any], tuple[Any, Int[Array, ""]]]
+    begin: Callable[[ClientParams], Any] = nothing
+    see: Callable[[Dyad, ClientParams], Any] = observe
+
+
+def as_therapist(therapist: Therapist | Answer) -> Therapist:
+    """A therapist, from one or from a function without memory."""
+    if isinstance(therapist, Therapist):
+        return therapist
+    if n_required(therapist) == 2:
+        return Therapist(lambda key, memory, view: (memory, therapist(key, view)))
+    return Therapist(
+        lambda key, memory, view: (memory, therapist(key, *view)),
+        see=lambda dyad, params: (dyad, params),
     )
 
 
-def myopic(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int[Array, ""]:
-    """Knows the client, and picks the act with the best expected RS after this session."""
-    return jnp.argmax(expected_next_rs(dyad, params))
+def n_required(function: Callable[..., object]) -> int:
+    """Positional parameters without a default."""
+    parameters = inspect.signature(function).parameters.values()
+    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+    return sum(each.kind in positional and each.default is each.empty for each in parameters)
 
 
-def from_observation(
-    respond: Callable[[PRNGKeyArray, Observation], Int[Array, ""]],
-) -> Therapist:
-    """A therapist from a function of what a therapist may see, ``(key, observation) -> act``."""
+def taking_turns(therapists: Sequence[Therapist], which: Int[Array, ""]) -> Therapist:
+    """One of several therapists, by number, as one program: each keeps a memory of its own."""
+
+    def begin(params: ClientParams) -> tuple[Any, ...]:
+        return tuple(each.begin(params) for each in therapists)
+
+    def act(key: PRNGKeyArray, memory: Any, view: Any) -> tuple[Any, Int[Array, ""]]:
+        def turn(number: int) -> Callable[[], tuple[Any, Int[Array, ""]]]:
+            def answer() -> tuple[Any, Int[Array, ""]]:
+                each = therapists[number]
+                own, act = each.act(key, memory[number], each.see(*view))
+                return (*memory[:number], own, *memory[number + 1 :]), jnp.asarray(act, jnp.int8)
+
+            return answer
+
+        # The number is not batched: only the therapist in question acts, even under vmap.
+        return jax.lax.switch(which, [turn(number) for number in range(len(therapists))])
+
+    return Therapist(act, begin, see=lambda dyad, params: (dyad, params))
+
+
+def from_observation(respond: Callable[[PRNGKeyArray, Observation], Int[Array, ""]]) -> Answer:
+    """``(key, dyad, params) -> act`` from a function of what a therapist may see."""
 
     def therapist(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int[Array, ""]:
         return respond(key, observe(dyad, params))
@@ -73,12 +114,10 @@ def from_observation(
     return therapist
 
 
-BASELINES: dict[str, Therapist] = {
-    "complementary": complementary,
-    "random": random,
-    "anticomplementary": anticomplementary,
-    "mirror": mirror,
-    "myopic": myopic,
-    **{f"constant_{name}": constant(octant) for octant, name in enumerate(OCTANTS)},
-}
-"""By name. ``myopic`` sees the whole client, the others only its act."""
+def constant(octant: int) -> Answer:
+    """Always the same octant."""
+
+    def therapist(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int8[Array, ""]:
+        return jnp.int8(octant)
+
+    return therapist

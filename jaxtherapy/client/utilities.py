@@ -6,27 +6,21 @@ one code path serves all three and bounds can be swept like any other parameter.
 """
 
 import json
-from importlib import resources
 
-import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float
 
-_MATRICES = json.loads(
-    resources.files("jaxtherapy.client").joinpath("utility_matrices.json").read_text()
-)
+from jaxtherapy.discovery import ROOT
+
+_MATRICES = json.loads((ROOT / "client/utility_matrices.json").read_text())
 
 U_MIN = np.array(_MATRICES["u_min"], np.float64)
 U_MAX = np.array(_MATRICES["u_max"], np.float64)
 NAMED_MATRICES = {name: np.array(u, np.float64) for name, u in _MATRICES["named"].items()}
 
 
-def draw_utilities(
-    points: Float[Array, "64"], u_min: Float[Array, "8 8"], u_max: Float[Array, "8 8"]
-) -> Float[Array, "8 8"]:
-    """A client's utility matrix, uniform between the bounds, from 64 uniform ``points``.
-
-    Equal bounds give that matrix exactly.
-    """
-    u_min, u_max = jnp.asarray(u_min), jnp.asarray(u_max)
-    return u_min + (u_max - u_min) * points.reshape(u_min.shape)
+def utility_bounds(matrix: str | tuple[tuple[float, ...], ...]) -> tuple[np.ndarray, np.ndarray]:
+    """(8, 8) bounds of the draw for ``random``, a matrix's name, or its rows."""
+    if matrix == "random":
+        return U_MIN, U_MAX
+    given = NAMED_MATRICES[matrix] if isinstance(matrix, str) else np.array(matrix)
+    return given, given

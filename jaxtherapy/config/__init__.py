@@ -6,7 +6,6 @@ from jaxtherapy.config.config import MAX_CONFIG_BYTES as MAX_CONFIG_BYTES
 from jaxtherapy.config.config import MAX_NUMBER_LENGTH as MAX_NUMBER_LENGTH
 from jaxtherapy.config.config import SETTINGS as SETTINGS
 from jaxtherapy.config.config import ConfigError as ConfigError
-from jaxtherapy.config.config import Matrix as Matrix
 from jaxtherapy.config.config import OneLineParser as OneLineParser
 from jaxtherapy.config.config import Setting as Setting
 from jaxtherapy.config.config import TrainingConfig as TrainingConfig

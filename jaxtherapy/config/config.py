@@ -20,224 +20,30 @@ from typing import Any
 
 import yaml
 
-from jaxtherapy.client.expectations import MECHANISMS
-from jaxtherapy.client.patterns import PATTERNS
-from jaxtherapy.client.utilities import NAMED_MATRICES
+from jaxtherapy.config.declare import ConfigError, Setting
+from jaxtherapy.config.settings import (
+    EXPERIMENT,
+    PATTERNS,
+    PPO,
+    ClientSettings,
+    Experiment,
+    Hyperparameters,
+    Matrix,
+    RunLength,
+)
 
 MAX_CONFIG_BYTES = 1_000_000
 MAX_NUMBER_LENGTH = 100
 """Characters; YAML's 1:30:00 takes the square of its length to read."""
 
-Matrix = tuple[tuple[float, ...], ...]
-
-
-class ConfigError(ValueError):
-    """A setting that can't be used; the message is one line that says what is allowed."""
-
-
-@dataclass(frozen=True)
-class Setting:
-    """What is known about a setting beside its type and default."""
-
-    group: str
-    help: str
-    unit: str = ""
-    choices: tuple[str, ...] = ()
-    minimum: float = -math.inf
-    maximum: float = math.inf
-    above: float = -math.inf  # an open lower bound
-    null: str = ""  # what null means; empty: null is not allowed
-    in_file: bool = True  # whether config.yaml records it: not so for what controls one run only
-
-
-def _setting(default: Any, group: str, help: str, **about: Any) -> Any:
-    return dataclasses.field(
-        default=default, metadata={"setting": Setting(group=group, help=help, **about)}
-    )
-
-
-_EXPERIMENT = "Experiment"
-_HOSTS = "Several hosts"
-_CLIENTS = "Clients"
-_TRAINING = "Training"
-_NETWORK = "Network"
-_LOGGING = "Evaluation, logs and checkpoints"
 
 ALIASES = {"enable_perception": "enable_parataxic"}
 IGNORED = {"lstm_hidden_size": "the network has no recurrent layer any more"}
 
 
 @dataclass(frozen=True)
-class TrainingConfig:
+class TrainingConfig(RunLength, PPO, Hyperparameters, ClientSettings, Experiment):
     """A complete training. Every field is a YAML key and, in kebab-case, a flag."""
-
-    experiment_name: str = _setting(
-        "therapy_ppo", _EXPERIMENT, "names the experiment and its folders"
-    )
-    output_dir: str = _setting(
-        "models/{experiment_name}", _EXPERIMENT, "folder for weights and checkpoints"
-    )
-    seed: int = _setting(42, _EXPERIMENT, "decides everything random", minimum=0, maximum=2**31 - 1)
-    n_seeds: int = _setting(
-        1, _EXPERIMENT, "train seeds seed … seed+n−1 together", minimum=1, maximum=100_000
-    )
-    seeds_at_once: int | None = _setting(
-        None,
-        _EXPERIMENT,
-        "how many seeds to train together; the others follow in further groups",
-        minimum=1,
-        maximum=100_000,
-        null="as many as fit into memory",
-    )
-    device: str = _setting("auto", _EXPERIMENT, "where to compute", choices=("auto", "cpu", "gpu"))
-    distributed: bool = _setting(
-        False,
-        _HOSTS,
-        "one of several hosts, as the scheduler (SLURM, Open MPI, Kubernetes …) announces it",
-        in_file=False,
-    )
-    coordinator: str | None = _setting(
-        None, _HOSTS, "HOST:PORT of the first host", null="found by itself", in_file=False
-    )
-    n_hosts: int | None = _setting(
-        None, _HOSTS, "how many there are", minimum=1, null="found by itself", in_file=False
-    )
-    host_index: int | None = _setting(
-        None, _HOSTS, "which this is, from 0", minimum=0, null="found by itself", in_file=False
-    )
-    resume_from: str | None = _setting(
-        None,
-        _EXPERIMENT,
-        "continue from a checkpoint_*.pth, a policy_*.pth or an experiment's folder",
-        null="start anew",
-        in_file=False,
-    )
-    resume: bool = _setting(
-        False, _EXPERIMENT, "continue this experiment from its latest checkpoint", in_file=False
-    )
-    overwrite: bool = _setting(
-        False, _EXPERIMENT, "replace an experiment of the same name", in_file=False
-    )
-
-    patterns: tuple[str, ...] = _setting(
-        ("cold_stuck", "dominant_stuck", "submissive_stuck", "mixed_random", "cold_warm"),
-        _CLIENTS,
-        "initial-memory patterns, drawn uniformly; repeat one to draw it more often",
-        choices=PATTERNS,
-    )
-    mechanism: str = _setting(
-        "frequency_amplifier", _CLIENTS, "how memory shapes expectations", choices=MECHANISMS
-    )
-    threshold: float = _setting(
-        0.9, _CLIENTS, "success threshold", unit="share of the RS range", above=0, maximum=1
-    )
-    max_sessions: int = _setting(
-        100, _CLIENTS, "sessions until an episode is cut off", minimum=1, maximum=10_000
-    )
-    entropy: float = _setting(
-        0.5,
-        _CLIENTS,
-        "temperature of the client's choice",
-        unit="utility",
-        minimum=1e-20,  # far below, utilities divided by it would overflow float32
-        maximum=1e6,
-    )
-    bond_alpha: float | None = _setting(
-        5.0, _CLIENTS, "slope of the bond", minimum=0, maximum=1e3, null="5"
-    )
-    bond_offset: float = _setting(
-        0.7, _CLIENTS, "RS share at which the bond is ½", minimum=-10, maximum=10
-    )
-    history_weight: float = _setting(
-        1.0, _CLIENTS, "strength of the amplifiers", minimum=0, maximum=1e3
-    )
-    bond_power: float = _setting(
-        1.0, _CLIENTS, "exponent of the bond in bond-weighted mechanisms", minimum=0, maximum=100
-    )
-    smoothing: float = _setting(
-        0.1,
-        _CLIENTS,
-        "added to each conditional count",
-        unit="memory weight",
-        minimum=0,
-        maximum=1e3,
-    )
-    recency_ratio: float = _setting(
-        2.0, _CLIENTS, "weight of the newest memory over the oldest", minimum=1, maximum=1e3
-    )
-    enable_parataxic: bool = _setting(True, _CLIENTS, "the client may mishear the therapist")
-    baseline_accuracy: float = _setting(
-        0.5, _CLIENTS, "probability of hearing an act as it was", minimum=0, maximum=1
-    )
-    anticomplement: str = _setting(
-        "pool", _CLIENTS, "how stuck patterns answer their pool acts", choices=("pool", "exact")
-    )
-    utility_matrix: str | Matrix = _setting(
-        "random",
-        _CLIENTS,
-        "client utilities: drawn anew for each client, a named matrix, or 8 rows of 8 numbers",
-        choices=("random", *NAMED_MATRICES),
-    )
-
-    total_timesteps: int = _setting(
-        500_000, _TRAINING, "length of the training", unit="steps", minimum=1, maximum=10**12
-    )
-    n_envs: int = _setting(
-        8, _TRAINING, "clients treated in parallel", minimum=1, maximum=1_000_000
-    )
-    n_steps: int | None = _setting(
-        None,
-        _TRAINING,
-        "rollout length per client",
-        unit="steps",
-        minimum=1,
-        maximum=1_000_000,
-        null="batch_size",
-    )
-    batch_size: int = _setting(
-        64, _TRAINING, "minibatch", unit="steps", minimum=1, maximum=100_000_000
-    )
-    n_epochs: int = _setting(10, _TRAINING, "passes over each rollout", minimum=1, maximum=1_000)
-    learning_rate: float = _setting(3e-4, _TRAINING, "Adam's step size", above=0, maximum=10)
-    gamma: float = _setting(0.99, _TRAINING, "discount", unit="per session", minimum=0, maximum=1)
-    gae_lambda: float = _setting(
-        0.95, _TRAINING, "decay of the advantage trace", minimum=0, maximum=1
-    )
-    clip_range: float = _setting(
-        0.2, _TRAINING, "trust region of ratios and values", above=0, maximum=100
-    )
-    ent_coef: float = _setting(
-        0.01, _TRAINING, "weight of the entropy bonus", minimum=0, maximum=100
-    )
-    vf_coef: float = _setting(0.5, _TRAINING, "weight of the value loss", minimum=0, maximum=100)
-    max_grad_norm: float | None = _setting(
-        0.5, _TRAINING, "clip of the global gradient norm", above=0, maximum=1e9, null="off"
-    )
-
-    hidden_size: int = _setting(
-        256, _NETWORK, "width of both hidden layers", minimum=1, maximum=16_384
-    )
-    shared_trunk: bool = _setting(False, _NETWORK, "one trunk for actor and critic")
-    precision: str = _setting(
-        "auto",
-        _NETWORK,
-        "matrix products: the device's fast float32, full float32, or bfloat16 (on a CPU in part)",
-        choices=("auto", "float32", "bfloat16"),
-    )
-
-    log_dir: str = _setting("logs/{experiment_name}", _LOGGING, "folder for the CSV log")
-    save_freq: int = _setting(
-        10_000, _LOGGING, "a checkpoint this often", unit="steps", minimum=1, maximum=10**12
-    )
-    eval_freq: int = _setting(
-        5_000, _LOGGING, "an evaluation this often", unit="steps", minimum=1, maximum=10**12
-    )
-    eval_episodes: int = _setting(
-        100, _LOGGING, "therapies per evaluation", minimum=1, maximum=1_000_000
-    )
-    eval_deterministic: bool = _setting(
-        False, _LOGGING, "evaluate the most likely act instead of a sample"
-    )
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -272,16 +78,6 @@ class TrainingConfig:
                 f"total_timesteps needs {self.n_updates} updates, at most {2**31 - 1}; "
                 "raise n_envs or n_steps"
             )
-
-    @property
-    def rollout_length(self) -> int:
-        """Steps per client and update."""
-        return self.batch_size if self.n_steps is None else self.n_steps
-
-    @property
-    def steps_per_update(self) -> int:
-        """Steps of all clients per update."""
-        return self.n_envs * self.rollout_length
 
     @property
     def n_updates(self) -> int:
@@ -653,7 +449,7 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
     for name, about in SETTINGS.items():
         if about.group not in groups:
             groups[about.group] = parser.add_argument_group(about.group)
-            if about.group == _EXPERIMENT:
+            if about.group == EXPERIMENT:
                 groups[about.group].add_argument(
                     "--config", metavar="FILE", help="YAML file of settings; flags win over it"
                 )

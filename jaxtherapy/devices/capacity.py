@@ -9,11 +9,13 @@ from pathlib import Path
 import jax
 from jaxtyping import PyTree
 
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.layout import mesh_shape
+from jaxtherapy.devices.programs import state_shapes
 from jaxtherapy.errors import RunError
 from jaxtherapy.networks import N_FEATURES
-from jaxtherapy.ppo.ppo import PPO, Settings, collect
-from jaxtherapy.ppo.settings import state_shapes
+from jaxtherapy.ppo.ppo import collect
+from jaxtherapy.ppo.types import Settings
 
 HEADROOM = 0.85
 """Share of the free memory that is planned with: the estimate is none to the byte."""
@@ -164,6 +166,7 @@ def plan(
 
 def _smaller(ppo: PPO, settings: Settings, usable: float) -> str:
     """Which setting to lower, and to what, so that a seed fits."""
+    ppo = ppo.replace(n_steps=ppo.rollout_length)
     for name in ("n_envs", "n_steps", "eval_episodes"):
         value = before = getattr(ppo, name)
         while value > 1:
@@ -185,8 +188,8 @@ def out_of_memory(ppo: PPO, n_seeds: int, resumed: bool = False) -> RunError:
         advice = f"pass --seeds-at-once {half}, or lower n_seeds from {n_seeds} to {half}"
     elif ppo.n_envs > 1 and not resumed:
         advice = f"lower n_envs from {ppo.n_envs} to {ppo.n_envs // 2}"
-    elif ppo.n_steps > 1:
-        advice = f"lower n_steps from {ppo.n_steps} to {ppo.n_steps // 2}"
+    elif ppo.rollout_length > 1:
+        advice = f"lower n_steps from {ppo.rollout_length} to {ppo.rollout_length // 2}"
     elif resumed:
         advice = "continue where more memory is free"
     else:

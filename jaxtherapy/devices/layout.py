@@ -2,14 +2,12 @@
 
 Seeds are independent, so each device trains its own without a word to the others (``shard_map``
 over a mesh axis). With fewer seeds than devices the clients of a seed are spread over the rest
-(the compiler's own partitioning over a second axis); cores of a CPU take the actor and the critic
-of a seed apart instead (a third axis).
+(the compiler's own partitioning over a second axis).
 """
 
 import contextlib
 import os
 from collections.abc import Callable
-from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -21,13 +19,11 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.cores import available_cores
 from jaxtherapy.devices.hosts import are_several, join_hosts
 from jaxtherapy.errors import RunError
-from jaxtherapy.fast.apart import NETWORKS
-from jaxtherapy.fast.first_layer import LARGE_BATCH
-from jaxtherapy.ppo.ppo import PPO, TrainState
-from jaxtherapy.ppo.settings import make_ppo
+from jaxtherapy.ppo.types import TrainState
 
 SEEDS, CLIENTS = "seeds", "clients"
 
@@ -66,23 +62,16 @@ def choose_device(device: str, config: TrainingConfig | None = None) -> None:
 
 
 def deal_to_cores(config: TrainingConfig) -> None:
-    """Lets cores of a CPU count as devices, as many as there are networks to train at once.
+    """Lets cores of a CPU count as devices, as many as there are seeds to train at once.
 
-    A core then trains seeds of its own, or one of the two networks of a seed: small products are
-    poorly shared among cores.
+    A core then trains seeds of its own: small products are poorly shared among cores.
     """
     if _cpu_devices_are_given():
         return
     n_groups = -(-config.n_seeds // (config.seeds_at_once or config.n_seeds))
     smallest_group = config.n_seeds // n_groups
-    n_networks = smallest_group * (2 if _learn_apart(make_ppo(config)) else 1)
     with contextlib.suppress(RuntimeError):  # a process that has trained before keeps its devices
-        jax.config.update("jax_num_cpu_devices", min(available_cores(), n_networks))
-
-
-def _learn_apart(ppo: PPO) -> bool:
-    """Whether actor and critic learn faster on a core each: cores share large products well."""
-    return not ppo.shared_trunk and min(ppo.batch_size, ppo.steps_per_update) < LARGE_BATCH
+        jax.config.update("jax_num_cpu_devices", min(available_cores(), smallest_group))
 
 
 def _cpu_devices_are_given() -> bool:
@@ -116,36 +105,22 @@ def usable_devices(n_seeds: int) -> list[jax.Device]:
 
 
 def make_mesh(n_seeds: int, ppo: PPO) -> Mesh:
-    """The devices as seeds × clients × networks; see :func:`mesh_shape`.
+    """The devices as seeds × clients; see :func:`mesh_shape`.
 
-    Cores of one CPU are not worth talking between for the clients of a seed, but for its actor and
-    critic they are.
+    Cores of one CPU are not worth talking between for the clients of a seed.
 
     Raises:
         RunError: there are several hosts, and some would have nothing to do.
     """
     devices = usable_devices(n_seeds)
     seeds, clients = mesh_shape(n_seeds, ppo.n_envs, len(devices))
-    networks = 1
-    if _are_cores() and _learn_apart(ppo) and 2 * seeds <= len(jax.devices()):
-        networks, devices = 2, jax.devices()
     if jax.process_count() > 1 and seeds * clients < len(devices):
         raise RunError(
             f"{n_seeds} seeds of {ppo.n_envs} clients can't be dealt evenly to {len(devices)} "
             f"devices of {jax.process_count()} hosts; make --n-seeds a multiple of {len(devices)}"
         )
-    shape = seeds, clients, networks
-    return Mesh(np.array(devices[: np.prod(shape)]).reshape(shape), (SEEDS, CLIENTS, NETWORKS))
-
-
-def laid_out(ppo: PPO, mesh: Mesh) -> PPO:
-    """The program for these devices."""
-    return replace(ppo, networks_apart=mesh.shape[NETWORKS] > 1)
-
-
-def one_network_each(mesh: Mesh) -> Mesh:
-    """Those devices of a mesh that are left when actor and critic share one."""
-    return Mesh(mesh.devices[:, :, :1], mesh.axis_names)
+    shape = seeds, clients
+    return Mesh(np.array(devices[: np.prod(shape)]).reshape(shape), (SEEDS, CLIENTS))
 
 
 def state_sharding(mesh: Mesh, template: TrainState) -> TrainState:
@@ -160,15 +135,6 @@ def on_one_device(template: PyTree) -> PyTree:
     """All of it on the first device."""
     here = SingleDeviceSharding(jax.local_devices()[0])
     return jax.tree.map(lambda _: here, template)
-
-
-def once(state: TrainState, mesh: Mesh) -> TrainState:
-    """The state without the copies that actor and critic have each on a device of its own.
-
-    What evaluates or saves it needs one; Orbax would let both devices share in the writing, with
-    programs of its own beside those of training.
-    """
-    return jax.device_put(state, state_sharding(one_network_each(mesh), state))
 
 
 def over_seeds(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | None, ...]) -> Any:
@@ -190,7 +156,7 @@ def over_seeds(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | No
         mesh=mesh,
         in_specs=tuple(P() if axis is None else P(SEEDS) for axis in in_axes),
         out_specs=P(SEEDS),
-        axis_names={SEEDS, NETWORKS} | ({CLIENTS} if mesh.shape[CLIENTS] == 1 else set()),
+        axis_names={SEEDS} | ({CLIENTS} if mesh.shape[CLIENTS] == 1 else set()),
         check_vma=False,
     )
 
@@ -225,10 +191,9 @@ def describe(mesh: Mesh) -> str:
     kind = f"{device.device_kind} ({device.platform})"
     if mesh.size == 1:
         return kind
-    seeds, clients, networks = mesh.devices.shape
+    seeds, clients = mesh.devices.shape
     shares = f"{seeds} share{'s' * (seeds > 1)} of seeds"
     shares += f" × {clients} of clients" if clients > 1 else ""
-    shares += " × actor and critic" if networks > 1 else ""
     hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
     return f"{mesh.size} × {kind}{hosts}, {shares}"
 
@@ -254,7 +219,7 @@ def fetch_own(tree: PyTree, mesh: Mesh) -> PyTree:
     """The rows of :func:`own_rows`, as NumPy arrays; nothing travels between hosts."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
-    writers = set(mesh.devices[:, 0, 0])
+    writers = set(mesh.devices[:, 0])
 
     def rows(x: jax.Array) -> np.ndarray:
         shards = [shard for shard in x.addressable_shards if shard.device in writers]

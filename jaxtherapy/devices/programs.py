@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Callable, Hashable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cache, cached_property, partial
 from typing import Any
 
 import jax
@@ -13,10 +13,12 @@ from jax.sharding import Mesh, NamedSharding
 from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.fast.compiling import on_cpu
-from jaxtherapy.ppo.ppo import PPO, Settings, TrainState, evaluate, init, train
-from jaxtherapy.ppo.settings import state_shapes
+from jaxtherapy.ppo.evaluation import evaluate
+from jaxtherapy.ppo.ppo import init, train
+from jaxtherapy.ppo.types import Settings, TrainState
 from jaxtherapy.training.signals import StopRequest
 
 
@@ -26,10 +28,7 @@ class StoppedWhileCompiling(Exception):
 
 @dataclass(frozen=True)
 class Programs:
-    """Compiled for one configuration, number of seeds and set of devices.
-
-    ``evaluate`` wants its state :func:`.devices.once`.
-    """
+    """Compiled for one configuration, number of seeds and set of devices."""
 
     init: Callable[..., TrainState]
     train: Callable[..., TrainState]
@@ -80,7 +79,6 @@ def compile_programs(
         StoppedWhileCompiling: a signal came meanwhile.
     """
     mesh = devices.make_mesh(len(seeds), ppo)
-    ppo = devices.laid_out(ppo, mesh)
     settings = jax.tree.map(np.asarray, settings)  # belongs to every host and device
     quickly = {"init", "evaluate"} if n_evaluations <= FEW_EVALUATIONS else {"init"}
     key = (ppo, jax.tree.structure(settings), len(seeds), mesh, frozenset(quickly))
@@ -125,7 +123,6 @@ def _compile(
     template = jax.tree.map(lambda x: jax.ShapeDtypeStruct((n_seeds, *x.shape), x.dtype), one_seed)
     everywhere, by_seed = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.SEEDS))
     sharding = devices.state_sharding(mesh, template)
-    evaluating = devices.one_network_each(mesh)
     jobs: dict[str, tuple[Any, tuple[Any, ...]]] = {
         "train": (
             jax.jit(
@@ -138,12 +135,9 @@ def _compile(
         ),
         "evaluate": (
             jax.jit(
-                devices.over_seeds(partial(evaluate, ppo), evaluating, (None, 0)),
-                in_shardings=(
-                    NamedSharding(evaluating, P()),
-                    devices.state_sharding(evaluating, template),
-                ),
-                out_shardings=NamedSharding(evaluating, P(devices.SEEDS)),
+                devices.over_seeds(partial(evaluate, ppo), mesh, (None, 0)),
+                in_shardings=(everywhere, sharding),
+                out_shardings=by_seed,
             ),
             (settings, template),
         ),
@@ -184,3 +178,14 @@ def initial_state(ppo: PPO, settings: Settings, seeds: tuple[int, ...]) -> Train
     """The state before the first update, compiling nothing else."""
     over_seeds = jax.vmap(partial(init, ppo), in_axes=(None, 0))
     return jax.jit(over_seeds)(settings, np.array(seeds, np.int32))
+
+
+def state_shapes(ppo: PPO, settings: Settings) -> TrainState:
+    """Shapes and dtypes of the state of one seed; nothing is computed."""
+    return jax.eval_shape(_init(ppo), settings, jnp.int32(0))
+
+
+@cache
+def _init(ppo: PPO) -> Callable[..., TrainState]:
+    """The same function for the same program, so that JAX traces it once."""
+    return partial(init, ppo)

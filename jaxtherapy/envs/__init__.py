@@ -1,5 +1,5 @@
-"""The client as a reinforcement-learning environment.
+"""Therapy as a reinforcement-learning problem: rewards, observations, environments.
 
-:class:`~jaxtherapy.envs.therapy.TherapyEnv` is the gymnax face. It is not imported here because
-importing gymnax takes seconds (plotting libraries), which training does not need.
+:class:`~jaxtherapy.envs.therapy.TherapyEnv` is the gymnax face; it is imported only where it is
+asked for, because gymnax is an extra and takes seconds to import.
 """

@@ -3,16 +3,14 @@
 import jax.numpy as jnp
 from jaxtyping import Array, Float32
 
-from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import Dyad
-
-DROPOUT_REWARD = -150.0
-SUCCESS_REWARD = 100.0
-REWARD_PER_SESSION_SAVED = 2.0
+from jaxtherapy.client.params import ClientParams
 
 
 def reward(dyad: Dyad, params: ClientParams) -> Float32[Array, ""]:
-    """−150 for dropout, ``100 + 2·(max_sessions − sessions)`` for success, 0 otherwise."""
-    success_reward = SUCCESS_REWARD + REWARD_PER_SESSION_SAVED * (params.max_sessions - dyad.time)
-    earned = jnp.where(dyad.success, success_reward, 0.0)
-    return jnp.where(dyad.dropped_out, DROPOUT_REWARD, earned).astype(jnp.float32)
+    """−150 for dropout, ``100 + 2·(max_sessions − sessions)`` for success, 0 otherwise; all three
+    numbers are settings."""
+    saved = params.max_sessions - dyad.time
+    earned = params.success_reward + params.reward_per_session_saved * saved
+    earned = jnp.where(dyad.success, earned, 0.0)
+    return jnp.where(dyad.dropped_out, params.dropout_reward, earned).astype(jnp.float32)

@@ -6,11 +6,11 @@ import jax.numpy as jnp
 from gymnax.environments import environment, spaces
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from jaxtherapy.client import client as person
+from jaxtherapy.client import client as clients
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Dyad, Observation
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.rewards import reward
 
 
@@ -53,7 +53,7 @@ class TherapyEnv(environment.Environment[Dyad, ClientParams]):
             "max_reached": dyads.truncated(after, params),
             "pattern": after.pattern,
             "initial_rs": after.initial_rs,
-            "rs_threshold": person.rs_threshold(after.client, params),
+            "rs_threshold": clients.rs_threshold(after.client, params),
         }
         observation = dyads.observe(after, params)
         return observation, after, reward(after, params), dyads.terminated(after), info

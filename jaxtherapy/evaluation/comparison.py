@@ -7,11 +7,13 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.dyad import Dyad, Therapist
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import simulate
+from jaxtherapy.client.therapists import Answer, Therapist, as_therapist, taking_turns
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.rewards import reward
-from jaxtherapy.ppo.ppo import PPO, EvalResult, eval_result
+from jaxtherapy.ppo.evaluation import eval_result
+from jaxtherapy.ppo.types import EvalResult
 
 
 class Comparison(NamedTuple):
@@ -22,23 +24,17 @@ class Comparison(NamedTuple):
 
 
 def compare(
-    ppo: PPO, clients: ClientParams, key: PRNGKeyArray, therapists: Sequence[Therapist]
+    ppo: PPO, clients: ClientParams, key: PRNGKeyArray, therapists: Sequence[Therapist | Answer]
 ) -> Comparison:
     """Every therapist on the ``eval_episodes`` clients that belong to ``key``.
 
     The therapists take turns in one compiled program, which holds the client's dynamics once.
     """
 
-    branches = [
-        lambda key, dyad, clients, each=each: jnp.asarray(each(key, dyad, clients), jnp.int8)
-        for each in therapists
-    ]
+    everyone = [as_therapist(each) for each in therapists]
 
     def outcome(which: Int[Array, ""]) -> Comparison:
-        def therapist(key: PRNGKeyArray, dyad: Dyad, clients: ClientParams) -> Int[Array, ""]:
-            return jax.lax.switch(which, branches, key, dyad, clients)
-
-        ended = simulate(key, clients, therapist, ppo.eval_episodes)
+        ended = simulate(key, clients, taking_turns(everyone, which), ppo.eval_episodes)
         return Comparison(eval_result(ended, clients), reward(ended, clients))
 
-    return jax.lax.map(outcome, jnp.arange(len(therapists)))
+    return jax.lax.map(outcome, jnp.arange(len(everyone)))

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from jaxtherapy.client.client import ClientParams
+from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation import statistics
 from jaxtherapy.evaluation.course import course_of, decode
@@ -29,7 +29,6 @@ from jaxtherapy.evaluation.results import (
 )
 from jaxtherapy.evaluation.therapists import Lineup
 from jaxtherapy.evaluation.twin import Twins, response_tables
-from jaxtherapy.ppo.settings import make_clients
 
 SEED_METRICS = ("success", "reward", "final_rs")
 """Scores that are compared over seeds; higher is better."""
@@ -81,7 +80,7 @@ def cell_params(config: TrainingConfig, cell: CellInfo) -> ClientParams:
     matrix: Any = cell.matrix
     if cell.matrix_values is not None:
         matrix = tuple(map(tuple, cell.matrix_values))
-    return make_clients(
+    return client_params(
         replace(
             config,
             patterns=(cell.pattern,),

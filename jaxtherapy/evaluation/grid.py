@@ -1,7 +1,7 @@
 """Every therapist with the same clients, in every kind of client: a grid of therapies.
 
 A *cell* is a kind of client (pattern, mechanism, threshold, entropy, utilities). Client ``i`` has
-its own key, the same in every cell and for every therapist, as in
+the same random numbers in every cell and for every therapist, as in
 :mod:`jaxtherapy.client.simulation`: differences between therapists are paired, and so are
 differences between cells. One compiled program per mechanism plays any batch of (cell, client)
 pairs with any therapist of the line-up; everything else about a cell is a leaf.
@@ -20,9 +20,11 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.dyad import Dyad, Therapist
+from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.simulation import Meeting, begin, session
+from jaxtherapy.client.therapists import Therapist, taking_turns
 from jaxtherapy.devices.cores import available_cores
 from jaxtherapy.envs.rewards import reward
 
@@ -123,7 +125,7 @@ def play(
     Args:
         branches: the therapists that the program knows. Static.
         n_sessions: at least ``max_sessions``; the length of the record. Static.
-        key: client ``i`` gets ``fold_in(key, i)``.
+        key: decides the clients, by number, and everything that happens to them.
         cells: client parameters whose swept leaves have a leading axis of cells.
         cell, client: who is treated.
         branch: which therapist.
@@ -131,48 +133,39 @@ def play(
     """
     batched = cells.replace(**{name: getattr(cells, name)[cell] for name in SWEPT})
     over_batch = partial(jax.vmap, in_axes=(0, _axes(cells)))
-    keys = jax.vmap(partial(jax.random.fold_in, key))(client)
-    intake = over_batch(lambda k, params: dyads.intake(jax.random.fold_in(k, 0), params))
     is_over = over_batch(dyads.is_over)
+    therapist = taking_turns([make(weights) for make in branches], branch)
 
-    def act(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int[Array, ""]:
-        def answer(make: Branch) -> Callable[[], Int[Array, ""]]:
-            return lambda: jnp.asarray(make(weights)(key, dyad, params), jnp.int8)
-
-        # The index is not batched: only the branch in question runs, even under vmap.
-        return jax.lax.switch(branch, [answer(make) for make in branches])
-
-    def session(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> tuple[Dyad, Record]:
-        key_therapist, key_session = jax.random.split(jax.random.fold_in(key, dyad.time + 1))
-        chosen = act(key_therapist, dyad, params)
-        after = dyads.hold_session(key_session, dyad, chosen, params)
-        held = ~dyads.is_over(dyad, params)
-        acts = jnp.stack([dyad.client_act, chosen, after.heard_act]).astype(jnp.int16)
+    def hold(
+        time: Int[Array, ""], number: Int[Array, ""], before: Meeting, params: ClientParams
+    ) -> tuple[Meeting, Record]:
+        after, now = session(key, time, number, before, therapist, params)
+        acts = jnp.stack([now.client_act, now.therapist_act, now.heard_act]).astype(jnp.int16)
         code = acts @ jnp.array([N_OCTANTS**2, N_OCTANTS, 1], jnp.int16)
-        code = jnp.where((chosen >= 0) & (chosen < N_OCTANTS), code, INVALID)
-        record = Record(
-            jnp.where(held, code, NOT_HELD).astype(jnp.int16), rs_share(after.client.rs, after)
-        )
-        return jax.tree.map(partial(jnp.where, held), after, dyad), record
+        valid = (now.therapist_act >= 0) & (now.therapist_act < N_OCTANTS)
+        code = jnp.where(now.held, jnp.where(valid, code, INVALID), NOT_HELD)
+        return after, Record(code.astype(jnp.int16), rs_share(now.rs, after.dyad))
 
-    sessions = jax.vmap(session, in_axes=(0, 0, _axes(cells)))
-    Carry = tuple[Int[Array, ""], Dyad, Record]
+    sessions = jax.vmap(hold, in_axes=(None, 0, 0, _axes(cells)))
+    Carry = tuple[Int[Array, ""], Meeting, Record]
 
     def going(carry: Carry) -> Bool[Array, ""]:
-        return (carry[0] < n_sessions) & ~jnp.all(is_over(carry[1], batched))
+        return (carry[0] < n_sessions) & ~jnp.all(is_over(carry[1].dyad, batched))
 
     def advance(carry: Carry) -> Carry:
-        held, dyad, records = carry
-        dyad, now = sessions(keys, dyad, batched)
+        held, before, records = carry
+        after, now = sessions(held + 1, client, before, batched)
         update = partial(jax.lax.dynamic_update_index_in_dim, index=held, axis=0)
-        return held + 1, dyad, jax.tree.map(update, records, now)
+        return held + 1, after, jax.tree.map(update, records, now)
 
-    first = intake(keys, batched)
+    first = over_batch(lambda number, params: begin(key, number, therapist, params))(
+        client, batched
+    )
     blank = Record(
         jnp.full((n_sessions, len(cell)), NOT_HELD, jnp.int16),
-        jnp.zeros((n_sessions, len(cell)), first.client.rs.dtype),
+        jnp.zeros((n_sessions, len(cell)), first.dyad.client.rs.dtype),
     )
-    _, last, records = jax.lax.while_loop(going, advance, (jnp.int32(0), first, blank))
+    _, (last, _), records = jax.lax.while_loop(going, advance, (jnp.int32(0), first, blank))
     outcomes = Outcomes(
         success=last.success,
         dropout=last.dropped_out,

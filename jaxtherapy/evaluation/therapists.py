@@ -1,26 +1,34 @@
 """Who is evaluated: trained policies from their files, baselines, and users' own functions."""
 
 import importlib
-import inspect
 import re
 import sys
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.dyad import Dyad, Therapist, intake
+from jaxtherapy.client.dyad import intake
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.therapists import BASELINES, from_observation
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.therapists import (
+    BASELINES,
+    Answer,
+    Therapist,
+    as_therapist,
+    n_required,
+)
 from jaxtherapy.config import TrainingConfig, load_config
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.grid import INVALID, Branch, Player
 from jaxtherapy.evaluation.results import GroupInfo, TherapistInfo
-from jaxtherapy.ppo.ppo import PPO, param_shapes, policy_therapist
+from jaxtherapy.networks.actor_critic import param_shapes
+from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.run_files import RunFiles
 
@@ -151,8 +159,8 @@ def _policy_branch(ppo: PPO, place: int) -> Branch:
     return lambda all_weights: policy_therapist(ppo, all_weights[place])
 
 
-def _fixed_branch(therapist: Therapist) -> Branch:
-    return lambda _: therapist
+def _fixed_branch(therapist: Therapist | Answer) -> Branch:
+    return lambda _: as_therapist(therapist)
 
 
 def assemble(
@@ -209,7 +217,7 @@ def _add(
     lineup: Lineup,
     name: str,
     kind: str,
-    therapist: Therapist,
+    therapist: Therapist | Answer,
     all_weights: PyTree,
     file: str | None = None,
 ) -> None:
@@ -249,7 +257,7 @@ def load_therapist(name: str) -> Therapist:
         sys.path.insert(0, str(Path.cwd()))
     try:
         function = getattr(importlib.import_module(module_name), attribute)
-        n_parameters = _n_required(function)
+        n_parameters = 3 if isinstance(function, Therapist) else n_required(function)
     except Exception as error:  # whatever the user's module does
         raise RunError(f"therapist {name} can't be imported: {_one_line(error)}") from None
     if n_parameters not in (2, 3):
@@ -257,23 +265,21 @@ def load_therapist(name: str) -> Therapist:
             f"therapist {name} needs {n_parameters} arguments; it must take (key, observation) "
             "or (key, dyad, params)"
         )
-    therapist: Therapist = from_observation(function) if n_parameters == 2 else function
+    therapist = as_therapist(function)
     _try_out(name, therapist)
     return therapist
-
-
-def _n_required(function: Callable[..., object]) -> int:
-    """Positional parameters without a default."""
-    parameters = inspect.signature(function).parameters.values()
-    positional = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-    return sum(each.kind in positional and each.default is each.empty for each in parameters)
 
 
 def _try_out(name: str, therapist: Therapist) -> None:
     """Traces one answer, so that mistakes surface here and not inside a compiled program."""
     key, params = jax.random.key(0), jax.tree.map(jnp.asarray, ClientParams())
+
+    def answer_to(key: PRNGKeyArray) -> Int[Array, ""]:
+        view = therapist.see(intake(key, params), params)
+        return therapist.act(key, therapist.begin(params), view)[1]
+
     try:
-        answer = jax.eval_shape(lambda k: therapist(k, intake(k, params), params), key)
+        answer = jax.eval_shape(answer_to, key)
         shape, dtype = answer.shape, answer.dtype
     except jax.errors.ConcretizationTypeError:
         raise RunError(
@@ -296,8 +302,9 @@ def _one_line(error: Exception) -> str:
 def _checked(therapist: Therapist) -> Therapist:
     """Acts outside 0..7 become ``INVALID``, so that no cast to a small type hides them."""
 
-    def careful(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int[Array, ""]:
-        act = jnp.asarray(therapist(key, dyad, params))
-        return jnp.where((act >= 0) & (act < N_OCTANTS), act, INVALID)
+    def careful(key: PRNGKeyArray, memory: Any, view: Any) -> tuple[Any, Int[Array, ""]]:
+        memory, act = therapist.act(key, memory, view)
+        act = jnp.asarray(act)
+        return memory, jnp.where((act >= 0) & (act < N_OCTANTS), act, INVALID)
 
-    return careful
+    return replace(therapist, act=careful)

@@ -23,10 +23,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int, PRNGKeyArray
 
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.dyad import Dyad, Therapist
+from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.client.octants import N_OCTANTS
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.therapists import Therapist, as_therapist
 from jaxtherapy.evaluation.course import Therapies, decode
 from jaxtherapy.evaluation.grid import Outcomes, batch_size, play, stack_cells, worker_count
 
@@ -41,7 +42,7 @@ def answering_by(table: Float[Array, "8 8"]) -> Therapist:
         point = jax.random.uniform(jax.random.fold_in(key, _STREAM))
         return choose_act(point, jnp.log(table[dyad.client_act]))
 
-    return therapist
+    return as_therapist(therapist)
 
 
 def response_tables(therapies: Therapies, n_cells: int) -> Float[np.ndarray, "cells 8 8"]:

@@ -8,7 +8,7 @@ the table as their right-hand side, which needs no 417 numbers to be stored.
 """
 
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -16,12 +16,15 @@ from jax.custom_batching import custom_vmap
 from jax.experimental.sparse import BCSR
 from jaxtyping import Array, Float, Int8, Int16
 
-from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
-from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.fast.compiling import on_cpu
 
-N_HISTORY_ACTS = HISTORY_PADDING + 1
+N_OCTANTS = 8
+HISTORY_SIZE = 50
+N_HISTORY_ACTS = N_OCTANTS + 1
 """Eight octants, and the padding before they are there."""
+
+Observation = Any
+"""With ``client_action``, ``session_number`` and ``history`` as in the client model."""
 
 LARGE_BATCH = 512
 """Rows from which a product with :func:`indicators` is faster: on a GPU for everything, on a CPU
@@ -50,6 +53,17 @@ class Table(NamedTuple):
     bias: Float[Array, "1 hidden"]
 
 
+def first_layer(
+    table: Table, obs: Observation, dtype: Any, precision: jax.lax.PrecisionLike
+) -> Float[Array, "*batch hidden"]:
+    """The first layer's sums of a batch: selected rows on a CPU, a product elsewhere, whose
+    left-hand side needs no gradient."""
+    if selecting_pays():
+        return select(table, obs)
+    selected, matrix = indicators(obs).astype(dtype), as_matrix(table).astype(dtype)
+    return jnp.matmul(selected, matrix, precision=precision)
+
+
 def make_table(
     act_embedding: Float[Array, "8 16"],
     history_embedding: Float[Array, "9 8"],
@@ -61,44 +75,13 @@ def make_table(
     n_act = act_embedding.shape[1]
     act, session, history = jnp.split(kernel, [n_act, n_act + 1])
     places = history.reshape(HISTORY_SIZE, -1, kernel.shape[1])
-    if on_cpu():
-        rows = _embedded(history_embedding, places)
-    else:
-        rows = jnp.einsum("vd,pdh->pvh", history_embedding, places, precision=precision)
+    rows = jnp.einsum("vd,pdh->pvh", history_embedding, places, precision=precision)
     return Table(
         jnp.matmul(act_embedding, act, precision=precision),
         session,
         rows.reshape(-1, kernel.shape[1]),
         bias[None],
     )
-
-
-@jax.custom_vjp
-def _embedded(
-    embedding: Float[Array, "9 8"], places: Float[Array, "50 8 hidden"]
-) -> Float[Array, "50 9 hidden"]:
-    """``Σ_d embedding[v, d] · places[p, d]``: written out, a CPU makes one pass of it."""
-    terms = [column[:, None] * places[:, None, d] for d, column in enumerate(embedding.T)]
-    return sum(terms[1:], terms[0])
-
-
-def _embedded_forward(
-    embedding: Float[Array, "9 8"], places: Float[Array, "50 8 hidden"]
-) -> tuple[Float[Array, "50 9 hidden"], tuple[Array, Array]]:
-    return _embedded(embedding, places), (embedding, places)
-
-
-def _embedded_backward(
-    saved: tuple[Float[Array, "9 8"], Float[Array, "50 8 hidden"]],
-    gradient: Float[Array, "50 9 hidden"],
-) -> tuple[Float[Array, "9 8"], Float[Array, "50 8 hidden"]]:
-    embedding, places = saved
-    terms = [row[:, None] * gradient[:, None, v] for v, row in enumerate(embedding)]
-    of_embedding = jnp.sum(jnp.einsum("pvh,pdh->pvd", gradient, places), axis=0)
-    return of_embedding, sum(terms[1:], terms[0])
-
-
-_embedded.defvjp(_embedded_forward, _embedded_backward)
 
 
 # --- as a product ---------------------------------------------------------------------------
@@ -158,10 +141,10 @@ def _select_backward(
     obs: Observation, gradient: Float[Array, "*batch hidden"]
 ) -> tuple[Table, None]:
     gradient = gradient.reshape(-1, gradient.shape[-1])
-    obs = Observation(
-        obs.client_action.reshape(-1),
-        obs.session_number.reshape(-1, 1),
-        obs.history.reshape(-1, HISTORY_SIZE),
+    obs = obs._replace(
+        client_action=obs.client_action.reshape(-1),
+        session_number=obs.session_number.reshape(-1, 1),
+        history=obs.history.reshape(-1, HISTORY_SIZE),
     )
     if len(gradient) >= LARGE_BATCH:
         return from_matrix(indicators(obs).T @ gradient), None

@@ -1,32 +1,15 @@
-"""The actor-critic (Flax NNX): from what the therapist sees to acts and values."""
+"""The actor-critic (Flax NNX): from what is seen to acts and values."""
 
-from jaxtherapy.networks.networks import (
-    N_FEATURES as N_FEATURES,
-)
-from jaxtherapy.networks.networks import (
-    N_HISTORY_FEATURES as N_HISTORY_FEATURES,
-)
-from jaxtherapy.networks.networks import (
-    Actor as Actor,
-)
-from jaxtherapy.networks.networks import (
-    ActorCritic as ActorCritic,
-)
-from jaxtherapy.networks.networks import (
-    Critic as Critic,
-)
-from jaxtherapy.networks.networks import (
-    Precision as Precision,
-)
-from jaxtherapy.networks.networks import (
-    TherapyNet as TherapyNet,
-)
-from jaxtherapy.networks.networks import (
-    look_up as look_up,
-)
-from jaxtherapy.networks.networks import (
-    make_therapy_networks as make_therapy_networks,
-)
-from jaxtherapy.networks.networks import (
-    product as product,
-)
+from jaxtherapy.discovery import lazily
+
+_NAMES = {
+    "Actor": "jaxtherapy.networks.actor_critic",
+    "ActorCritic": "jaxtherapy.networks.actor_critic",
+    "Critic": "jaxtherapy.networks.actor_critic",
+    "N_FEATURES": "jaxtherapy.networks.encoders.history",
+    "Precision": "jaxtherapy.networks.layers",
+    "TherapyNet": "jaxtherapy.networks.encoders.history",
+    "make_therapy_networks": "jaxtherapy.networks.actor_critic",
+}
+__all__ = sorted(_NAMES)
+__getattr__ = lazily(__name__, _NAMES)

@@ -1,10 +1,14 @@
-"""The parts of PPO's objective, and generalised advantage estimation."""
+"""PPO's objective and its parts, and generalised advantage estimation."""
 
 from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float
+from jaxtyping import Array, Bool, Float, Int8
+
+from jaxtherapy.config.settings import Hyperparameters
+from jaxtherapy.networks.actor_critic import ActorCritic
+from jaxtherapy.ppo.types import Losses, Targets
 
 
 def generalized_advantages(
@@ -97,3 +101,34 @@ def explained_variance(
     variance = jnp.var(targets)
     unexplained = jnp.var(targets - predictions)
     return jnp.where(variance > 0, 1 - unexplained / jnp.where(variance > 0, variance, 1), 0.0)
+
+
+def log_prob(logits: Float[Array, "n 8"], action: Int8[Array, " n"]) -> Float[Array, " n"]:
+    """Of the acts that were done."""
+    chosen = action[:, None].astype(jnp.int32)
+    return jnp.take_along_axis(jax.nn.log_softmax(logits), chosen, axis=1)[:, 0]
+
+
+def loss(
+    hyper: Hyperparameters, networks: ActorCritic, batch: Targets
+) -> tuple[Float[Array, ""], Losses]:
+    """``policy loss + vf_coef · value loss − ent_coef · entropy`` of one minibatch."""
+    logits, values = networks.actor(batch.obs.actor), networks.critic(batch.obs.critic)
+    policy = clipped_policy_loss(
+        log_prob(logits, batch.action),
+        batch.log_prob,
+        normalize(batch.advantage),
+        hyper.clip_range,
+    )
+    entropy = categorical_entropy(logits)
+    value_loss = clipped_value_loss(values, batch.value, batch.returns, hyper.clip_range)
+    report = Losses(
+        policy_loss=policy.loss,
+        value_loss=value_loss,
+        entropy=entropy,
+        approx_kl=policy.approx_kl,
+        clip_fraction=policy.clip_fraction,
+        grad_norm=jnp.float32(0),
+        explained_variance=jnp.float32(0),
+    )
+    return policy.loss - hyper.ent_coef * entropy + hyper.vf_coef * value_loss, report

@@ -5,7 +5,7 @@ from flax import struct
 from jaxtyping import Array, Bool, Float
 
 
-class Moments(struct.PyTreeNode):
+class RunningStatistics(struct.PyTreeNode):
     """Of everything seen so far: how many, their mean, and their summed squared deviations."""
 
     count: Float[Array, ""]
@@ -23,25 +23,27 @@ class Moments(struct.PyTreeNode):
         return jnp.sqrt(self.variance)
 
 
-def no_moments() -> Moments:
+def nothing_seen() -> RunningStatistics:
     """Nothing seen yet."""
-    return Moments(jnp.float32(0), jnp.float32(0), jnp.float32(0))
+    return RunningStatistics(jnp.float32(0), jnp.float32(0), jnp.float32(0))
 
 
-def moments_of(values: Float[Array, "*n"], where: Bool[Array, "*n"] | bool = True) -> Moments:
+def statistics_of(
+    values: Float[Array, "*n"], where: Bool[Array, "*n"] | bool = True
+) -> RunningStatistics:
     """Of those values that ``where`` selects."""
     where = jnp.broadcast_to(jnp.asarray(where), values.shape)
     count = jnp.sum(where, dtype=jnp.float32)
     mean = jnp.sum(jnp.where(where, values, 0.0)) / jnp.maximum(count, 1.0)
-    return Moments(count, mean, jnp.sum(jnp.where(where, (values - mean) ** 2, 0.0)))
+    return RunningStatistics(count, mean, jnp.sum(jnp.where(where, (values - mean) ** 2, 0.0)))
 
 
-def merge(a: Moments, b: Moments) -> Moments:
+def merge(a: RunningStatistics, b: RunningStatistics) -> RunningStatistics:
     """Of both batches together."""
     count = a.count + b.count
     share = b.count / jnp.maximum(count, 1.0)
     delta = b.mean - a.mean
-    return Moments(
+    return RunningStatistics(
         count,
         a.mean + delta * share,
         a.squared_deviations + b.squared_deviations + delta**2 * a.count * share,

@@ -4,9 +4,10 @@ import shutil
 from pathlib import Path
 
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.capacity import bytes_of, readable
-from jaxtherapy.ppo.ppo import PPO, Settings
-from jaxtherapy.ppo.settings import state_shapes
+from jaxtherapy.devices.programs import state_shapes
+from jaxtherapy.ppo.types import Settings
 
 SHARE = 0.1
 """Of the free room: what takes less is not worth a line."""

@@ -16,7 +16,7 @@ from jaxtyping import PyTree
 
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.optimizer import adam_state
-from jaxtherapy.ppo.ppo import TrainState
+from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.run_files import write_atomically
 from jaxtherapy.storage.torch_format import WeightsFileError

@@ -16,7 +16,7 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from jaxtherapy.ppo.ppo import EvalResult
+from jaxtherapy.ppo.types import EvalResult
 
 
 def console(quiet: bool = False) -> Console:

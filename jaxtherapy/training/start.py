@@ -14,7 +14,7 @@ from jaxtherapy.devices import hosts
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import Programs
 from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
-from jaxtherapy.ppo.ppo import TrainState
+from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.checkpoints import Checkpoints, Progress
 from jaxtherapy.storage.progress_log import ProgressLog

@@ -11,17 +11,14 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 from rich.console import Console
 
 from jaxtherapy.client import therapists
+from jaxtherapy.client.therapists import Answer, Therapist
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.programs import compile_quickly
 from jaxtherapy.evaluation.comparison import Comparison, compare
-from jaxtherapy.ppo.ppo import (
-    PPO,
-    EvalResult,
-    Settings,
-    param_shapes,
-    policy_therapist,
-)
-from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.networks.actor_critic import param_shapes
+from jaxtherapy.ppo.evaluation import policy_therapist
+from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles
@@ -91,7 +88,7 @@ def print_summary(
         console: to print on.
     """
     n_episodes = max(SUMMARY_EPISODES, config.eval_episodes)
-    ppo = replace(make_ppo(config), eval_episodes=n_episodes)
+    ppo = replace(PPO.of(config), eval_episodes=n_episodes)
     template = param_shapes(ppo)
     trained = tuple(
         weights.from_named_arrays(weights.read(path).weights, template)
@@ -129,7 +126,7 @@ def _line_up_program() -> Callable[..., Comparison]:
 def _line_up(
     ppo: PPO, settings: Settings, key: PRNGKeyArray, trained: tuple[PyTree, ...]
 ) -> Comparison:
-    lineup = [
+    lineup: list[Therapist | Answer] = [
         *(policy_therapist(ppo, params) for params in trained),
         therapists.complementary,
         therapists.random,

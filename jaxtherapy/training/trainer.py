@@ -15,7 +15,8 @@ from jaxtherapy.devices import hosts
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import Programs, snapshot
 from jaxtherapy.errors import RunError
-from jaxtherapy.ppo.ppo import EvalResult, TrainLog, TrainState, return_scale
+from jaxtherapy.ppo.log import return_scale
+from jaxtherapy.ppo.types import EvalResult, TrainLog, TrainState
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.checkpoints import Checkpoints, Progress, flat
 from jaxtherapy.storage.progress_log import ProgressLog, Row
@@ -145,7 +146,7 @@ def _train_chunk(training: Training, display: TrainingDisplay, stop: StopRequest
 
 def _evaluate(training: Training, display: TrainingDisplay) -> None:
     """Evaluates; has a row written to each log, and the weights of seeds at their best."""
-    state = devices.once(training.state, training.programs.mesh)
+    state = training.state
     evaluated = training.programs.evaluate(state)
     result, log, return_stats = hosts.fetch((evaluated, state.log, state.return_stats))
     (elapsed,) = hosts.largest(training.lap())
@@ -238,7 +239,7 @@ def save(training: Training) -> None:
     """
     files, finished = training.files, training.finished
     progress = replace(training.progress, best_reward=list(training.progress.best_reward))
-    state = snapshot(devices.once(training.state, training.programs.mesh))
+    state = snapshot(training.state)
     # Not in the writer: on a CPU, a program of its own could wait for training's for ever.
     leaves = flat(state)
 

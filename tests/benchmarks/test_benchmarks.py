@@ -31,7 +31,7 @@ from benchmarks.products import make_products
 from benchmarks.report import Report
 from benchmarks.sizes import TINY
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.ppo.ppo import PPO
+from jaxtherapy.config.settings import PPO
 from tests.oracle import Therapy
 
 ONE = replace(TINY, seeds=(1,), environments=())

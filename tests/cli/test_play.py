@@ -100,7 +100,7 @@ def test_it_says_whose_clients_and_which_seed(at_the_keyboard, tmp_path):
 
 def test_the_policys_probabilities_sum_to_one():
     game = play.Game.begin(
-        0, play.make_clients(play.TrainingConfig(max_sessions=5)), play.load_policy(POLICY)
+        0, play.client_params(play.TrainingConfig(max_sessions=5)), play.load_policy(POLICY)
     )
     session = game.answer(2)
     assert sum(session.policy) == pytest.approx(1, abs=1e-5) and len(session.policy) == 8

@@ -9,8 +9,8 @@ import numpy as np
 
 from jaxtherapy.client import client as person
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.pairs import encode_pairs
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.rewards import reward
 
 N_SESSIONS = 60

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 import jaxtherapy.client
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.expectations import MECHANISMS
+from jaxtherapy.client.mechanisms import MECHANISMS
+from jaxtherapy.client.params import ClientParams
 
 
 def test_unknown_mechanisms_are_refused_by_name():

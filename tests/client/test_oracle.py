@@ -11,8 +11,8 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.expectations import MECHANISMS
+from jaxtherapy.client.mechanisms import MECHANISMS
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.utilities import NAMED_MATRICES
 from tests.client.replay import N_SESSIONS, arrays, is_double, replay
 from tests.oracle import Settings, Therapy

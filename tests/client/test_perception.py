@@ -4,7 +4,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxtherapy.client.client import Client, ClientParams, hear_act
+from jaxtherapy.client.client import Client
+from jaxtherapy.client.params import ClientParams, hear_act
 from jaxtherapy.client.perception import habitual_act, hear
 from tests.oracle import Therapy
 

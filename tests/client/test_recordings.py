@@ -14,8 +14,8 @@ import jax
 import numpy as np
 import pytest
 
-from jaxtherapy.client.client import ClientParams
-from jaxtherapy.client.expectations import MECHANISMS
+from jaxtherapy.client.mechanisms import MECHANISMS
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.patterns import PATTERNS
 from tests.client.replay import ACCURATE, INACCURATE, feelings, is_double, replay
 

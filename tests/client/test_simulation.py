@@ -9,8 +9,8 @@ import pytest
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import therapists
-from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.octants import ANTICOMPLEMENT, COMPLEMENT
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.patterns import pattern_weights
 from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.client.simulation import simulate, simulate_course

@@ -7,7 +7,7 @@ import pytest
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import therapists
-from jaxtherapy.client.client import ClientParams, meet
+from jaxtherapy.client.params import ClientParams, meet
 from jaxtherapy.client.perception import habitual_act
 from tests import oracle
 from tests.chance import assert_all_plausible, goodness_of_fit

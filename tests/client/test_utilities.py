@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from jaxtherapy.client.client import ClientParams
 from jaxtherapy.client.dyad import intake
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.utilities import NAMED_MATRICES, U_MAX, U_MIN, draw_utilities
 from jaxtherapy.fast.random_bits import uniforms
 from tests.chance import assert_all_plausible

@@ -8,12 +8,13 @@ import pytest
 
 from jaxtherapy import train
 from jaxtherapy.config import TrainingConfig, load_config
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import capacity as memory
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import compile_quickly, initial_state
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.ppo import train as ppo_train
-from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import checkpoints
 from jaxtherapy.storage.run_files import in_groups
 from tests.training import tiny
@@ -27,13 +28,13 @@ SHAPES = {
 
 def of(**settings):
     config = TrainingConfig(**settings)
-    return make_ppo(config), make_settings(config)
+    return PPO.of(config), make_settings(config)
 
 
 @pytest.mark.parametrize(("n_seeds", "settings"), SHAPES.values(), ids=SHAPES.keys())
 def test_the_estimate_is_near_what_the_compiler_counts(n_seeds, settings):
     config = load_config(None, settings)
-    ppo = make_ppo(config)
+    ppo = PPO.of(config)
     settings = make_settings(config)
     state = jax.eval_shape(lambda: initial_state(ppo, settings, tuple(range(n_seeds))))
     over_seeds = jax.vmap(partial(ppo_train, ppo), in_axes=(None, 0, None))

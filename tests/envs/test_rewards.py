@@ -4,8 +4,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy.client.client import ClientParams, meet
 from jaxtherapy.client.dyad import open_with
+from jaxtherapy.client.params import ClientParams, meet
 from jaxtherapy.envs.rewards import reward
 
 PARAMS = ClientParams(max_sessions=60)

@@ -9,7 +9,7 @@ import pytest
 
 from jaxtherapy.client import client as person
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import ClientParams
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.therapy import TherapyEnv
 from tests.client.replay import arrays, compile_quickly
 

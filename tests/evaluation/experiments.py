@@ -7,7 +7,8 @@ import jax
 from flax import nnx
 
 from jaxtherapy.config import TrainingConfig, save_config
-from jaxtherapy.ppo.ppo import PPO, make_networks
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.storage import policies as weights
 
 

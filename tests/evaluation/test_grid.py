@@ -11,12 +11,12 @@ import pytest
 from jaxtherapy.client import therapists
 from jaxtherapy.client.client import rs_threshold
 from jaxtherapy.client.octants import COMPLEMENT
+from jaxtherapy.client.params import client_params
 from jaxtherapy.client.simulation import simulate_course
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation import grid as grids
 from jaxtherapy.evaluation.course import decode
 from jaxtherapy.evaluation.grid import Player, play_grid
-from jaxtherapy.ppo.settings import make_clients
 
 KEY = jax.random.key(11)
 SHORT = TrainingConfig(patterns=("cold_stuck",), max_sessions=20, threshold=0.6)
@@ -40,10 +40,10 @@ RANDOM, COMPLEMENTARY, WRONG, TRUSTED_WRONG = range(4)
 FINE, BAD = jnp.int32(0), jnp.int32(1)
 
 CELLS = [
-    make_clients(replace(SHORT, threshold=0.6)),
-    make_clients(replace(SHORT, mechanism="bond_only")),  # a program of its own, amid the others
-    make_clients(replace(SHORT, threshold=0.95)),
-    make_clients(
+    client_params(replace(SHORT, threshold=0.6)),
+    client_params(replace(SHORT, mechanism="bond_only")),  # a program of its own, amid the others
+    client_params(replace(SHORT, threshold=0.95)),
+    client_params(
         replace(SHORT, patterns=("conflictual",), entropy=2.0, utility_matrix="cold_trap")
     ),
 ]

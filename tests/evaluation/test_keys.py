@@ -5,17 +5,17 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxtherapy.client.params import client_params
 from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.client.simulation import simulate_course
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation.course import decode
 from jaxtherapy.evaluation.grid import Player, play_grid, recorded_clients
 from jaxtherapy.evaluation.twin import Twins
-from jaxtherapy.ppo.settings import make_clients
 from tests.chance import assert_all_plausible, independent
 
 KEY, CLIENTS, SESSIONS = jax.random.key(21), 2_000, 3
-CELL = make_clients(TrainingConfig(max_sessions=SESSIONS))
+CELL = client_params(TrainingConfig(max_sessions=SESSIONS))
 
 
 def drawing(weights):

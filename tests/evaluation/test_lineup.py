@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import ClientParams
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation import therapists as lineups
 from jaxtherapy.storage import policies as weights

@@ -8,18 +8,18 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client.octants import COMPLEMENT
+from jaxtherapy.client.params import client_params
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation import course as courses
 from jaxtherapy.evaluation.grid import Outcomes, Player, play_grid, recorded_clients
 from jaxtherapy.evaluation.twin import Twins, response_tables
-from jaxtherapy.ppo.settings import make_clients
 
 LEVEL, BATCHES, CLIENTS = 0.05, 10, 2_000
 SESSIONS = 60
-CELL = make_clients(
+CELL = client_params(
     TrainingConfig(patterns=("mixed_random",), threshold=0.6, max_sessions=SESSIONS)
 )
-ENDLESS = make_clients(
+ENDLESS = client_params(
     TrainingConfig(
         patterns=("mixed_random",),
         threshold=1.0,
@@ -101,7 +101,7 @@ def test_a_therapist_who_changes_course_is_found_beyond_its_twin():
 
 def test_twins_treat_the_same_clients_cell_by_cell_and_answer_as_often():
     """Cells of two mechanisms: the same first acts, and answers with the therapist's rates."""
-    other = make_clients(
+    other = client_params(
         TrainingConfig(
             patterns=("cold_stuck",),
             mechanism="bond_only",

@@ -20,11 +20,12 @@ import numpy as np
 import pytest
 
 from jaxtherapy.config import load_config
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.optimizer import adam_state
-from jaxtherapy.ppo.ppo import PPO, init
-from jaxtherapy.ppo.settings import make_settings
+from jaxtherapy.ppo.ppo import init
+from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.checkpoints import Progress

@@ -252,7 +252,7 @@ devices.available_cores = lambda: 2
 config = TrainingConfig(n_envs=4, hidden_size=32, n_steps=32, max_sessions=20)
 devices.choose_device("cpu", config)
 compiled = programs.compile_programs(
-    setup.make_ppo(config), setup.make_settings(config), (42,), StopRequest()
+    setup.PPO.of(config), setup.make_settings(config), (42,), StopRequest()
 )
 state = compiled.train(compiled.init(), np.int32(40))
 copies = [[np.asarray(shard.data) for shard in x.addressable_shards]

@@ -7,6 +7,7 @@ import pytest
 from flax import nnx
 
 from jaxtherapy.client.dyad import Observation
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.fast.first_layer import LARGE_BATCH
 from jaxtherapy.networks import (
     N_FEATURES,
@@ -17,7 +18,7 @@ from jaxtherapy.networks import (
     make_therapy_networks,
     product,
 )
-from jaxtherapy.ppo.ppo import PPO, make_networks, param_shapes, with_weights
+from jaxtherapy.networks.actor_critic import make_networks, param_shapes, with_weights
 from jaxtherapy.storage import policies as weights
 from tests.conftest import DATA, load_arrays
 from tests.observations import observations

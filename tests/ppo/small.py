@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.ppo import ppo as ppos
-from jaxtherapy.ppo.ppo import PPO
-from jaxtherapy.ppo.settings import make_settings
+from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
 from tests.client.replay import compile_quickly
 

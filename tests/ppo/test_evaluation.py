@@ -8,8 +8,8 @@ import pytest
 from jaxtherapy.client import therapists
 from jaxtherapy.client.dyad import intakes
 from jaxtherapy.client.simulation import simulate_course
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.ppo import ppo as ppos
-from jaxtherapy.ppo.ppo import PPO
 from tests.ppo.small import (
     SETTINGS,
     SMALL,

@@ -7,12 +7,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from jaxtherapy.ppo.running_statistics import Moments, merge, moments_of, no_moments
+from jaxtherapy.ppo.running_statistics import RunningStatistics, merge, nothing_seen, statistics_of
 
 N = 12
 
-merged = jax.jit(lambda values, where: merge(moments_of(values, where), moments_of(values, ~where)))
-of_all = jax.jit(moments_of)
+merged = jax.jit(
+    lambda values, where: merge(statistics_of(values, where), statistics_of(values, ~where))
+)
+of_all = jax.jit(statistics_of)
 
 values_list = st.lists(
     st.floats(-1000, 1000, width=32, allow_subnormal=False), min_size=N, max_size=N
@@ -48,7 +50,9 @@ def test_many_batches_far_from_zero_merge_to_the_whole():
     """Sums of squares would lose all digits here: the mean is 1000 times the spread."""
     rng = np.random.default_rng(0)
     batches = rng.normal(1000, 1, (50, 64)).astype(np.float32)
-    total = jax.lax.scan(lambda m, x: (merge(m, moments_of(x)), None), no_moments(), batches)[0]
+    total = jax.lax.scan(lambda m, x: (merge(m, statistics_of(x)), None), nothing_seen(), batches)[
+        0
+    ]
     assert total.count == batches.size
     np.testing.assert_allclose(total.mean, batches.mean(dtype=float), rtol=1e-6)
     np.testing.assert_allclose(total.std, batches.std(dtype=float), rtol=1e-3)
@@ -56,19 +60,19 @@ def test_many_batches_far_from_zero_merge_to_the_whole():
 
 def test_values_of_any_shape():
     values = jnp.arange(12.0).reshape(3, 4)
-    np.testing.assert_allclose(moments_of(values).variance, values.var(), rtol=1e-6)
+    np.testing.assert_allclose(statistics_of(values).variance, values.var(), rtol=1e-6)
 
 
 def test_nothing_seen():
-    empty = no_moments()
+    empty = nothing_seen()
     assert (empty.count, empty.mean, empty.variance, empty.std) == (0, 0, 0, 0)
     assert merge(empty, empty) == empty
-    seen = Moments(jnp.float32(3), jnp.float32(2), jnp.float32(6))
+    seen = RunningStatistics(jnp.float32(3), jnp.float32(2), jnp.float32(6))
     assert merge(empty, seen) == seen
     assert merge(seen, empty) == seen
 
 
 @pytest.mark.parametrize("value", [-150.0, 0.0, 298.0])
 def test_one_value_has_no_spread(value):
-    one = moments_of(jnp.array([value]))
+    one = statistics_of(jnp.array([value]))
     assert (one.count, one.mean, one.std) == (1, value, 0)

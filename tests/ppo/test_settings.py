@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import ClientParams
+from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.client.utilities import NAMED_MATRICES, U_MAX, U_MIN
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.ppo.ppo import PPO
-from jaxtherapy.ppo.settings import make_clients, make_ppo, make_settings
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.ppo.types import make_settings
 
 GIVEN = tuple(tuple(0.1 * i - j / 3 for j in range(8)) for i in range(8))
 
@@ -62,10 +62,10 @@ def test_all_configurations_fit_one_program():
     ],
 )
 def test_settings_of_clients_arrive_under_their_names(name, value):
-    clients = make_clients(TrainingConfig(**{name: value}))
+    clients = client_params(TrainingConfig(**{name: value}))
     assert getattr(clients, name) == value
     # And nothing else changes.
-    default = make_clients(TrainingConfig())
+    default = client_params(TrainingConfig())
     changed = clients.replace(**{name: getattr(default, name)})
     jax.tree.map(np.testing.assert_array_equal, changed, default)
 
@@ -85,7 +85,7 @@ def test_hyperparameters_arrive_under_their_names(name):
 
 def test_defaults_of_the_configuration_are_those_of_the_client():
     """Except for the patterns: a training mixes the five that need help."""
-    ours, theirs = make_clients(TrainingConfig()), ClientParams()
+    ours, theirs = client_params(TrainingConfig()), ClientParams()
     for field in dataclasses.fields(ClientParams):
         if field.name == "mechanism":
             assert ours.mechanism == theirs.mechanism
@@ -101,7 +101,7 @@ def test_defaults_of_the_configuration_are_those_of_the_client():
 def test_a_repeated_pattern_weighs_more():
     config = TrainingConfig(patterns=("cold_warm", "conflictual", "cold_warm"))
     expected = {"cold_warm": 2 / 3, "conflictual": 1 / 3}
-    ours = dict(zip(PATTERNS, make_clients(config).pattern_weights.tolist(), strict=True))
+    ours = dict(zip(PATTERNS, client_params(config).pattern_weights.tolist(), strict=True))
     for name in PATTERNS:
         assert ours[name] == pytest.approx(expected.get(name, 0), abs=1e-6)
 
@@ -111,17 +111,17 @@ def test_null_means_what_the_help_says():
     settings = make_settings(config)
     assert settings.clients.bond_alpha == 5
     assert settings.hyperparameters.max_grad_norm == np.inf
-    assert make_ppo(config).n_steps == 48
-    assert make_ppo(TrainingConfig(n_steps=7, batch_size=48)).n_steps == 7
+    assert PPO.of(config).n_steps == 48
+    assert PPO.of(TrainingConfig(n_steps=7, batch_size=48)).n_steps == 7
 
 
 def test_anticomplement():
-    assert not make_clients(TrainingConfig()).exact_anticomplement
-    assert make_clients(TrainingConfig(anticomplement="exact")).exact_anticomplement
+    assert not client_params(TrainingConfig()).exact_anticomplement
+    assert client_params(TrainingConfig(anticomplement="exact")).exact_anticomplement
 
 
 def test_utilities_are_drawn_unless_given():
-    clients = make_clients(TrainingConfig())
+    clients = client_params(TrainingConfig())
     np.testing.assert_array_equal(clients.u_min, U_MIN.astype(np.float32))
     np.testing.assert_array_equal(clients.u_max, U_MAX.astype(np.float32))
 
@@ -140,7 +140,7 @@ def utilities():
 def test_named_and_given_matrices_are_exact(matrix, utilities):
     """To the last bit: RS is compared with a threshold made from the same cells."""
     exact = np.array(NAMED_MATRICES.get(matrix, matrix) if isinstance(matrix, str) else matrix)
-    clients = make_clients(TrainingConfig(utility_matrix=matrix))
+    clients = client_params(TrainingConfig(utility_matrix=matrix))
     for u in utilities(clients):
         np.testing.assert_array_equal(u, exact.astype(np.float32))
 
@@ -157,8 +157,8 @@ def test_structure_of_the_program():
         shared_trunk=True,
         precision="bfloat16",
     )
-    ppo = make_ppo(config)
+    ppo = PPO.of(config)
     assert ppo == PPO(3, 20, 16, 4, 11, True, 24, True, "bfloat16")
     assert ppo.steps_per_update == config.steps_per_update == 60
-    assert hash(ppo) == hash(make_ppo(config))  # static under jit: equal ones share a program
-    assert make_ppo(TrainingConfig()) == PPO()
+    assert hash(ppo) == hash(PPO.of(config))  # static under jit: equal ones share a program
+    assert PPO.of(TrainingConfig()) == PPO()

@@ -11,11 +11,11 @@ from scipy import stats
 
 from jaxtherapy.client.octants import COMPLEMENT, D, W
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.optimizer import adam_state
-from jaxtherapy.ppo.ppo import PPO, Losses
-from jaxtherapy.ppo.running_statistics import Moments
-from jaxtherapy.ppo.settings import make_settings
+from jaxtherapy.ppo.running_statistics import RunningStatistics
+from jaxtherapy.ppo.types import Losses, make_settings
 from tests.chance import assert_all_plausible
 from tests.client.replay import compile_quickly
 from tests.ppo.small import (
@@ -100,7 +100,7 @@ def test_return_statistics_are_kept_across_updates(trained):
 
 
 def begun_stats():
-    return ppos.no_moments()
+    return ppos.nothing_seen()
 
 
 # --- the log ----------------------------------------------------------------------------------
@@ -217,7 +217,9 @@ def test_one_part_that_is_not_finite_is_enough(trained, part):
     elif part == "losses":  # gradients whose squares overflow: by their norm, they are clipped to 0
         settings = with_hyper(SETTINGS, vf_coef=1e25)
     elif part == "return statistics":
-        stats = Moments(jnp.float32(1e6), jnp.float32(0), LARGEST)  # the next returns are too many
+        stats = RunningStatistics(
+            jnp.float32(1e6), jnp.float32(0), LARGEST
+        )  # the next returns are too many
         state = state.replace(return_stats=stats)
     after, parts = step_and_its_parts(settings, state)
     finite = {name: all(np.all(np.isfinite(x)) for x in raw(tree)) for name, tree in parts.items()}

@@ -8,9 +8,10 @@ import pytest
 from flax import nnx
 from scipy import stats
 
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.optimizer import adam_state, clipped_adam
-from jaxtherapy.ppo.ppo import PPO, Losses, Targets
+from jaxtherapy.ppo.types import Losses, Targets
 from jaxtherapy.storage import policies as weights
 from tests.chance import assert_all_plausible, goodness_of_fit
 from tests.client.replay import compile_quickly

@@ -5,7 +5,8 @@ from collections import namedtuple
 import pytest
 
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import disk_space as disk
 from tests.training import tiny
 
@@ -15,7 +16,7 @@ Usage = namedtuple("Usage", "total used free")
 def note(monkeypatch, free, **settings):
     monkeypatch.setattr(disk.shutil, "disk_usage", lambda _: Usage(0, 0, free))
     config = TrainingConfig(**settings)
-    return disk.note(make_ppo(config), make_settings(config), config)
+    return disk.note(PPO.of(config), make_settings(config), config)
 
 
 def test_room_enough_is_not_worth_a_line(monkeypatch):
@@ -44,7 +45,7 @@ def test_the_estimate_is_close(folder):
     ]
     steps = {path.name for path in (folder / "models/tiny").glob("checkpoint_*.pth")}
     found = sum(path.stat().st_size for path in files) / len(steps)
-    estimated = disk.bytes_of_a_save(make_ppo(config), make_settings(config))
+    estimated = disk.bytes_of_a_save(PPO.of(config), make_settings(config))
     assert found == pytest.approx(estimated, rel=0.25)
 
 

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from jaxtherapy.config import load_config
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
-from jaxtherapy.ppo.ppo import PPO, init
-from jaxtherapy.ppo.settings import make_settings
+from jaxtherapy.ppo.ppo import init
+from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage import torch_format as torch_weights
 

@@ -14,10 +14,11 @@ import optax
 
 from jaxtherapy.client.dyad import Observation
 from jaxtherapy.config import load_config
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import initial_state
-from jaxtherapy.ppo.ppo import with_weights
-from jaxtherapy.ppo.settings import make_ppo, make_settings
+from jaxtherapy.networks.actor_critic import with_weights
+from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.checkpoints import Progress
 from jaxtherapy.training.start import from_weights
@@ -35,7 +36,7 @@ def observations(n: int = 64) -> Observation:
 def main(source: Path, target: Path) -> None:
     pth = weights.read(source)
     config = load_config(None, {"hidden_size": pth.hidden_size, "shared_trunk": pth.shared_trunk})
-    ppo, settings = make_ppo(config), make_settings(config)
+    ppo, settings = PPO.of(config), make_settings(config)
     state = initial_state(ppo, settings, (0,))
     placed = devices.on_one_device(state)
     state, _ = from_weights(pth, state, Progress(best_reward=[0.0]), placed)

@@ -9,8 +9,8 @@ import pytest
 
 from jaxtherapy import train
 from jaxtherapy.devices.programs import compile_programs
-from jaxtherapy.ppo.ppo import EvalResult, Losses, TrainLog
-from jaxtherapy.ppo.running_statistics import Moments
+from jaxtherapy.ppo.running_statistics import RunningStatistics
+from jaxtherapy.ppo.types import EvalResult, Losses, TrainLog
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.checkpoints import Progress
 from jaxtherapy.storage.progress_log import COLUMNS
@@ -19,8 +19,8 @@ from tests.training import tiny
 
 PROGRESS = Progress(step=4_096, epoch=8, duration=12.34567, best_reward=[0.0])
 LOG = TrainLog(
-    reward=Moments(20.0, 33.0, 980.0),
-    length=Moments(20.0, 17.0, 320.0),
+    reward=RunningStatistics(20.0, 33.0, 980.0),
+    length=RunningStatistics(20.0, 17.0, 320.0),
     success=5.0,
     dropped_out=3.0,
     losses=Losses(2.0, 6.0, 10.0, 14.0, 18.0, 22.0, 26.0),
@@ -73,7 +73,7 @@ def test_a_row_tells_every_number_in_its_column():
 @pytest.mark.parametrize(
     ("changes", "unknown"),
     [
-        ({"log": LOG._replace(reward=Moments(0.0, 0.0, 0.0), success=0.0)}, NO_EPISODES),
+        ({"log": LOG._replace(reward=RunningStatistics(0.0, 0.0, 0.0), success=0.0)}, NO_EPISODES),
         ({"log": LOG._replace(n_updates=0)}, NO_UPDATES),
         ({"result": RESULT._replace(success_rate=0.0)}, NO_SUCCESS),
     ],

@@ -1,0 +1,61 @@
+"""Who the clients are: every number of them a leaf of one pytree."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import numpy as np
+
+from jaxtherapy.client.mechanisms import MECHANISMS
+from jaxtherapy.client.patterns import PATTERNS, pattern_weights
+from jaxtherapy.client.utilities import U_MAX, U_MIN, utility_bounds
+from jaxtherapy.config.leaves import as_leaves
+from jaxtherapy.config.settings import ClientNumbers, ClientSettings
+
+
+@dataclass(frozen=True)
+class ClientParams(ClientNumbers):
+    """Everything a researcher may vary about clients: the numbers of
+    :class:`~jaxtherapy.config.settings.ClientNumbers`, and the fields below. All leaves but
+    ``mechanism`` can be swept; each is a Python number or a scalar array.
+
+    Attributes:
+        mechanism: how memory shapes expectations, one of ``MECHANISMS``. Static.
+        pattern_weights: (7,) mixture weights over ``PATTERNS``; need not be normalised.
+        exact_anticomplement: stuck patterns answer pool acts with their anticomplement
+            (a later revision of the model) instead of with a uniform draw from a pool.
+        u_min, u_max: (8, 8) bounds of the utility draw; equal bounds fix the matrix.
+    """
+
+    mechanism: str = "frequency_amplifier"
+    pattern_weights: Any = dataclasses.field(default_factory=lambda: np.ones(len(PATTERNS)))
+    exact_anticomplement: Any = False
+    u_min: Any = dataclasses.field(default_factory=lambda: U_MIN)
+    u_max: Any = dataclasses.field(default_factory=lambda: U_MAX)
+
+    def __post_init__(self) -> None:
+        if self.mechanism not in MECHANISMS:
+            raise ValueError(f"mechanism {self.mechanism!r} is not one of {', '.join(MECHANISMS)}")
+
+    @property
+    def max_steps_in_episode(self) -> Any:
+        """gymnax's name for ``max_sessions``."""
+        return self.max_sessions
+
+
+_LEAVES = [field.name for field in dataclasses.fields(ClientParams) if field.name != "mechanism"]
+jax.tree_util.register_dataclass(ClientParams, _LEAVES, ["mechanism"])
+
+
+def client_params(settings: ClientSettings) -> ClientParams:
+    """The clients of these settings, every number an array (float32, int32 or bool)."""
+    u_min, u_max = utility_bounds(settings.utility_matrix)
+    return ClientParams(
+        **as_leaves(ClientNumbers, settings),
+        mechanism=settings.mechanism,
+        pattern_weights=np.asarray(pattern_weights(settings.patterns), np.float32),
+        exact_anticomplement=np.bool_(settings.anticomplement == "exact"),
+        u_min=np.asarray(u_min, np.float32),
+        u_max=np.asarray(u_max, np.float32),
+    )

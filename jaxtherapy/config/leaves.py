@@ -1,0 +1,34 @@
+"""From settings to leaves: every number an array, so that ``vmap`` can sweep it."""
+
+import dataclasses
+from typing import Any
+
+import numpy as np
+
+from jaxtherapy.config.schedules import Schedule
+
+_DTYPES: dict[Any, Any] = {
+    float: np.float32,
+    float | None: np.float32,
+    int: np.int32,
+    bool: np.bool_,
+}
+
+
+def as_leaves(part: type, settings: Any) -> dict[str, Any]:
+    """The numbers of a part of the settings by name: float32, int32 or bool scalars; what changes
+    while training stays a :class:`Schedule`, of such numbers.
+
+    Args:
+        part: a dataclass whose fields are declared with ``setting``.
+        settings: has all of them as attributes.
+    """
+
+    def leaf(field: dataclasses.Field[Any]) -> Any:
+        value, dtype = getattr(settings, field.name), _DTYPES[field.type]
+        if isinstance(value, Schedule):
+            numbers = (np.asarray(x, np.float32) for x in (value.start, value.end, value.over))
+            return Schedule(value.kind, *numbers)
+        return np.asarray(field.metadata["setting"].instead if value is None else value, dtype)
+
+    return {field.name: leaf(field) for field in dataclasses.fields(part)}

@@ -1,0 +1,67 @@
+"""The therapist as it is now, on clients that are always the same."""
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from jaxtherapy.client.dyad import Dyad
+from jaxtherapy.client.expectations import choose_act
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.simulation import simulate
+from jaxtherapy.client.therapists import Answer, Therapist
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.envs.observations import VIEWS
+from jaxtherapy.envs.rewards import reward
+from jaxtherapy.fast.random_bits import uniforms
+from jaxtherapy.networks.actor_critic import with_weights
+from jaxtherapy.ppo.running_statistics import statistics_of
+from jaxtherapy.ppo.schedules import settings_at
+from jaxtherapy.ppo.types import EvalResult, Settings, TrainState
+
+
+def policy_therapist(ppo: PPO, params: PyTree) -> Therapist:
+    """The trained therapist: samples its acts, or takes the most likely one."""
+    actor = with_weights(ppo, params).actor.prepared()
+
+    def act(key: PRNGKeyArray, memory: Any, view: PyTree) -> tuple[Any, Int[Array, ""]]:
+        logits = actor(view)
+        if ppo.eval_deterministic:
+            return memory, jnp.argmax(logits)
+        return memory, choose_act(uniforms(key, 1)[0], logits)
+
+    return Therapist(act, see=VIEWS[ppo.actor_view].observe)
+
+
+def evaluate_therapist(
+    ppo: PPO, clients: ClientParams, key: PRNGKeyArray, therapist: Therapist | Answer
+) -> EvalResult:
+    """Any therapist on the ``eval_episodes`` clients that belong to ``key``."""
+    return eval_result(simulate(key, clients, therapist, ppo.eval_episodes), clients)
+
+
+def eval_result(ended: Dyad, clients: ClientParams) -> EvalResult:
+    """Of therapies that have ended, along a leading axis."""
+    rewards = reward(ended, clients)
+    length = ended.time.astype(jnp.float32)
+    return EvalResult(
+        reward_mean=jnp.mean(rewards),
+        reward_std=jnp.std(rewards),
+        length_mean=jnp.mean(length),
+        success_rate=jnp.mean(ended.success),
+        dropout_rate=jnp.mean(ended.dropped_out),
+        sessions_to_success=statistics_of(length, ended.success).mean,
+    )
+
+
+def evaluate(ppo: PPO, settings: Settings, state: TrainState) -> EvalResult:
+    """The therapist as it is now, on the evaluation clients of its seed."""
+    clients = settings_at(ppo, settings, state.n_updates).clients
+    therapist = policy_therapist(ppo, state.params)
+    return evaluate_therapist(ppo, clients, state.eval_key, therapist)
+
+
+def evaluation_key(seed: Int[Array, ""]) -> PRNGKeyArray:
+    """The key of a seed's evaluation clients."""
+    return jax.random.split(jax.random.key(seed), 4)[3]

@@ -1,0 +1,138 @@
+"""What PPO passes from step to step."""
+
+from typing import Any, NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
+
+from jaxtherapy.client.dyad import Dyad
+from jaxtherapy.client.params import ClientParams, client_params
+from jaxtherapy.config.leaves import as_leaves
+from jaxtherapy.config.settings import PPO, Hyperparameters
+from jaxtherapy.envs.observations import VIEWS
+from jaxtherapy.ppo.running_statistics import RunningStatistics, nothing_seen
+
+jax.tree_util.register_dataclass(
+    Hyperparameters, list(as_leaves(Hyperparameters, Hyperparameters())), []
+)
+
+
+class Settings(struct.PyTreeNode):
+    """All that can be swept: who the clients are and how the therapist learns."""
+
+    clients: ClientParams
+    hyperparameters: Hyperparameters
+
+
+def make_settings(config: Any) -> Settings:
+    """The leaves of a :class:`~jaxtherapy.config.TrainingConfig`."""
+    return Settings(client_params(config), Hyperparameters(**as_leaves(Hyperparameters, config)))
+
+
+class Seen(NamedTuple):
+    """What actor and critic see; ``own_critic`` is None where both see the same."""
+
+    actor: PyTree
+    own_critic: PyTree = None
+
+    @property
+    def critic(self) -> PyTree:
+        """What the critic sees."""
+        return self.actor if self.own_critic is None else self.own_critic
+
+
+def look(ppo: PPO, dyads: Dyad, clients: ClientParams) -> Seen:
+    """The views of many dyads, along a leading axis."""
+
+    def observe(name: str) -> PyTree:
+        return jax.vmap(lambda dyad: VIEWS[name].observe(dyad, clients))(dyads)
+
+    same = ppo.critic_view == ppo.actor_view
+    return Seen(observe(ppo.actor_view), None if same else observe(ppo.critic_view))
+
+
+class Transition(NamedTuple):
+    """One session, as the learner keeps it."""
+
+    obs: Seen
+    action: Int8[Array, "..."]
+    log_prob: Float[Array, "..."]
+    reward: Float[Array, "..."]
+    terminated: Bool[Array, "..."]
+    truncated: Bool[Array, "..."]
+    final_obs: PyTree  # the critic's
+    length: Int[Array, "..."]
+    success: Bool[Array, "..."]
+
+
+class Targets(NamedTuple):
+    """What a rollout teaches, one row per transition. Values and returns in units of the scale."""
+
+    obs: Seen
+    action: Int8[Array, "..."]
+    log_prob: Float[Array, "..."]
+    value: Float[Array, "..."]
+    advantage: Float[Array, "..."]
+    returns: Float[Array, "..."]
+
+
+class Losses(NamedTuple):
+    """What practitioners watch, averaged over the minibatches of an update."""
+
+    policy_loss: Float[Array, ""]
+    value_loss: Float[Array, ""]
+    entropy: Float[Array, ""]
+    approx_kl: Float[Array, ""]
+    clip_fraction: Float[Array, ""]
+    grad_norm: Float[Array, ""]
+    explained_variance: Float[Array, ""]
+
+
+class TrainLog(NamedTuple):
+    """What happened since the last row of the log."""
+
+    reward: RunningStatistics
+    length: RunningStatistics
+    success: Float[Array, ""]
+    dropped_out: Float[Array, ""]
+    losses: Losses
+    n_updates: Int[Array, ""]
+
+
+class TrainState(struct.PyTreeNode):
+    """The complete state of one training: from it, training goes on bit for bit."""
+
+    params: PyTree
+    opt_state: PyTree
+    dyads: Dyad
+    key: PRNGKeyArray
+    eval_key: PRNGKeyArray
+    return_stats: RunningStatistics
+    log: TrainLog
+    n_updates: Int[Array, ""]
+    diverged: Bool[Array, ""]
+
+
+class EvalResult(NamedTuple):
+    """Outcomes of the evaluation episodes."""
+
+    reward_mean: Float[Array, ""]
+    reward_std: Float[Array, ""]
+    length_mean: Float[Array, ""]
+    success_rate: Float[Array, ""]
+    dropout_rate: Float[Array, ""]
+    sessions_to_success: Float[Array, ""]
+
+
+def empty_log() -> TrainLog:
+    """Nothing has happened since the last row."""
+    zero = jnp.float32(0)
+    losses = Losses(*[zero] * len(Losses._fields))
+    return TrainLog(nothing_seen(), nothing_seen(), zero, zero, losses, jnp.int32(0))
+
+
+def flatten(rows: PyTree) -> PyTree:
+    """Merges the axes of steps and environments."""
+    return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), rows)
