@@ -75,13 +75,44 @@ def make_table(
     n_act = act_embedding.shape[1]
     act, session, history = jnp.split(kernel, [n_act, n_act + 1])
     places = history.reshape(HISTORY_SIZE, -1, kernel.shape[1])
-    rows = jnp.einsum("vd,pdh->pvh", history_embedding, places, precision=precision)
+    if on_cpu():
+        rows = _embedded(history_embedding, places)
+    else:
+        rows = jnp.einsum("vd,pdh->pvh", history_embedding, places, precision=precision)
     return Table(
         jnp.matmul(act_embedding, act, precision=precision),
         session,
         rows.reshape(-1, kernel.shape[1]),
         bias[None],
     )
+
+
+@jax.custom_vjp
+def _embedded(
+    embedding: Float[Array, "9 8"], places: Float[Array, "50 8 hidden"]
+) -> Float[Array, "50 9 hidden"]:
+    """``Σ_d embedding[v, d] · places[p, d]``: written out, a CPU makes one pass of it."""
+    terms = [column[:, None] * places[:, None, d] for d, column in enumerate(embedding.T)]
+    return sum(terms[1:], terms[0])
+
+
+def _embedded_forward(
+    embedding: Float[Array, "9 8"], places: Float[Array, "50 8 hidden"]
+) -> tuple[Float[Array, "50 9 hidden"], tuple[Array, Array]]:
+    return _embedded(embedding, places), (embedding, places)
+
+
+def _embedded_backward(
+    saved: tuple[Float[Array, "9 8"], Float[Array, "50 8 hidden"]],
+    gradient: Float[Array, "50 9 hidden"],
+) -> tuple[Float[Array, "9 8"], Float[Array, "50 8 hidden"]]:
+    embedding, places = saved
+    terms = [row[:, None] * gradient[:, None, v] for v, row in enumerate(embedding)]
+    of_embedding = jnp.sum(jnp.einsum("pvh,pdh->pvd", gradient, places), axis=0)
+    return of_embedding, sum(terms[1:], terms[0])
+
+
+_embedded.defvjp(_embedded_forward, _embedded_backward)
 
 
 # --- as a product ---------------------------------------------------------------------------
