@@ -2,6 +2,8 @@
 
 import dataclasses
 import math
+import types
+import typing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
@@ -15,13 +17,9 @@ else:
     Real, OptionalReal, Whole, Flag = float, float | None, int, bool
 
 
-class ConfigError(ValueError):
-    """A setting that can't be used; the message is one line that says what is allowed."""
-
-
 @dataclass(frozen=True)
 class Setting:
-    """What is known about a setting beside its name, type and default.
+    """What is known about a setting.
 
     Attributes:
         group: heading in ``--help``.
@@ -32,6 +30,7 @@ class Setting:
         null: what null means, in words; empty where null is not allowed.
         instead: the number that null stands for, where it stands for one.
         in_file: whether ``config.yaml`` records it: not so for what controls one run only.
+        name, type, default: of the dataclass's field; the type without None.
     """
 
     group: str
@@ -44,13 +43,48 @@ class Setting:
     null: str = ""
     instead: float | None = None
     in_file: bool = True
+    name: str = ""
+    type: Any = None
+    default: Any = None
+
+    @property
+    def may_vary(self) -> bool:
+        """Whether a schedule may stand for it: so for every number that is no count."""
+        return self.type is float
 
 
-def setting(default: Any, group: str, help: str, **about: Any) -> Any:
-    """A field of a dataclass of settings."""
-    return dataclasses.field(
-        default=default, metadata={"setting": Setting(group=group, help=help, **about)}
-    )
+def setting(group: str, default: Any, help: str, within: str = "", **about: Any) -> Any:
+    """A field of a dataclass of settings; ``within`` is an interval such as ``(0, 1]``."""
+    if within:
+        low, high = (_bound(text) for text in within[1:-1].split(","))
+        about |= {"above" if within[0] == "(" else "minimum": low, "maximum": high}
+    return dataclasses.field(default=default, metadata={"setting": Setting(group, help, **about)})
+
+
+def _bound(text: str) -> float:
+    try:
+        return int(text)
+    except ValueError:
+        return float(text)
+
+
+def settings_of(part: type) -> dict[str, Setting]:
+    """By name, what is known about each setting of a dataclass."""
+    return {
+        field.name: dataclasses.replace(
+            field.metadata["setting"],
+            name=field.name,
+            type=_without_none(field.type),
+            default=field.default,
+        )
+        for field in dataclasses.fields(part)
+    }
+
+
+def _without_none(kind: Any) -> Any:
+    if isinstance(kind, types.UnionType) and types.NoneType in typing.get_args(kind):
+        return typing.get_args(kind)[0]
+    return kind
 
 
 class Part:

@@ -28,7 +28,9 @@ class Schedule:
 
     def at(self, step: Any, xp: Any = math) -> Any:
         """The value after so many environment steps; ``xp`` is ``math`` or ``jax.numpy``."""
-        share = min(1.0, step / self.over) if xp is math else xp.minimum(1.0, step / self.over)
+        if xp is math and step >= self.over:
+            return self.end
+        share = step / self.over if xp is math else xp.minimum(1.0, step / self.over)
         if self.kind == "exponential":
             return self.start * (self.end / self.start) ** share
         if self.kind == "cosine":
@@ -37,4 +39,5 @@ class Schedule:
 
     def as_written(self) -> dict[str, Any]:
         """As it stands in a configuration."""
-        return {self.kind: [self.start, self.end], "over": self.over}
+        length = {} if self.over is None else {"over": self.over}
+        return {self.kind: [self.start, self.end], **length}

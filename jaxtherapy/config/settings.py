@@ -2,14 +2,16 @@
 
 The dataclasses below are what travels: clients and hyperparameters become the leaves of the core's
 pytrees (:class:`jaxtherapy.client.params.ClientParams`, :class:`Hyperparameters`), :class:`PPO` is
-the static part of the program, and :class:`~jaxtherapy.config.TrainingConfig` is all of them. A
-number that is added here is a YAML key, a flag with help, and a leaf that can be swept.
+the static part of the program, and :class:`~jaxtherapy.config.TrainingConfig` is all of them,
+checked. A number that is added here is a YAML key, a flag with help, and a leaf that can be swept
+or, if it is a ``Real``, scheduled.
 """
 
 import json
 from dataclasses import dataclass
+from functools import partial
 
-from jaxtherapy.config.declare import Flag, OptionalReal, Part, Real, Whole, setting
+from jaxtherapy.config.declare import Flag, OptionalReal, Part, Real, Whole, setting, settings_of
 from jaxtherapy.discovery import ROOT, names_in
 
 PATTERNS = names_in("client/patterns")
@@ -19,12 +21,13 @@ VIEWS = names_in("envs/observations")
 ENCODERS = names_in("networks/encoders")
 
 EXPERIMENT = "Experiment"
-HOSTS = "Several hosts"
-CLIENTS = "Clients"
-REWARDS = "Rewards"
-TRAINING = "Training"
-NETWORK = "Network"
-LOGGING = "Evaluation, logs and checkpoints"
+_experiment = partial(setting, EXPERIMENT)
+_hosts = partial(setting, "Several hosts", in_file=False)
+_clients = partial(setting, "Clients")
+_rewards = partial(setting, "Rewards", within="[-1e6, 1e6]")
+_training = partial(setting, "Training")
+_network = partial(setting, "Network")
+_logging = partial(setting, "Evaluation, logs and checkpoints")
 
 Matrix = tuple[tuple[float, ...], ...]
 
@@ -33,140 +36,85 @@ Matrix = tuple[tuple[float, ...], ...]
 class Experiment:
     """Which run this is, and where."""
 
-    experiment_name: str = setting(
-        "therapy_ppo", EXPERIMENT, "names the experiment and its folders"
-    )
-    output_dir: str = setting(
-        "models/{experiment_name}", EXPERIMENT, "folder for weights and checkpoints"
-    )
-    seed: int = setting(42, EXPERIMENT, "decides everything random", minimum=0, maximum=2**31 - 1)
-    n_seeds: int = setting(
-        1, EXPERIMENT, "train seeds seed … seed+n−1 together", minimum=1, maximum=100_000
-    )
-    seeds_at_once: int | None = setting(
+    experiment_name: str = _experiment("therapy_ppo", "names the experiment and its folders")
+    output_dir: str = _experiment("models/{experiment_name}", "folder for weights and checkpoints")
+    seed: int = _experiment(42, "decides everything random", "[0, 2_147_483_647]")
+    n_seeds: int = _experiment(1, "train seeds seed … seed+n−1 together", "[1, 100_000]")
+    seeds_at_once: int | None = _experiment(
         None,
-        EXPERIMENT,
         "how many seeds to train together; the others follow in further groups",
-        minimum=1,
-        maximum=100_000,
+        "[1, 100_000]",
         null="as many as fit into memory",
     )
-    device: str = setting("auto", EXPERIMENT, "where to compute", choices=("auto", "cpu", "gpu"))
-    distributed: bool = setting(
+    device: str = _experiment("auto", "where to compute", choices=("auto", "cpu", "gpu"))
+    distributed: bool = _hosts(
         False,
-        HOSTS,
         "one of several hosts, as the scheduler (SLURM, Open MPI, Kubernetes …) announces it",
-        in_file=False,
     )
-    coordinator: str | None = setting(
-        None, HOSTS, "HOST:PORT of the first host", null="found by itself", in_file=False
+    coordinator: str | None = _hosts(None, "HOST:PORT of the first host", null="found by itself")
+    n_hosts: int | None = _hosts(None, "how many there are", "[1, inf)", null="found by itself")
+    host_index: int | None = _hosts(
+        None, "which this is, from 0", "[0, inf)", null="found by itself"
     )
-    n_hosts: int | None = setting(
-        None, HOSTS, "how many there are", minimum=1, null="found by itself", in_file=False
-    )
-    host_index: int | None = setting(
-        None, HOSTS, "which this is, from 0", minimum=0, null="found by itself", in_file=False
-    )
-    resume_from: str | None = setting(
+    resume_from: str | None = _experiment(
         None,
-        EXPERIMENT,
         "continue from a checkpoint_*.pth, a policy_*.pth or an experiment's folder",
         null="start anew",
         in_file=False,
     )
-    resume: bool = setting(
-        False, EXPERIMENT, "continue this experiment from its latest checkpoint", in_file=False
+    resume: bool = _experiment(
+        False, "continue this experiment from its latest checkpoint", in_file=False
     )
-    overwrite: bool = setting(
-        False, EXPERIMENT, "replace an experiment of the same name", in_file=False
-    )
+    overwrite: bool = _experiment(False, "replace an experiment of the same name", in_file=False)
 
 
 @dataclass(frozen=True)
 class ClientNumbers(Part):
     """The numbers of a client and of what its outcome is worth; every one can be swept."""
 
-    threshold: Real = setting(
-        0.9, CLIENTS, "success threshold", unit="share of the RS range", above=0, maximum=1
-    )
-    max_sessions: Whole = setting(
-        100, CLIENTS, "sessions until an episode is cut off", minimum=1, maximum=10_000
-    )
-    dropout_session: Whole = setting(
+    threshold: Real = _clients(0.9, "success threshold", "(0, 1]", unit="share of the RS range")
+    max_sessions: Whole = _clients(100, "sessions until an episode is cut off", "[1, 10_000]")
+    dropout_session: Whole = _clients(
         10,
-        CLIENTS,
         "the one session after which a client who is worse off than at intake leaves; 0: none",
-        minimum=0,
-        maximum=10_000,
+        "[0, 10_000]",
     )
-    entropy: Real = setting(
-        0.5,
-        CLIENTS,
-        "temperature of the client's choice",
-        unit="utility",
-        minimum=1e-20,  # far below, utilities divided by it would overflow float32
-        maximum=1e6,
+    # Far below 1e-20, utilities divided by it would overflow float32.
+    entropy: Real = _clients(
+        0.5, "temperature of the client's choice", "[1e-20, 1e6]", unit="utility"
     )
-    bond_alpha: OptionalReal = setting(
-        5.0, CLIENTS, "slope of the bond", minimum=0, maximum=1e3, null="5", instead=5.0
+    bond_alpha: OptionalReal = _clients(5.0, "slope of the bond", "[0, 1e3]", null="5", instead=5.0)
+    bond_offset: Real = _clients(0.7, "RS share at which the bond is ½", "[-10, 10]")
+    history_weight: Real = _clients(1.0, "strength of the amplifiers", "[0, 1e3]")
+    bond_power: Real = _clients(1.0, "exponent of the bond in bond-weighted mechanisms", "[0, 100]")
+    smoothing: Real = _clients(
+        0.1, "added to each conditional count", "[0, 1e3]", unit="memory weight"
     )
-    bond_offset: Real = setting(
-        0.7, CLIENTS, "RS share at which the bond is ½", minimum=-10, maximum=10
-    )
-    history_weight: Real = setting(
-        1.0, CLIENTS, "strength of the amplifiers", minimum=0, maximum=1e3
-    )
-    bond_power: Real = setting(
-        1.0, CLIENTS, "exponent of the bond in bond-weighted mechanisms", minimum=0, maximum=100
-    )
-    smoothing: Real = setting(
-        0.1,
-        CLIENTS,
-        "added to each conditional count",
-        unit="memory weight",
-        minimum=0,
-        maximum=1e3,
-    )
-    recency_ratio: Real = setting(
-        2.0, CLIENTS, "weight of the newest memory over the oldest", minimum=1, maximum=1e3
-    )
-    enable_parataxic: Flag = setting(True, CLIENTS, "the client may mishear the therapist")
-    baseline_accuracy: Real = setting(
-        0.5, CLIENTS, "probability of hearing an act as it was", minimum=0, maximum=1
-    )
-    success_reward: Real = setting(
-        100.0, REWARDS, "for a success in the last session", minimum=-1e6, maximum=1e6
-    )
-    reward_per_session_saved: Real = setting(
-        2.0, REWARDS, "more for each session before it", minimum=-1e6, maximum=1e6
-    )
-    dropout_reward: Real = setting(
-        -150.0, REWARDS, "for a client who leaves", minimum=-1e6, maximum=1e6
-    )
+    recency_ratio: Real = _clients(2.0, "weight of the newest memory over the oldest", "[1, 1e3]")
+    enable_parataxic: Flag = _clients(True, "the client may mishear the therapist")
+    baseline_accuracy: Real = _clients(0.5, "probability of hearing an act as it was", "[0, 1]")
+    success_reward: Real = _rewards(100.0, "for a success in the last session")
+    reward_per_session_saved: Real = _rewards(2.0, "more for each session before it")
+    dropout_reward: Real = _rewards(-150.0, "for a client who leaves")
 
 
 @dataclass(frozen=True)
 class ClientSettings(ClientNumbers):
     """Everything that can be said about clients."""
 
-    patterns: tuple[str, ...] = setting(
+    patterns: tuple[str, ...] = _clients(
         ("cold_stuck", "dominant_stuck", "submissive_stuck", "mixed_random", "cold_warm"),
-        CLIENTS,
         "initial-memory patterns, drawn uniformly; repeat one to draw it more often",
         choices=PATTERNS,
     )
-    mechanism: str = setting(
-        "frequency_amplifier",
-        CLIENTS,
-        "how memory shapes expectations",
-        choices=MECHANISMS,
+    mechanism: str = _clients(
+        "frequency_amplifier", "how memory shapes expectations", choices=MECHANISMS
     )
-    anticomplement: str = setting(
-        "pool", CLIENTS, "how stuck patterns answer their pool acts", choices=("pool", "exact")
+    anticomplement: str = _clients(
+        "pool", "how stuck patterns answer their pool acts", choices=("pool", "exact")
     )
-    utility_matrix: str | Matrix = setting(
+    utility_matrix: str | Matrix = _clients(
         "random",
-        CLIENTS,
         "client utilities: drawn anew for each client, a named matrix, or 8 rows of 8 numbers",
         choices=("random", *MATRICES),
     )
@@ -176,22 +124,14 @@ class ClientSettings(ClientNumbers):
 class Hyperparameters(Part):
     """The numbers of PPO; every one can be swept."""
 
-    learning_rate: Real = setting(3e-4, TRAINING, "Adam's step size", above=0, maximum=10)
-    gamma: Real = setting(0.99, TRAINING, "discount", unit="per session", minimum=0, maximum=1)
-    gae_lambda: Real = setting(0.95, TRAINING, "decay of the advantage trace", minimum=0, maximum=1)
-    clip_range: Real = setting(
-        0.2, TRAINING, "trust region of ratios and values", above=0, maximum=100
-    )
-    ent_coef: Real = setting(0.01, TRAINING, "weight of the entropy bonus", minimum=0, maximum=100)
-    vf_coef: Real = setting(0.5, TRAINING, "weight of the value loss", minimum=0, maximum=100)
-    max_grad_norm: OptionalReal = setting(
-        0.5,
-        TRAINING,
-        "clip of the global gradient norm",
-        above=0,
-        maximum=1e9,
-        null="off",
-        instead=float("inf"),
+    learning_rate: Real = _training(3e-4, "Adam's step size", "(0, 10]")
+    gamma: Real = _training(0.99, "discount", "[0, 1]", unit="per session")
+    gae_lambda: Real = _training(0.95, "decay of the advantage trace", "[0, 1]")
+    clip_range: Real = _training(0.2, "trust region of ratios and values", "(0, 100]")
+    ent_coef: Real = _training(0.01, "weight of the entropy bonus", "[0, 100]")
+    vf_coef: Real = _training(0.5, "weight of the value loss", "[0, 100]")
+    max_grad_norm: OptionalReal = _training(
+        0.5, "clip of the global gradient norm", "(0, 1e9]", null="off", instead=float("inf")
     )
 
 
@@ -199,44 +139,28 @@ class Hyperparameters(Part):
 class PPO(Part):
     """Shapes and structure of the program. Hashable, static under ``jit``."""
 
-    n_envs: int = setting(8, TRAINING, "clients treated in parallel", minimum=1, maximum=1_000_000)
-    n_steps: int | None = setting(
-        None,
-        TRAINING,
-        "rollout length per client",
-        unit="steps",
-        minimum=1,
-        maximum=1_000_000,
-        null="batch_size",
+    n_envs: int = _training(8, "clients treated in parallel", "[1, 1_000_000]")
+    n_steps: int | None = _training(
+        None, "rollout length per client", "[1, 1_000_000]", unit="steps", null="batch_size"
     )
-    batch_size: int = setting(
-        64, TRAINING, "minibatch", unit="steps", minimum=1, maximum=100_000_000
-    )
-    n_epochs: int = setting(10, TRAINING, "passes over each rollout", minimum=1, maximum=1_000)
-    hidden_size: int = setting(
-        256, NETWORK, "width of both hidden layers", minimum=1, maximum=16_384
-    )
-    shared_trunk: bool = setting(False, NETWORK, "one trunk for actor and critic")
-    actor_view: str = setting("history", NETWORK, "what the actor sees", choices=VIEWS)
-    critic_view: str = setting("history", NETWORK, "what the critic sees", choices=VIEWS)
-    encoder: str = setting(
+    batch_size: int = _training(64, "minibatch", "[1, 100_000_000]", unit="steps")
+    n_epochs: int = _training(10, "passes over each rollout", "[1, 1000]")
+    hidden_size: int = _network(256, "width of both hidden layers", "[1, 16_384]")
+    shared_trunk: bool = _network(False, "one trunk for actor and critic")
+    actor_view: str = _network("history", "what the actor sees", choices=VIEWS)
+    critic_view: str = _network("history", "what the critic sees", choices=VIEWS)
+    encoder: str = _network(
         "auto",
-        NETWORK,
         "how networks read what they see; auto: as the view says",
         choices=("auto", *ENCODERS),
     )
-    precision: str = setting(
+    precision: str = _network(
         "auto",
-        NETWORK,
         "matrix products: the device's fast float32, full float32, or bfloat16 (slow on a CPU)",
         choices=("auto", "float32", "bfloat16"),
     )
-    eval_episodes: int = setting(
-        100, LOGGING, "therapies per evaluation", minimum=1, maximum=1_000_000
-    )
-    eval_deterministic: bool = setting(
-        False, LOGGING, "evaluate the most likely act instead of a sample"
-    )
+    eval_episodes: int = _logging(100, "therapies per evaluation", "[1, 1_000_000]")
+    eval_deterministic: bool = _logging(False, "evaluate the most likely act instead of a sample")
 
     @property
     def rollout_length(self) -> int:
@@ -263,13 +187,16 @@ class PPO(Part):
 class RunLength:
     """When things happen in a run, and where its log is."""
 
-    total_timesteps: int = setting(
-        500_000, TRAINING, "length of the training", unit="steps", minimum=1, maximum=10**12
-    )
-    log_dir: str = setting("logs/{experiment_name}", LOGGING, "folder for the CSV log")
-    save_freq: int = setting(
-        10_000, LOGGING, "a checkpoint this often", unit="steps", minimum=1, maximum=10**12
-    )
-    eval_freq: int = setting(
-        5_000, LOGGING, "an evaluation this often", unit="steps", minimum=1, maximum=10**12
-    )
+    total_timesteps: int = _training(500_000, "length of the training", "[1, 1e12]", unit="steps")
+    log_dir: str = _logging("logs/{experiment_name}", "folder for the CSV log")
+    save_freq: int = _logging(10_000, "a checkpoint this often", "[1, 1e12]", unit="steps")
+    eval_freq: int = _logging(5_000, "an evaluation this often", "[1, 1e12]", unit="steps")
+
+
+@dataclass(frozen=True)
+class AllSettings(RunLength, PPO, Hyperparameters, ClientSettings, Experiment):
+    """Every setting, unchecked; see :class:`~jaxtherapy.config.TrainingConfig`."""
+
+
+SETTINGS = settings_of(AllSettings)
+"""By name, what is known about each."""
