@@ -5,6 +5,9 @@ import reprlib
 from collections.abc import Iterable
 from typing import Any
 
+INTERRUPTED = 130
+"""The exit code that shells give a command ended by Ctrl-C."""
+
 
 class ConfigError(ValueError):
     """A setting that can't be used; the message is one line that says what is allowed."""

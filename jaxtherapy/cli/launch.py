@@ -1,25 +1,32 @@
 """What all commands share: how they start, and how they end when something is wrong.
 
-Imports the standard library alone, so that Ctrl-C is answered while everything else is imported.
+Imports the standard library and the errors alone. A command's module does likewise, apart from
+:mod:`jaxtherapy.config`: it makes its parser at once, and imports what is heavy where it runs,
+``with importing():``, so that ``--help`` is quick and Ctrl-C is answered all the time.
 """
 
+import contextlib
+import errno
 import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
 from functools import wraps
 from types import FrameType
-from typing import ParamSpec
+from typing import Any, ParamSpec
 
-INTERRUPTED = 130
-"""The exit code that shells give a command ended by Ctrl-C."""
+from jaxtherapy.errors import INTERRUPTED, ConfigError, RunError
 
 P = ParamSpec("P")
 
 
 def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
     """Makes a command's ``main`` end in one line and an exit code where it raises what we expect.
+
+    Output that can't be written breaks nothing off, for what counts is in files: a disk that is
+    full is told at the end, a reader who left (``| head``) is not.
 
     Args:
         interrupted: what Ctrl-C is answered with, unless the KeyboardInterrupt has its own text.
@@ -28,51 +35,122 @@ def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[
     def decorate(main: Callable[P, int]) -> Callable[P, int]:
         @wraps(main)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:
-            # Only now: the commands have imported JAX already, `launch` must not wait for it.
-            from jaxtherapy.config import ConfigError
-            from jaxtherapy.errors import RunError
-
+            output: Any = _Output(sys.stdout)
             try:
-                return main(*args, **kwargs)
+                with contextlib.redirect_stdout(output):
+                    code = main(*args, **kwargs)
             except ConfigError as error:
-                print(f"error: {error}", file=sys.stderr)
-                return 2
+                code = _say(f"error: {error}", 2)
             except RunError as error:
-                print(f"error: {error}", file=sys.stderr)
-                return error.exit_code
+                code = _say(f"error: {error}", error.exit_code)
             except KeyboardInterrupt as error:
-                print(str(error) or interrupted, file=sys.stderr)
-                return INTERRUPTED
+                code = _say(str(error) or interrupted, INTERRUPTED)
+            except SystemExit as end:  # of --help
+                if end.code:
+                    raise
+                code = 0
+            lost = output.end()
+            if lost is None or lost.errno == errno.EPIPE:
+                return code
+            return code or _say(f"error: can't write to standard output: {lost.strerror}", 1)
 
         return wrapped
 
     return decorate
 
 
+def _say(line: str, code: int) -> int:
+    with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody can be told
+        print(line, file=sys.stderr, flush=True)
+    return code
+
+
+class _Output:
+    """A stream that remembers why it can't be written instead of raising it."""
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self._error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        self._try(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        self._try(lambda: self._stream.flush())
+
+    def end(self) -> OSError | None:
+        """Flushes; what can't be written is dropped, so that Python's own end does not fail."""
+        self.flush()
+        if self._error is not None:
+            with contextlib.suppress(OSError, ValueError):  # no real file
+                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
+        return self._error
+
+    def _try(self, act: Callable[[], Any]) -> None:
+        try:
+            if self._stream is not None:
+                act()
+        except OSError as error:
+            self._error = self._error or error
+
+
 def launch(command: str) -> int:
-    """Imports a command's module and runs its ``main``; Ctrl-C on the way is one line.
+    """Imports a command's module and runs its ``main``.
 
-    The process ends at once: nothing has begun, and half-imported libraries could turn an
-    exception into others or swallow it. Where Ctrl-C is ignored or has a handler, it stays so.
-
-    What goes wrong later ends the process at once too, after its line: threads of libraries that
-    are still at work would add traces to it, or crash.
+    What goes wrong ends the process at once, after its line: threads of libraries that are still
+    at work would add traces to it, or crash.
     """
-    before = signal.getsignal(signal.SIGINT)
-    if before is signal.default_int_handler:
-        signal.signal(signal.SIGINT, _leave)
-    main: Callable[[], int] = importlib.import_module(f"jaxtherapy.cli.{command}").main
-    signal.signal(signal.SIGINT, before)
+    _mend_streams()
+    with importing():
+        main: Callable[[], int] = importlib.import_module(f"jaxtherapy.cli.{command}").main
     code = main()
     if code:
-        sys.stdout.flush()
-        sys.stderr.flush()
         os._exit(code)
     return code
 
 
+def _mend_streams() -> None:
+    """Closed standard streams become empty ones, and none fails for want of a character."""
+    for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+        try:
+            os.fstat(number)
+        except OSError:  # else a file that is opened later would be taken for it
+            os.dup2(os.open(os.devnull, os.O_RDWR), number)
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
+        elif name != "stdin" and hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="backslashreplace")
+
+
+@contextlib.contextmanager
+def importing() -> Iterator[None]:
+    """While open, Ctrl-C ends the process at once, in one line.
+
+    Half-imported libraries could turn an exception into others or swallow it. Where Ctrl-C is
+    ignored or has a handler, and in threads other than the first, it stays as it is.
+    """
+    ours = (
+        threading.current_thread() is threading.main_thread()
+        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    )
+    if not ours:
+        yield
+        return
+    signal.signal(signal.SIGINT, _leave)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def _leave(number: int, frame: FrameType | None) -> None:
-    os.write(2, b"interrupted before anything began\n")
+    with contextlib.suppress(OSError):
+        os.write(2, b"interrupted before anything began\n")
     os._exit(INTERRUPTED)
 
 

@@ -1,8 +1,10 @@
 """How all commands start and end: one line, and an exit code."""
 
+import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import tomllib
 from pathlib import Path
@@ -10,12 +12,19 @@ from pathlib import Path
 import pytest
 
 from jaxtherapy.cli import launch as command
-from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import ConfigError
 from jaxtherapy.errors import RunError
 
 ROOT = Path(__file__).parents[2]
-COMMANDS = ("train", "evaluate", "report", "play", "convert")
+COMMANDS = {
+    "train": [],
+    "evaluate": [],
+    "report": ["nowhere"],
+    "play": [],
+    "convert": ["nowhere", "nowhere.pth"],
+}
+"""With what gets them past their command line."""
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]
 
 
@@ -52,7 +61,7 @@ def interrupt_while_importing(*arguments):
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_ctrl_c_during_the_imports_is_one_line(name):
-    code, out, err = interrupt_while_importing("-m", f"jaxtherapy.{name}")
+    code, out, err = interrupt_while_importing("-m", f"jaxtherapy.{name}", *COMMANDS[name])
     assert (code, out, err) == (130, "", "interrupted before anything began\n")
 
 
@@ -125,3 +134,117 @@ def test_what_is_not_expected_is_not_hidden():
 
     with pytest.raises(ZeroDivisionError):
         main()
+
+
+HEAVY = ["jax", "flax", "optax", "numpy", "scipy", "orbax", "rich", "matplotlib"]
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_help_needs_nothing_heavy_and_half_a_second(name):
+    code = (
+        "import sys, time; from jaxtherapy.cli.launch import launch\n"
+        f"sys.argv = ['x', '--help']; code = launch({name!r})\n"
+        f"loaded = [each for each in {HEAVY!r} if each in sys.modules]\n"
+        "print(code, loaded, time.process_time() < 0.5, file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert done.stdout.startswith(f"usage: python -m jaxtherapy.{name}")
+    assert done.stderr == "0 [] True\n"
+
+
+def test_commands_run_in_threads_too():
+    """Where signals can't be handled; as from a notebook or a web worker."""
+    ended = []
+
+    @ends_in_one_line("stopped")
+    def main():
+        with importing():
+            return 3
+
+    thread = threading.Thread(target=lambda: ended.append(main()))
+    thread.start()
+    thread.join()
+    assert ended == [3]
+
+
+TALKS = """
+import sys
+from jaxtherapy.cli import launch
+from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.errors import RunError
+
+@ends_in_one_line("stopped")
+def main():
+    for _ in range({lines}):
+        print("a line that somebody may read", flush={flush})
+    if {fails}:
+        raise RunError("it failed")
+    open("done", "w").close()
+    return 0
+
+launch.importlib.import_module = lambda name: sys.modules["__main__"]
+sys.exit(launch.launch("anything"))
+"""
+
+
+@pytest.mark.parametrize("flush", [False, True])
+@pytest.mark.parametrize("lines", [1, 5000])
+@pytest.mark.parametrize("fails", [False, True])
+def test_output_that_nobody_can_read_breaks_nothing_off(folder, lines, flush, fails):
+    script = TALKS.format(lines=lines, flush=flush, fails=fails)
+
+    def end(output):
+        done = subprocess.run(
+            [sys.executable, "-c", script], stdout=output, stderr=subprocess.PIPE, timeout=60
+        )
+        assert fails or Path("done").exists()
+        return done.returncode, done.stderr.decode()
+
+    reader, writer = os.pipe()
+    os.close(reader)
+    failed = (2, "error: it failed\n")
+    assert end(writer) == (failed if fails else (0, ""))
+    os.close(writer)
+    if Path("/dev/full").exists():
+        with open("/dev/full", "w") as full:
+            told = "error: can't write to standard output: No space left on device\n"
+            assert end(full) == (failed if fails else (1, told))
+
+
+@pytest.mark.parametrize("closed", [(0,), (1,), (2,), (0, 1, 2)])
+def test_closed_streams_are_empty_ones(folder, closed):
+    script = """
+import os, sys
+from jaxtherapy.cli import launch
+
+def main():
+    assert os.open("file", os.O_CREAT | os.O_WRONLY) > 2
+    print("out")
+    print("err", file=sys.stderr)
+    return 5 if {0} and sys.stdin.read() else 4
+
+launch.importlib.import_module = lambda name: sys.modules["__main__"]
+launch.launch("anything")
+"""
+    shut = " ".join(f"{number}>&-" for number in closed)
+    done = subprocess.run(
+        ["sh", "-c", f'exec "$0" -c "$1" {shut}', sys.executable, script.format(0 in closed)],
+        capture_output=True,
+        timeout=60,
+        text=True,
+    )
+    assert done.returncode == 4
+    assert done.stdout == ("" if 1 in closed else "out\n")
+    assert done.stderr == ("" if 2 in closed else "err\n")
+
+
+def test_no_character_is_too_much_for_the_terminal():
+    script = "import sys; from jaxtherapy.cli.launch import launch; launch('train')"
+    done = subprocess.run(
+        [sys.executable, "-c", script, "--experiment-name", "größe", "--seed", "ü"],
+        capture_output=True,
+        timeout=60,
+        env={**os.environ, "PYTHONIOENCODING": "ascii", "LC_ALL": "C.UTF-8"},
+    )
+    assert done.returncode == 2
+    assert done.stderr.startswith(b"error: seed is '\\xfc', must be a whole number")
