@@ -31,10 +31,13 @@ class TrainingConfig(AllSettings):
             if schedule.over is None:  # recorded, so that a longer run keeps the horizon
                 timed = dataclasses.replace(schedule, over=self.total_timesteps)
                 object.__setattr__(self, name, timed)
-        self._check_sizes()
-        self._check_hosts()
         if not self.patterns:
             raise ConfigError("patterns is empty; name at least one of " + ", ".join(PATTERNS))
+        self._check_sizes()
+        self._check_hosts()
+        self._check_views()
+
+    def _check_views(self) -> None:
         if self.shared_trunk and self.actor_view != self.critic_view:
             raise ConfigError(
                 f"shared_trunk needs one view, but actor_view is {self.actor_view} and critic_view "

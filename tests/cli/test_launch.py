@@ -139,7 +139,7 @@ def test_what_is_not_expected_is_not_hidden():
 HEAVY = ["jax", "flax", "optax", "numpy", "scipy", "orbax", "rich", "matplotlib"]
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", ["train"])
 def test_help_needs_nothing_heavy_and_half_a_second(name):
     code = (
         "import sys, time; from jaxtherapy.cli.launch import launch\n"
