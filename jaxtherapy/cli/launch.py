@@ -11,22 +11,22 @@ import importlib
 import os
 import signal
 import sys
-import threading
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from functools import wraps
 from types import FrameType
 from typing import Any, ParamSpec
 
 from jaxtherapy.errors import INTERRUPTED, ConfigError, RunError
 
+_LAUNCHED = ContextVar("launched", default=False)
+"""Whether a command has this process to itself."""
+
 P = ParamSpec("P")
 
 
 def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
     """Makes a command's ``main`` end in one line and an exit code where it raises what we expect.
-
-    Output that can't be written breaks nothing off, for what counts is in files: a disk that is
-    full is told at the end, a reader who left (``| head``) is not.
 
     Args:
         interrupted: what Ctrl-C is answered with, unless the KeyboardInterrupt has its own text.
@@ -35,24 +35,14 @@ def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[
     def decorate(main: Callable[P, int]) -> Callable[P, int]:
         @wraps(main)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:
-            output: Any = _Output(sys.stdout)
             try:
-                with contextlib.redirect_stdout(output):
-                    code = main(*args, **kwargs)
+                return main(*args, **kwargs)
             except ConfigError as error:
-                code = _say(f"error: {error}", 2)
+                return _say(f"error: {error}", 2)
             except RunError as error:
-                code = _say(f"error: {error}", error.exit_code)
+                return _say(f"error: {error}", error.exit_code)
             except KeyboardInterrupt as error:
-                code = _say(str(error) or interrupted, INTERRUPTED)
-            except SystemExit as end:  # of --help
-                if end.code:
-                    raise
-                code = 0
-            lost = output.end()
-            if lost is None or lost.errno == errno.EPIPE:
-                return code
-            return code or _say(f"error: can't write to standard output: {lost.strerror}", 1)
+                return _say(str(error) or interrupted, INTERRUPTED)
 
         return wrapped
 
@@ -62,6 +52,35 @@ def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[
 def _say(line: str, code: int) -> int:
     with contextlib.suppress(OSError, ValueError, AttributeError):  # nobody can be told
         print(line, file=sys.stderr, flush=True)
+    return code
+
+
+def launch(command: str) -> int:
+    """Imports a command's module and runs its ``main``, as the whole of this process.
+
+    Output that can't be written breaks nothing off, for what counts is in files: a disk that is
+    full is told at the end, a reader who left (``| head``) is not. What goes wrong ends the process
+    at once, after its line: threads of libraries that are still at work would add traces to it.
+    """
+    _mend_streams()
+    output: Any = _Output(sys.stdout)
+    launched = _LAUNCHED.set(True)
+    try:
+        with contextlib.redirect_stdout(output):
+            with importing():
+                main: Callable[[], int] = importlib.import_module(f"jaxtherapy.cli.{command}").main
+            code = main()
+    except SystemExit as end:  # of --help
+        if end.code:
+            raise
+        code = 0
+    finally:
+        _LAUNCHED.reset(launched)
+    lost = output.end()
+    if lost is not None and lost.errno != errno.EPIPE:
+        code = code or _say(f"error: can't write to standard output: {lost.strerror}", 1)
+    if code:
+        os._exit(code)
     return code
 
 
@@ -98,21 +117,6 @@ class _Output:
             self._error = self._error or error
 
 
-def launch(command: str) -> int:
-    """Imports a command's module and runs its ``main``.
-
-    What goes wrong ends the process at once, after its line: threads of libraries that are still
-    at work would add traces to it, or crash.
-    """
-    _mend_streams()
-    with importing():
-        main: Callable[[], int] = importlib.import_module(f"jaxtherapy.cli.{command}").main
-    code = main()
-    if code:
-        os._exit(code)
-    return code
-
-
 def _mend_streams() -> None:
     """Closed standard streams become empty ones, and none fails for want of a character."""
     for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
@@ -129,16 +133,13 @@ def _mend_streams() -> None:
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """While open, Ctrl-C ends the process at once, in one line.
+    """While open, Ctrl-C ends the command's process at once, in one line.
 
     Half-imported libraries could turn an exception into others or swallow it. Where Ctrl-C is
-    ignored or has a handler, and in threads other than the first, it stays as it is.
+    ignored or has a handler, and where ``main`` was merely called, it stays as it is.
     """
-    ours = (
-        threading.current_thread() is threading.main_thread()
-        and signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    )
-    if not ours:
+    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    if not (default and _LAUNCHED.get()):
         yield
         return
     signal.signal(signal.SIGINT, _leave)

@@ -10,6 +10,7 @@ from jaxtherapy.config import (
     SETTINGS,
     ConfigError,
     TrainingConfig,
+    checked,
     config_as_dict,
     load_config,
 )
@@ -76,7 +77,7 @@ def base_config(given: dict[str, Any]) -> Path | None:
     try:
         if given.get("resume_from"):
             candidate = _config_beside(Path(str(given["resume_from"])))
-        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on"):
+        elif checked("resume", given.get("resume", False)):
             candidate = load_config(None, given).output_path / "config.yaml"
         else:
             return None

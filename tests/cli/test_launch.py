@@ -142,7 +142,7 @@ HEAVY = ["jax", "flax", "optax", "numpy", "scipy", "orbax", "rich", "matplotlib"
 @pytest.mark.parametrize("name", ["train"])
 def test_help_needs_nothing_heavy_and_half_a_second(name):
     code = (
-        "import sys, time; from jaxtherapy.cli.launch import launch\n"
+        "import sys, time\nfrom jaxtherapy.cli.launch import launch\n"
         f"sys.argv = ['x', '--help']; code = launch({name!r})\n"
         f"loaded = [each for each in {HEAVY!r} if each in sys.modules]\n"
         "print(code, loaded, time.process_time() < 0.5, file=sys.stderr)"
@@ -165,6 +165,16 @@ def test_commands_run_in_threads_too():
     thread.start()
     thread.join()
     assert ended == [3]
+
+
+def test_imports_of_a_main_that_was_merely_called_leave_ctrl_c_alone():
+    """It must not end a notebook's process."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        with importing():
+            assert signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 TALKS = """

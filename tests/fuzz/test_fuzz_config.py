@@ -15,7 +15,7 @@ import pytest
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.train import read_configuration
-from jaxtherapy.config import ConfigError, TrainingConfig, load_config
+from jaxtherapy.config import ConfigError, Schedule, TrainingConfig, load_config
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage import resume
 from jaxtherapy.storage.run_files import RunFiles
@@ -31,6 +31,8 @@ SCALARS = [
     "!!float x", "!!int ''", "!!timestamp x", "[", "{", "*a", "&a [*a]", "[1, [2, [3]]]", "{a: 1}",
     "[[1,2],[3,4]]", "cold_stuck", "[cold_stuck, cold_warm]", "average", "|", ">", "? x", "- 1",
     "1e16", "1e300", "a" * 300, "[" * 50, "[" * 3000, "<<: {}", "@", "`", "\t",
+    "{linear: [1, 0.5]}", "{cosine: [0.5, 0]}", "{exponential: [1e-3, 0.9], over: 1e3}", "0042",
+    "{exponential: [0, -1]}", "{linear: [1e-300, 1], over: 0}", "{linear: {cosine: 1}}",
 ]  # fmt: skip
 
 
@@ -42,9 +44,13 @@ def one_line(error: Exception) -> bool:
 def within_bounds(config: TrainingConfig) -> bool:
     for name, about in configuration.SETTINGS.items():
         value = getattr(config, name)
-        if isinstance(value, float | int) and not isinstance(value, bool):
-            assert math.isfinite(value)
-            assert about.minimum <= value <= about.maximum and value > about.above, name
+        if isinstance(value, Schedule):
+            assert value.over >= 1
+        ends = (value.start, value.end) if isinstance(value, Schedule) else (value,)
+        for each in (*ends, getattr(config.at_end(), name)):
+            if isinstance(each, float | int) and not isinstance(each, bool):
+                assert math.isfinite(each)
+                assert about.minimum <= each <= about.maximum and each > about.above, name
     return True
 
 
