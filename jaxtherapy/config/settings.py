@@ -124,7 +124,7 @@ class ClientSettings(ClientNumbers):
 class Hyperparameters(Part):
     """The numbers of PPO; every one can be swept."""
 
-    learning_rate: Real = _training(3e-4, "Adam's step size", "(0, 10]")
+    learning_rate: Real = _training(3e-4, "Adam's step size", "[0, 10]")
     gamma: Real = _training(0.99, "discount", "[0, 1]", unit="per session")
     gae_lambda: Real = _training(0.95, "decay of the advantage trace", "[0, 1]")
     clip_range: Real = _training(0.2, "trust region of ratios and values", "(0, 100]")

@@ -68,13 +68,13 @@ def test_a_longer_run_keeps_the_horizon_unless_told_otherwise(tmp_path):
 @pytest.mark.parametrize(
     ("name", "value", "expected"),
     [
-        ("learning_rate", {"linear": [20, 1]}, "learning_rate is 20, must be a number above 0 and"),
-        ("learning_rate", {"linear": [1, 0]}, "learning_rate is 0, must be a number above 0 and"),
+        ("learning_rate", {"linear": [20, 1]}, "learning_rate is 20, must be a number of at least"),
+        ("clip_range", {"linear": [1, 0]}, "clip_range is 0, must be a number above 0 and at most"),
         ("learning_rate", {"linear": [1e-3, None]}, "learning_rate is None"),
         ("learning_rate", {"linear": 1}, "{linear: [start, end], over: steps}"),
         ("learning_rate", {"linear": [1, 2, 3]}, "or {linear: [start, end], over: steps}"),
         ("learning_rate", {"linear": [1, 2], "cosine": [1, 2]}, "of linear, cosine, exponential"),
-        ("learning_rate", {"linear": [1, 2], "after": 5}, "must be a number above 0"),
+        ("learning_rate", {"linear": [1, 2], "after": 5}, "must be a number of at least 0"),
         ("learning_rate", {"linaer": [1, 2]}, "did you mean linear?"),
         ("learning_rate", {}, "of linear, cosine, exponential"),
         ("learning_rate", {"over": 5}, "of linear, cosine, exponential"),
@@ -124,6 +124,8 @@ def test_at_the_end_nothing_changes_any_more():
 
 
 def test_it_is_written_as_it_can_be_given():
+    fading = load_config(None, {"learning_rate": "{linear: [1e-3, 0]}"})
+    assert fading.at_end().learning_rate == 0
     schedule = Schedule("linear", 1e-3, 1e-5, 1000)
     written = configuration.as_given(schedule)
     assert written == "{linear: [0.001, 1.0e-05], over: 1000}"
