@@ -131,13 +131,19 @@ def _boolean(about: Setting, value: Any) -> bool:
     return word in TRUE
 
 
+def _choice(about: Setting, value: Any) -> str:
+    if not isinstance(value, str) or value not in about.choices:
+        raise _refused(about, value, nearest(value, about.choices))
+    return value
+
+
 def _text(about: Setting, value: Any) -> str:
     if isinstance(value, int | float) and not about.choices:
         raise _refused(about, value, "; put it in quotes")
     if not isinstance(value, str) or not value or len(value) > 4096 or not value.isprintable():
         raise _refused(about, value)
-    if about.choices and value not in about.choices:
-        raise _refused(about, value, nearest(value, about.choices))
+    if about.choices:
+        return _choice(about, value)
     if about.name == "experiment_name" and (
         value in (".", "..") or len(value.encode()) > 200 or set(value) & set("/\\")
     ):
@@ -156,19 +162,14 @@ def _names(about: Setting, value: Any) -> tuple[str, ...]:
     names = [value] if isinstance(value, str) else value
     if not isinstance(names, list | tuple) or len(names) > 1000:
         raise _refused(about, value)
-    for entry in names:
-        if not isinstance(entry, str) or entry not in about.choices:
-            raise _refused(about, entry, nearest(entry, about.choices))
-    return tuple(names)
+    return tuple(_choice(about, entry) for entry in names)
 
 
 def _utility_matrix(about: Setting, value: Any) -> str | Matrix:
     if isinstance(value, str) and value.lstrip().startswith("["):  # rows on the command line
         value = parse_yaml(value, about.name)
     if isinstance(value, str):
-        if value not in about.choices:
-            raise _refused(about, value, nearest(value, about.choices))
-        return value
+        return _choice(about, value)
     is_square = (
         isinstance(value, list | tuple)
         and len(value) == 8
@@ -178,10 +179,14 @@ def _utility_matrix(about: Setting, value: Any) -> str | Matrix:
         raise _refused(about, value)
     matrix = tuple(tuple(_number(about, cell) for cell in row) for row in value)
     cells = [cell for row in matrix for cell in row]
-    if max(abs(cell) for cell in cells) > 1e6:
+    largest = max(abs(cell) for cell in cells)
+    if largest > 1e6:
         raise ConfigError("utility_matrix has a cell beyond ±1e6; rescale it")
-    if max(cells) - min(cells) < 1e-3:
-        raise ConfigError("utility_matrix is constant; RS needs at least two different utilities")
+    if max(cells) - min(cells) < max(1e-3, 1e-4 * largest):  # of which float32 leaves 1000 steps
+        raise ConfigError(
+            "utility_matrix is constant, or nearly so beside its size; RS needs utilities that "
+            "differ by 1e-3 and by a 10,000th of the largest: subtract what all have in common"
+        )
     return matrix
 
 
@@ -204,9 +209,7 @@ def _schedule(about: Setting, kind: Kind, value: Mapping[str, Any]) -> Schedule:
     if value.keys() - {kind, "over"} or not isinstance(ends, list | tuple) or len(ends) != 2:
         raise _refused(about, value, SCHEDULES_IN_WORDS)
     start, end = (_within(about, _number(about, each), each) for each in ends)
-    if kind == "exponential" and (
-        min(abs(start), abs(end)) < FLATTEST or math.copysign(1, start) != math.copysign(1, end)
-    ):
+    if kind == "exponential" and (min(abs(start), abs(end)) < FLATTEST or (start < 0) != (end < 0)):
         raise ConfigError(
             f"{about.name} is {shown(value)}, but an exponential can't begin or end at 0 or "
             f"change its sign; both ends must be beyond {FLATTEST:g}, or take linear or cosine"

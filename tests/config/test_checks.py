@@ -46,6 +46,8 @@ def test_numbers_as_text_are_numbers(raw, value):
         ({"utility_matrix": "mean"}, "one of random"),
         ({"utility_matrix": [[1.0] * 8] * 7}, "8 rows of 8 numbers"),
         ({"utility_matrix": [[1.0] * 8] * 8}, "constant"),
+        ({"utility_matrix": [[1e6] * 8] * 7 + [[999_999.99] * 8]}, "nearly so beside its size"),
+        ({"utility_matrix": [[-1000.0] * 8] * 7 + [[-1000.05] * 8]}, "nearly so beside its size"),
         ({"enable_perception": True, "enable_parataxic": True}, "given twice"),
         ({7: 1}, "unknown setting 7"),
     ],
