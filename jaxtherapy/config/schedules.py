@@ -28,14 +28,17 @@ class Schedule:
 
     def at(self, step: Any, xp: Any = math) -> Any:
         """The value after so many environment steps; ``xp`` is ``math`` or ``jax.numpy``."""
-        if xp is math and step >= self.over:
-            return self.end
-        share = step / self.over if xp is math else xp.minimum(1.0, step / self.over)
+        lower, higher = (min, max) if xp is math else (xp.minimum, xp.maximum)
+        share = lower(1.0, step / self.over)
         if self.kind == "exponential":
-            return self.start * (self.end / self.start) ** share
-        if self.kind == "cosine":
-            share = (1 - xp.cos(xp.pi * share)) / 2
-        return self.start + (self.end - self.start) * share
+            value = self.start * (self.end / self.start) ** share
+        else:
+            if self.kind == "cosine":
+                share = (1 - xp.cos(xp.pi * share)) / 2
+            value = self.start * (1 - share) + self.end * share
+        # Rounding must not leave the bounds that both ends keep to.
+        low, high = lower(self.start, self.end), higher(self.start, self.end)
+        return lower(higher(value, low), high)
 
     def as_written(self) -> dict[str, Any]:
         """As it stands in a configuration."""

@@ -79,10 +79,14 @@ class TrainingConfig(AllSettings):
         values = {name: getattr(self, name) for name in SETTINGS}
         return {name: each for name, each in values.items() if isinstance(each, Schedule)}
 
+    def at(self, step: int) -> Self:
+        """The same with every schedule replaced by its value after so many environment steps."""
+        values = {name: each.at(step) for name, each in self._schedules().items()}
+        return dataclasses.replace(self, **values)
+
     def at_end(self) -> Self:
         """The same with every schedule replaced by its value when the training ends."""
-        ends = {name: each.at(self.total_timesteps) for name, each in self._schedules().items()}
-        return dataclasses.replace(self, **ends)
+        return self.at(self.total_timesteps)
 
     @property
     def n_updates(self) -> int:

@@ -1,7 +1,10 @@
 """Settings that change while training: how they are written, checked and recorded."""
 
+import math
+
 import numpy as np
 import pytest
+from pytest import approx
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.train import read_configuration
@@ -105,13 +108,29 @@ def test_errors_tell_what_is_allowed(name, value, expected):
 def test_negative_numbers_may_change_by_factors():
     value = {"exponential": [-100, -1], "over": 100}
     schedule = load_config(None, {"dropout_reward": value}).dropout_reward
-    assert schedule.at(50) == pytest.approx(-10)
+    assert schedule.at(50) == approx(-10)
 
 
 def test_values_on_the_way():
     linear, cosine = Schedule("linear", 1.0, 0.0, 100), Schedule("cosine", 1.0, 0.0, 100)
     assert [linear.at(step) for step in (0, 25, 100, 1000)] == [1, 0.75, 0, 0]
-    assert [cosine.at(step) for step in (0, 50, 100)] == pytest.approx([1, 0.5, 0])
+    assert [cosine.at(step) for step in (0, 50, 100)] == approx([1, 0.5, 0])
+
+
+@pytest.mark.parametrize("xp", [math, np])
+@pytest.mark.parametrize("kind", ["linear", "cosine", "exponential"])
+@pytest.mark.parametrize(
+    "ends", [(0.5, 1e-20), (1e-20, 1e6), (0.1, 0.7), (1.0, 1.0), (-3.0, -1e-3)]
+)
+def test_rounding_never_leaves_the_bounds_and_both_ends_are_exact(ends, kind, xp):
+    start, end = ends if xp is math else np.float32(ends)
+    schedule = Schedule(kind, start, end, 10**6 if xp is math else np.float32(10**6))
+    steps = [0, 1, 333_333, 999_999, 10**6, 10**9]
+    values = [schedule.at(step if xp is math else np.float32(step), xp) for step in steps]
+    assert min(start, end) <= min(values) <= max(values) <= max(start, end)
+    assert values[0] == start and values[-1] == approx(end, rel=1e-6, abs=0)
+    if kind != "exponential":
+        assert values[-2:] == [end, end]
 
 
 def test_at_the_end_nothing_changes_any_more():
@@ -121,6 +140,7 @@ def test_at_the_end_nothing_changes_any_more():
     assert config.at_end() == load_config(None, expected)
     assert config.at_end().at_end() == config.at_end()
     assert load_config().at_end() == load_config()
+    assert config.at(0).learning_rate == 1e-3 and config.at(250_000).threshold == approx(0.7)
 
 
 def test_it_is_written_as_it_can_be_given():
