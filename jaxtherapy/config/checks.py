@@ -18,7 +18,7 @@ from jaxtherapy.config.yaml_files import MAX_NUMBER_LENGTH, parse_yaml
 from jaxtherapy.errors import ConfigError, nearest, shown
 
 NULLS = ("null", "none", "~")
-TRUE, FALSE = ("true", "yes", "on", "1"), ("false", "no", "off", "0")
+TRUE, FALSE = ("true", "yes", "on"), ("false", "no", "off")
 FLATTEST = 1e-20
 """The least size of an end of an exponential: ratios of two ends fit float32."""
 

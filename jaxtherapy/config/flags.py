@@ -93,8 +93,15 @@ def add_setting(group: Any, name: str, help: str) -> None:
     about = SETTINGS[name]
     names = [flag(name), *(flag(old) for old, new in ALIASES.items() if new == name)]
     if about.type is bool:
+        words = {"0": "false", "1": "true"}  # as sweep tools write them
         group.add_argument(
-            *names, dest=name, nargs="?", const="true", metavar="true|false", help=help
+            *names,
+            dest=name,
+            nargs="?",
+            const="true",
+            type=lambda word: words.get(word, word),
+            metavar="true|false",
+            help=help,
         )
         group.add_argument(
             *("--no-" + each[2:] for each in names),

@@ -10,7 +10,6 @@ from jaxtherapy.config import (
     SETTINGS,
     ConfigError,
     TrainingConfig,
-    checked,
     config_as_dict,
     load_config,
 )
@@ -77,7 +76,7 @@ def base_config(given: dict[str, Any]) -> Path | None:
     try:
         if given.get("resume_from"):
             candidate = _config_beside(Path(str(given["resume_from"])))
-        elif checked("resume", given.get("resume", False)):
+        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on"):
             candidate = load_config(None, given).output_path / "config.yaml"
         else:
             return None

@@ -67,13 +67,13 @@ def test_every_spelling_of_null(name, written):
 
 @pytest.mark.parametrize(
     ("written", "value"),
-    [("0", False), ("1", True), ("No", False), ("on", True), ("TRUE", True), (False, False)],
+    [("off", False), ("yes", True), ("No", False), ("on", True), ("TRUE", True), (False, False)],
 )
 def test_every_spelling_of_true_and_false(written, value):
     assert checked("resume", written) is value
 
 
-@pytest.mark.parametrize("written", [0, 1, "2", "", "y", None, [True]])
+@pytest.mark.parametrize("written", [0, 1, "1", "2", "", "y", None, [True]])
 def test_what_is_neither_true_nor_false(written):
     with pytest.raises(ConfigError, match="must be true or false"):
         checked("resume", written)

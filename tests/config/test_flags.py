@@ -85,6 +85,8 @@ def test_flags(flags, name, value):
         (["--thresh", "0.5"], "unknown argument '--thresh'"),
         (["--seed"], "expected one argument"),
         (["--seed", "x"], "seed is 'x'"),
+        (["--resume=1"], "models/therapy_ppo does not exist"),
+        (["--shared-trunk=2"], "shared_trunk is '2', must be true or false"),
         (["extra"], "unknown argument 'extra'"),
         (["--resume-from", "nowhere"], "does not exist"),
         (["--resume", "--resume-from", "x"], "keep one"),
