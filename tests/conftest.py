@@ -7,8 +7,14 @@ import tempfile
 from pathlib import Path
 
 import hypothesis
+import jaxtyping
 import numpy as np
 import pytest
+
+from tests import shape_checks
+
+# Before anything imports the rooms that are checked.
+jaxtyping.install_import_hook(shape_checks.CHECKED, "tests.shape_checks.check")
 
 DATA = Path(__file__).parent / "data"
 

@@ -38,6 +38,10 @@ class Settings:
     recency_ratio: float = 2.0
     enable_parataxic: bool = True
     baseline_accuracy: float = 0.5
+    dropout_session: int = 10
+    success_reward: float = 100.0
+    reward_per_session_saved: float = 2.0
+    dropout_reward: float = -150.0
 
 
 @dataclass
@@ -154,7 +158,7 @@ class Therapy:
         self.counter += 1
         rs = self.rs()
         self.success = rs >= self.rs_threshold()
-        self.dropout = self.counter == 10 and rs < self.initial_rs
+        self.dropout = self.counter == self.settings.dropout_session and rs < self.initial_rs
         return heard
 
     def terminated(self):
@@ -165,9 +169,10 @@ class Therapy:
 
     def reward(self):
         if self.dropout:
-            return -150
+            return self.settings.dropout_reward
         if self.success:
-            return 100 + 2 * (self.settings.max_sessions - self.counter)
+            saved = self.settings.max_sessions - self.counter
+            return self.settings.success_reward + self.settings.reward_per_session_saved * saved
         return 0
 
     def session_number(self):

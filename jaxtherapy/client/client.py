@@ -7,7 +7,7 @@ CIIT–Tracey model (Tracey 1993; Kiesler 1996).
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Float, Int, Int8
+from jaxtyping import Array, ArrayLike, Float, Int, Int8
 
 from jaxtherapy.client.expectations import act_probabilities, amplified, choose_act, read_at_bond
 from jaxtherapy.client.mechanisms import MECHANISMS
@@ -21,7 +21,7 @@ from jaxtherapy.client.memory import (
 )
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.perception import hear
-from jaxtherapy.fast.compiling import compiled_apart
+from jaxtherapy.fast.compiling import outlined
 
 
 class Client(struct.PyTreeNode):
@@ -44,7 +44,7 @@ class Client(struct.PyTreeNode):
     bond: Float[Array, ""]
 
     @property
-    def u(self) -> Float[Array, "8 8"]:
+    def u(self) -> Float[Array, "*clients 8 8"]:
         """Utilities: rows are client acts, columns therapist acts."""
         return jnp.swapaxes(self.utilities, -1, -2)
 
@@ -69,7 +69,7 @@ def rs_threshold(client: Client, params: ClientParams) -> Float[Array, ""]:
     return client.u_low + params.threshold * (client.u_high - client.u_low)
 
 
-@compiled_apart
+@outlined
 def expected_payoffs(client: Client, params: ClientParams) -> Float[Array, "8"]:
     """What the client expects from each of its own octants, in utility units."""
     amplification = MECHANISMS[params.mechanism](client, params)
@@ -101,7 +101,7 @@ def act(point: Float[Array, ""], client: Client, params: ClientParams) -> Int8[A
 
 
 def hear_act(
-    point: Float[Array, ""], client: Client, therapist_act: Int[Array, ""], params: ClientParams
+    point: Float[Array, ""], client: Client, therapist_act: Int[ArrayLike, ""], params: ClientParams
 ) -> Int8[Array, ""]:
     """The therapist's act as this client hears it, given a uniform ``point`` in [0, 1)."""
     accurately = ~jnp.asarray(params.enable_parataxic, bool) | (point < params.baseline_accuracy)

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, Bool, Float, Float32, Int, Int8, PRNGKeyArray, UInt32
+from jaxtyping import Array, ArrayLike, Bool, Float, Float32, Int, Int8, PRNGKeyArray, UInt32
 
 from jaxtherapy.client import client as clients
 from jaxtherapy.client.client import Client
@@ -58,7 +58,7 @@ class Dyad(struct.PyTreeNode):
     dropped_out: Bool[Array, ""]
 
 
-def intake(key: PRNGKeyArray, params: ClientParams, number: int | Int[Array, ""] = 0) -> Dyad:
+def intake(key: PRNGKeyArray, params: ClientParams, number: Int[ArrayLike, ""] = 0) -> Dyad:
     """Client ``number`` of this key, who acts first; other numbers are independent clients."""
     n = N_POINTS + 1
     points = uniforms(key, n, start=n * jnp.asarray(number, jnp.uint32))
@@ -72,7 +72,7 @@ def intakes(key: PRNGKeyArray, params: ClientParams, numbers: Int[Array, " n"]) 
 
 
 def open_with(
-    client: Client, client_act: Int[Array, ""], pattern: Int8[Array, ""] | int = -1
+    client: Client, client_act: Int[ArrayLike, ""], pattern: Int[ArrayLike, ""] = -1
 ) -> Dyad:
     """The dyad of a given client whose first act is given too."""
     return Dyad(
@@ -101,7 +101,7 @@ def note_session(
     history: Int8[Array, "50"],
     time: Int[Array, ""],
     client_act: Int[Array, ""],
-    therapist_act: Int[Array, ""],
+    therapist_act: Int[ArrayLike, ""],
 ) -> Int8[Array, "50"]:
     """The therapist's history after one more session; the oldest of 25 drops out."""
     place = jnp.arange(HISTORY_SIZE, dtype=jnp.int8)
@@ -113,16 +113,20 @@ def note_session(
 
 
 def respond(
-    dyad: Dyad, therapist_act: Int[Array, ""], heard_act: Int[Array, ""], params: ClientParams
+    dyad: Dyad,
+    therapist_act: Int[ArrayLike, ""],
+    heard_act: Int[ArrayLike, ""],
+    params: ClientParams,
 ) -> Dyad:
     """One session up to its outcome, given what the client heard; its next act is still open."""
+    heard_act = jnp.asarray(heard_act, jnp.int8)
     client = clients.experience(dyad.client, dyad.client_act, heard_act, params)
     time = dyad.time + 1
     dropped_out = (time == params.dropout_session) & (client.rs < dyad.initial_rs)
     success = (client.rs >= clients.rs_threshold(client, params)) & ~dropped_out
     return dyad.replace(
         client=client,
-        heard_act=jnp.asarray(heard_act, jnp.int8),
+        heard_act=heard_act,
         history=note_session(dyad.history, dyad.time, dyad.client_act, therapist_act),
         time=time,
         success=success,
@@ -133,9 +137,9 @@ def respond(
 def hold_session(
     key: PRNGKeyArray,
     dyad: Dyad,
-    therapist_act: Int[Array, ""],
+    therapist_act: Int[ArrayLike, ""],
     params: ClientParams,
-    number: int | Int[Array, ""] = 0,
+    number: Int[ArrayLike, ""] = 0,
 ) -> Dyad:
     """One session: the therapist answers, the client hears, feels and, if it stays, acts again.
 
@@ -153,26 +157,26 @@ def hold_session(
     return after.replace(client_act=jnp.where(is_over(after, params), dyad.client_act, next_act))
 
 
-def therapist_point(key: PRNGKeyArray, number: int | Int[Array, ""] = 0) -> Float32[Array, ""]:
+def therapist_point(key: PRNGKeyArray, number: Int[ArrayLike, ""] = 0) -> Float32[Array, ""]:
     """The uniform by which the therapist of a dyad draws its act in the session of this key."""
     return uniforms(key, 1, start=_first_point(number))[0]
 
 
-def _first_point(number: int | Int[Array, ""]) -> UInt32[Array, ""]:
+def _first_point(number: Int[ArrayLike, ""]) -> UInt32[Array, ""]:
     """Where a dyad's three random numbers of a session begin: its therapist's, then its own."""
     return 3 * jnp.asarray(number, jnp.uint32)
 
 
-def terminated(dyad: Dyad) -> Bool[Array, ""]:
+def terminated(dyad: Dyad) -> Bool[Array, "*dyads"]:
     """The therapy came to its own end: success or dropout."""
     return dyad.success | dyad.dropped_out
 
 
-def truncated(dyad: Dyad, params: ClientParams) -> Bool[Array, ""]:
+def truncated(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:
     """The sessions ran out before the therapy came to its own end."""
     return (dyad.time >= params.max_sessions) & ~terminated(dyad)
 
 
-def is_over(dyad: Dyad, params: ClientParams) -> Bool[Array, ""]:
+def is_over(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:
     """Success, dropout or the last session."""
     return terminated(dyad) | truncated(dyad, params)

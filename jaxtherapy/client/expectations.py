@@ -6,7 +6,7 @@ its bond: the worst it could get when it has none, the best when it trusts fully
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int8
+from jaxtyping import Array, ArrayLike, Float, Int8
 
 from jaxtherapy.client.octants import N_OCTANTS
 
@@ -51,7 +51,7 @@ def amplified(u: Float[Array, "8 8"], amplification: Float[Array, "*own 8"]) -> 
 
 
 def act_probabilities(
-    expected_payoffs: Float[Array, "8"], entropy: Float[Array, ""]
+    expected_payoffs: Float[Array, "8"], entropy: Float[ArrayLike, ""]
 ) -> Float[Array, "8"]:
     """``softmax(expected payoff / entropy)``; entropy is a temperature."""
     return jax.nn.softmax(expected_payoffs / entropy)

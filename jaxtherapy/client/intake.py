@@ -6,7 +6,7 @@ the environment's time.
 
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, Int8
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Int8, Real
 
 from jaxtherapy.client.client import Client, new_client
 from jaxtherapy.client.memory import MEMORY_SIZE
@@ -32,7 +32,7 @@ def draw_client(
 
 
 def draw_utilities(
-    points: Float[Array, "64"], u_min: Float[Array, "8 8"], u_max: Float[Array, "8 8"]
+    points: Float[Array, "64"], u_min: Real[ArrayLike, "8 8"], u_max: Real[ArrayLike, "8 8"]
 ) -> Float[Array, "8 8"]:
     """A client's utility matrix, uniform between the bounds, from 64 uniform ``points``.
 
@@ -42,14 +42,16 @@ def draw_utilities(
     return u_min + (u_max - u_min) * points.reshape(u_min.shape)
 
 
-def draw_pattern(point: Float[Array, ""], weights: Float[Array, "7"]) -> Int8[Array, ""]:
+def draw_pattern(point: Float[Array, ""], weights: Real[ArrayLike, " patterns"]) -> Int8[Array, ""]:
     """The index of one pattern, by weights (normalised or not) and a uniform ``point``."""
     cumulative = jnp.cumsum(jnp.asarray(weights))
     return jnp.sum(cumulative[:-1] <= point * cumulative[-1]).astype(jnp.int8)
 
 
 def draw_memory(
-    points: Float[Array, "50"], pattern: Int[Array, ""], exact_anticomplement: Bool[Array, ""]
+    points: Float[Array, "50"],
+    pattern: Int[ArrayLike, ""],
+    exact_anticomplement: Bool[ArrayLike, ""],
 ) -> Int8[Array, "50"]:
     """50 remembered pairs, coded as in :mod:`.pairs`, from 50 uniform ``points``."""
     rule = jnp.asarray(exact_anticomplement, jnp.int32)

@@ -11,20 +11,20 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float, Int, Int8
+from jaxtyping import Array, ArrayLike, Float, Int, Int8
 
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.pairs import encode_pairs, therapist_acts
-from jaxtherapy.fast.compiling import compiled_apart
+from jaxtherapy.fast.compiling import outlined
 
 MEMORY_SIZE = 50
 
 _ROOT_AGE = np.sqrt(np.arange(MEMORY_SIZE) / (MEMORY_SIZE - 1))
 
 
-def recency_weights(recency_ratio: Float[Array, ""]) -> Float[Array, "50"]:
+def recency_weights(recency_ratio: Float[ArrayLike, ""]) -> Float[Array, "50"]:
     """``w_i ∝ 1 + (ρ − 1)·sqrt(i / 49)``, summing to 1; ρ is the newest:oldest ratio."""
-    weights = 1.0 + (recency_ratio - 1.0) * jnp.asarray(_ROOT_AGE)
+    weights = 1.0 + (jnp.asarray(recency_ratio) - 1.0) * jnp.asarray(_ROOT_AGE)
     return weights / jnp.sum(weights)
 
 
@@ -49,7 +49,7 @@ def total(terms: Sequence[Float[Array, "*n"]]) -> Float[Array, "*n"]:
     return functools.reduce(operator.add, sums)
 
 
-@compiled_apart
+@outlined
 def relationship_satisfaction(
     utilities: Float[Array, "8 8"], memory: Int8[Array, "50"], weights: Float[Array, "50"]
 ) -> Float[Array, ""]:
@@ -68,8 +68,8 @@ def bond(
     satisfaction: Float[Array, ""],
     u_low: Float[Array, ""],
     u_high: Float[Array, ""],
-    alpha: Float[Array, ""],
-    offset: Float[Array, ""],
+    alpha: Float[ArrayLike, ""],
+    offset: Float[ArrayLike, ""],
 ) -> Float[Array, ""]:
     """``sigmoid(2·α·((RS − lo)/(hi − lo) − offset))``, in (0, 1).
 
@@ -87,7 +87,7 @@ def _weighted_counts(
     return total([jnp.where(codes[i] == every_code, weights[i], 0) for i in range(MEMORY_SIZE)])
 
 
-@compiled_apart
+@outlined
 def weighted_counts(
     codes: Int8[Array, "50"], weights: Float[Array, "50"], every_code: Float[Array, " n"]
 ) -> Float[Array, " n"]:
@@ -95,7 +95,7 @@ def weighted_counts(
     return _weighted_counts(codes, weights, every_code)
 
 
-@compiled_apart
+@outlined
 def therapist_frequencies(
     memory: Int8[Array, "50"], weights: Float[Array, "50"]
 ) -> Float[Array, "8"]:
@@ -105,7 +105,7 @@ def therapist_frequencies(
 
 
 def smoothed_conditional_frequencies(
-    memory: Int8[Array, "50"], weights: Float[Array, "50"], smoothing: Float[Array, ""]
+    memory: Int8[Array, "50"], weights: Float[Array, "50"], smoothing: Float[ArrayLike, ""]
 ) -> Float[Array, "8 8"]:
     """P(j given i): weighted share of therapist act j among pairs whose client act is i.
 

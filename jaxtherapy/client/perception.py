@@ -4,15 +4,15 @@ import functools
 import operator
 
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Int, Int8
+from jaxtyping import Array, ArrayLike, Bool, Int, Int8
 
 from jaxtherapy.client.pairs import therapist_acts
-from jaxtherapy.fast.compiling import compiled_apart
+from jaxtherapy.fast.compiling import outlined
 
 PERCEPTION_WINDOW = 15
 
 
-@compiled_apart
+@outlined
 def habitual_act(memory: Int8[Array, "50"]) -> Int8[Array, ""]:
     """The most frequent therapist act of the newest 15 pairs; a tie goes to the most recent."""
     recent = memory[-PERCEPTION_WINDOW:]
@@ -28,7 +28,7 @@ def habitual_act(memory: Int8[Array, "50"]) -> Int8[Array, ""]:
 
 
 def hear(
-    memory: Int8[Array, "50"], therapist_act: Int[Array, ""], accurately: Bool[Array, ""]
+    memory: Int8[Array, "50"], therapist_act: Int[ArrayLike, ""], accurately: Bool[ArrayLike, ""]
 ) -> Int8[Array, ""]:
     """What the client hears: the act itself, or else the habitual one (before this session)."""
     return jnp.where(accurately, jnp.asarray(therapist_act, jnp.int8), habitual_act(memory))

@@ -7,7 +7,7 @@ from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
 
 
-def reward(dyad: Dyad, params: ClientParams) -> Float32[Array, ""]:
+def reward(dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
     """−150 for dropout, ``100 + 2·(max_sessions − sessions)`` for success, 0 otherwise; all three
     numbers are settings."""
     saved = params.max_sessions - dyad.time

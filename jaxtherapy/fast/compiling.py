@@ -16,8 +16,8 @@ def on_cpu() -> bool:
     return jax.default_backend() == "cpu"
 
 
-def compiled_apart(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function, on a CPU computed once and in loops of its own, whoever uses its results.
+def outlined(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function; on a CPU computed once and in loops of its own, whoever uses its results.
 
     XLA merges what is elementwise into its users and repeats it in each of several; on a CPU,
     optimization barriers are gone before it does. A call that must not be inlined stays a call.

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float32, PRNGKeyArray, UInt32
 
-from jaxtherapy.fast.compiling import compiled_apart
+from jaxtherapy.fast.compiling import outlined
 
 _ROTATIONS = (13, 15, 26, 6, 17, 29, 16, 24)
 _ROUNDS = 20
@@ -30,7 +30,7 @@ def threefry(
     return a, b
 
 
-@compiled_apart
+@outlined
 def random_bits(key: UInt32[Array, "2"], place: UInt32[Array, " n"]) -> UInt32[Array, " n"]:
     """32 random bits for each place: those of ``jax.random.bits``."""
     a, b = threefry(key, (jnp.zeros_like(place), place))

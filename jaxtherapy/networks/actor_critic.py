@@ -12,10 +12,10 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from jaxtherapy.client.dyad import intake
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.config.declare import ConfigError
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS, View
 from jaxtherapy.networks.encoders import ENCODERS, Encoder
-from jaxtherapy.networks.encoders.history import TherapyNet
 from jaxtherapy.networks.layers import Precision, linear
 
 
@@ -31,14 +31,14 @@ class Actor(nnx.Module):
 
     def __call__(self, obs: PyTree) -> Float[Array, "*batch 8"]:
         """Logits of the therapist's acts."""
-        return self.logits(self.preprocess(obs))
+        return self.head(self.preprocess(obs))
 
     def prepared(self) -> Callable[[PyTree], Float[Array, "*batch 8"]]:
-        """The same function, where many observations meet the same weights."""
+        """The same function, for many observations and the same weights."""
         features = self.preprocess.prepared()
-        return lambda obs: self.logits(features(obs))
+        return lambda obs: self.head(features(obs))
 
-    def logits(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch 8"]:
+    def head(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch 8"]:
         """From the encoder's features."""
         return self.output_layer(features).astype(jnp.float32)
 
@@ -54,14 +54,14 @@ class Critic(nnx.Module):
 
     def __call__(self, obs: PyTree) -> Float[Array, "*batch"]:
         """Values."""
-        return self.value(self.preprocess(obs))
+        return self.head(self.preprocess(obs))
 
     def prepared(self) -> Callable[[PyTree], Float[Array, "*batch"]]:
-        """The same function, where many observations meet the same weights."""
+        """The same function, for many observations and the same weights."""
         features = self.preprocess.prepared()
-        return lambda obs: self.value(features(obs))
+        return lambda obs: self.head(features(obs))
 
-    def value(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch"]:
+    def head(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch"]:
         """From the encoder's features."""
         return self.output_layer(features)[..., 0].astype(jnp.float32)
 
@@ -83,46 +83,41 @@ def make_therapy_networks(
 ) -> tuple[Actor, Critic]:
     """An actor and a critic of the ordinary observation, with a trunk each (175 k parameters at
     256) or one for both."""
-
-    def encoder() -> TherapyNet:
-        return TherapyNet(hidden_size, precision=precision, rngs=rngs)
-
-    return _with_heads(hidden_size, precision, rngs, encoder, None if shared_trunk else encoder)
-
-
-def _with_heads(
-    hidden_size: int,
-    precision: Precision,
-    rngs: nnx.Rngs,
-    actor_encoder: Callable[[], Encoder],
-    critic_encoder: Callable[[], Encoder] | None,
-) -> tuple[Actor, Critic]:
-    """Made in an order that decides the initial weights; no encoder of its own: the actor's."""
-    trunk = actor_encoder()
-    actor = Actor(trunk, hidden_size, precision, rngs)
-    critic_trunk = trunk if critic_encoder is None else critic_encoder()
-    return actor, Critic(critic_trunk, hidden_size, precision, rngs)
-
-
-# --- as the settings say ------------------------------------------------------------------------
+    ppo = PPO(hidden_size=hidden_size, shared_trunk=shared_trunk, precision=precision)
+    networks = _make_networks(ppo, rngs)
+    return networks.actor, networks.critic
 
 
 def make_networks(ppo: PPO, key: PRNGKeyArray) -> ActorCritic:
-    """The actor-critic of these settings with the initial weights that belong to ``key``."""
-    rngs = nnx.Rngs(params=key)
+    """The actor-critic of these settings with the initial weights that belong to ``key``.
+
+    Raises:
+        ConfigError: actor and critic share a trunk but not a view.
+    """
+    return _make_networks(ppo, nnx.Rngs(params=key))
+
+
+def _make_networks(ppo: PPO, rngs: nnx.Rngs) -> ActorCritic:
+    if ppo.shared_trunk and ppo.actor_view != ppo.critic_view:
+        raise ConfigError(
+            "shared_trunk: true needs one view for both, but "
+            f"actor_view is {ppo.actor_view} and critic_view is {ppo.critic_view}"
+        )
     precision: Any = ppo.precision
 
-    def encoder(name: str) -> Callable[[], Encoder]:
-        view = VIEWS[name]
+    def encoder(view: View) -> Encoder:
         make = ENCODERS[view.encoder if ppo.encoder == "auto" else ppo.encoder]
-        return lambda: make(ppo.hidden_size, _shape_of(view), precision, rngs)
+        encoder: Encoder = make(ppo.hidden_size, _shape_of(view), precision, rngs)
+        return encoder
 
-    critic = None if ppo.shared_trunk else encoder(ppo.critic_view)
-    return ActorCritic(
-        *_with_heads(ppo.hidden_size, precision, rngs, encoder(ppo.actor_view), critic)
-    )
+    # The order decides which weights a key gives.
+    trunk = encoder(VIEWS[ppo.actor_view])
+    actor = Actor(trunk, ppo.hidden_size, precision, rngs)
+    critic_trunk = trunk if ppo.shared_trunk else encoder(VIEWS[ppo.critic_view])
+    return ActorCritic(actor, Critic(critic_trunk, ppo.hidden_size, precision, rngs))
 
 
+@cache
 def _shape_of(view: View) -> PyTree:
     """What a single dyad looks like."""
     key, params = jax.random.key(0), ClientParams()
@@ -134,14 +129,14 @@ def with_weights(ppo: PPO, params: PyTree) -> ActorCritic:
     return nnx.merge(_structure(ppo), params)
 
 
-@cache
-def _structure(ppo: PPO) -> nnx.GraphDef[ActorCritic]:
-    return nnx.graphdef(_shapes(ppo))
-
-
 def param_shapes(ppo: PPO) -> PyTree:
     """Shapes and dtypes of the parameters, to read weights into."""
     return nnx.state(_shapes(ppo), nnx.Param)
+
+
+@cache
+def _structure(ppo: PPO) -> nnx.GraphDef[ActorCritic]:
+    return nnx.graphdef(_shapes(ppo))
 
 
 @cache

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.expectations import choose_act
@@ -62,6 +62,6 @@ def evaluate(ppo: PPO, settings: Settings, state: TrainState) -> EvalResult:
     return evaluate_therapist(ppo, clients, state.eval_key, therapist)
 
 
-def evaluation_key(seed: Int[Array, ""]) -> PRNGKeyArray:
+def evaluation_key(seed: Int[ArrayLike, ""]) -> PRNGKeyArray:
     """The key of a seed's evaluation clients."""
     return jax.random.split(jax.random.key(seed), 4)[3]

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from jaxtherapy.ppo.running_statistics import RunningStatistics, merge, statistics_of
+from jaxtherapy.ppo.running_statistics import RunningStatistics, merge, nothing_seen, statistics_of
 from jaxtherapy.ppo.types import Losses, TrainLog, Transition
 
 
@@ -14,6 +14,13 @@ def return_scale(return_stats: RunningStatistics) -> Float[Array, ""]:
     The floor keeps values from being measured in units of nothing before the first therapy ends.
     """
     return jnp.maximum(return_stats.std, 1.0)
+
+
+def empty_log() -> TrainLog:
+    """Nothing has happened since the last row."""
+    zero = jnp.float32(0)
+    losses = Losses(*[zero] * len(Losses._fields))
+    return TrainLog(nothing_seen(), nothing_seen(), zero, zero, losses, jnp.int32(0))
 
 
 def extend_log(log: TrainLog, rollout: Transition, report: Losses) -> TrainLog:

@@ -1,10 +1,10 @@
 """Adam, and where its numbers are."""
 
 import optax
-from jaxtyping import Array, Float, PyTree
+from jaxtyping import ArrayLike, Float, PyTree
 
 
-def adam(learning_rate: Float[Array, ""]) -> optax.GradientTransformation:
+def adam(learning_rate: Float[ArrayLike, ""]) -> optax.GradientTransformation:
     """Adam with PyTorch's ε = 1e-8."""
     return optax.adam(learning_rate, eps=1e-8)
 

@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import optax
 from flax import nnx
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import Dyad
@@ -22,24 +22,14 @@ from jaxtherapy.fast.row_replacement import replace_rows
 from jaxtherapy.fast.shuffle import random_order
 from jaxtherapy.networks.actor_critic import make_networks, with_weights
 from jaxtherapy.ppo import losses
-from jaxtherapy.ppo.log import extend_log, return_scale
+from jaxtherapy.ppo.log import empty_log, extend_log, return_scale
 from jaxtherapy.ppo.optimizer import adam
 from jaxtherapy.ppo.running_statistics import merge, nothing_seen, statistics_of
 from jaxtherapy.ppo.schedules import settings_at
-from jaxtherapy.ppo.types import (
-    Losses,
-    Seen,
-    Settings,
-    Targets,
-    TrainState,
-    Transition,
-    empty_log,
-    flatten,
-    look,
-)
+from jaxtherapy.ppo.types import Losses, Seen, Settings, Targets, TrainState, Transition, look
 
 
-def init(ppo: PPO, settings: Settings, seed: Int[Array, ""]) -> TrainState:
+def init(ppo: PPO, settings: Settings, seed: Int[ArrayLike, ""]) -> TrainState:
     """The state before the first update. All that is random in it comes from the seed."""
     key_weights, key_clients, key, eval_key = jax.random.split(jax.random.key(seed), 4)
     settings = settings_at(ppo, settings, jnp.int32(0))
@@ -66,7 +56,7 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
     clients, number = settings.clients, jnp.arange(ppo.n_envs)
     actor = with_weights(ppo, state.params).actor.prepared()
 
-    def session(before: Dyad, keys: PRNGKeyArray) -> tuple[Dyad, Transition]:
+    def session(before: Dyad, keys: Key[Array, "2"]) -> tuple[Dyad, Transition]:
         key, key_intakes = keys
         obs = look(ppo, before, clients)
         logits = actor(obs.actor)
@@ -110,10 +100,9 @@ def advantages(
         The state with updated return statistics, the targets, and the explained variance.
     """
     critic = with_weights(ppo, state.params).critic.prepared()
-    append = jax.tree.map(
-        lambda x, y: jnp.concatenate([x, y[None]]), rollout.obs.critic, last.critic
-    )
-    all_values = critic(append)
+    flatten = partial(jax.tree.map, lambda x: x.reshape(-1, *x.shape[2:]))
+    append = partial(jax.tree.map, lambda x, y: jnp.concatenate([x, y[None]]))
+    all_values = critic(append(rollout.obs.critic, last.critic))
     values, final_obs = all_values[:-1], flatten(rollout.final_obs)
     next_values = replace_rows(
         rollout.truncated.reshape(-1),
@@ -172,7 +161,7 @@ def update(
         learner, reports = jax.lax.scan(minibatch, learner, equal.reshape(n_equal, -1))
         if last.size:
             learner, report = minibatch(learner, last)
-            reports = jax.tree.map(lambda x, y: jnp.append(x, y), reports, report)
+            reports = jax.tree.map(jnp.append, reports, report)
         return learner, jax.tree.map(jnp.mean, reports)
 
     key, key_epochs = jax.random.split(state.key)
@@ -198,7 +187,9 @@ def train_step(ppo: PPO, settings: Settings, state: TrainState) -> TrainState:
     return kept.replace(diverged=~healthy)
 
 
-def train(ppo: PPO, settings: Settings, state: TrainState, n_updates: Int[Array, ""]) -> TrainState:
+def train(
+    ppo: PPO, settings: Settings, state: TrainState, n_updates: Int[ArrayLike, ""]
+) -> TrainState:
     """``n_updates`` iterations (not static: one program serves any number), or until divergence."""
 
     def unfinished(carry: tuple[Int[Array, ""], TrainState]) -> Bool[Array, ""]:

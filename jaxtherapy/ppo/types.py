@@ -3,7 +3,6 @@
 from typing import Any, NamedTuple
 
 import jax
-import jax.numpy as jnp
 from flax import struct
 from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
@@ -12,7 +11,7 @@ from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.config.leaves import as_leaves
 from jaxtherapy.config.settings import PPO, Hyperparameters
 from jaxtherapy.envs.observations import VIEWS
-from jaxtherapy.ppo.running_statistics import RunningStatistics, nothing_seen
+from jaxtherapy.ppo.running_statistics import RunningStatistics
 
 jax.tree_util.register_dataclass(
     Hyperparameters, list(as_leaves(Hyperparameters, Hyperparameters())), []
@@ -124,15 +123,3 @@ class EvalResult(NamedTuple):
     success_rate: Float[Array, ""]
     dropout_rate: Float[Array, ""]
     sessions_to_success: Float[Array, ""]
-
-
-def empty_log() -> TrainLog:
-    """Nothing has happened since the last row."""
-    zero = jnp.float32(0)
-    losses = Losses(*[zero] * len(Losses._fields))
-    return TrainLog(nothing_seen(), nothing_seen(), zero, zero, losses, jnp.int32(0))
-
-
-def flatten(rows: PyTree) -> PyTree:
-    """Merges the axes of steps and environments."""
-    return jax.tree.map(lambda x: x.reshape(x.shape[0] * x.shape[1], *x.shape[2:]), rows)

@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtherapy.client import client as person
+from jaxtherapy.client import client as clients
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.pairs import encode_pairs
 from jaxtherapy.client.params import ClientParams
@@ -60,21 +60,21 @@ def arrays(params):
     return jax.tree.map(np.asarray, params)
 
 
-def _meet(u, memory, params):
+def _new_client(u, memory, params):
     u = jnp.asarray(u, float)
-    return person.meet(u, encode_pairs(memory[:, 0], memory[:, 1]), params)
+    return clients.new_client(u, encode_pairs(memory[:, 0], memory[:, 1]), params)
 
 
 @jax.jit
 def feelings(u, memory, params: ClientParams) -> Feelings:
     """What a given client feels and expects."""
-    client = _meet(u, memory, params)
+    client = _new_client(u, memory, params)
     return Feelings(
         client.rs,
         client.bond,
-        person.expected_payoffs(client, params),
-        person.probabilities(client, params),
-        person.rs_threshold(client, params),
+        clients.expected_payoffs(client, params),
+        clients.probabilities(client, params),
+        clients.rs_threshold(client, params),
     )
 
 
@@ -92,11 +92,11 @@ def replay(u, memory, client_acts, therapist_acts, hearing_points, params: Clien
         client_act, therapist_act, hearing_point = given
         dyad = dyad.replace(client_act=client_act)
         before = dyads.observe(dyad, params)
-        heard = person.hear_act(hearing_point, dyad.client, therapist_act, params)
+        heard = clients.hear_act(hearing_point, dyad.client, therapist_act, params)
         after = dyads.respond(dyad, therapist_act, heard, params)
         return after, Session(
-            expected_payoffs=person.expected_payoffs(dyad.client, params),
-            probabilities=person.probabilities(dyad.client, params),
+            expected_payoffs=clients.expected_payoffs(dyad.client, params),
+            probabilities=clients.probabilities(dyad.client, params),
             client_action=before.client_action,
             session_number=before.session_number[0],
             history=before.history,
@@ -111,6 +111,6 @@ def replay(u, memory, client_acts, therapist_acts, hearing_points, params: Clien
         )
 
     client_acts = client_acts.astype(jnp.int8)
-    begun = dyads.open_with(_meet(u, memory, params), client_acts[0])
+    begun = dyads.open_with(_new_client(u, memory, params), client_acts[0])
     given = (client_acts, therapist_acts.astype(jnp.int8), hearing_points)
     return begun, jax.lax.scan(session, begun, given)[1]

@@ -8,13 +8,15 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import N_DRAW_POINTS, ClientParams, draw_client, meet
+from jaxtherapy.client.client import new_client
+from jaxtherapy.client.intake import N_POINTS, draw_client
 from jaxtherapy.client.octants import S, W
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.patterns import PATTERNS, pattern_weights
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.fast.random_bits import uniforms
-from tests.chance import assert_all_plausible, goodness_of_fit, independent
 from tests.client.replay import compile_quickly
+from tests.plausibility import assert_all_plausible, goodness_of_fit, independent
 
 N_DYADS = 20_000
 
@@ -26,7 +28,7 @@ def client_of(cell=(6, 2), params=None):
     """A client who remembers nothing but one pair, with the utilities 0, 1, …, 63."""
     u = jnp.arange(64, dtype=jnp.float32).reshape(8, 8)
     memory = jnp.full(50, 8 * cell[1] + cell[0], jnp.int8)
-    return meet(u, memory, params or ClientParams())
+    return new_client(u, memory, params or ClientParams())
 
 
 # --- history -------------------------------------------------------------------------------------
@@ -165,13 +167,100 @@ def test_the_last_act_stays_on_the_table():
 def test_clients_of_one_key_share_no_random_number(number):
     """Client k has those from k · n on, n of them."""
     key, params = jax.random.key(5), ClientParams()
-    n = N_DRAW_POINTS + 1
+    n = N_POINTS + 1
     points = uniforms(key, (number + 1) * n)[number * n :]
     client, pattern = draw_client(points[:-1], params)
     dyad = dyads.intake(key, params, number)
     np.testing.assert_allclose(dyad.client.u, client.u, rtol=1e-6)
     np.testing.assert_array_equal(dyad.client.memory, client.memory)
     assert dyad.pattern == pattern
+
+
+# --- numbers -------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def crowd():
+    """Clients who act and are heard by chance, before and after a session with one key for all."""
+    params = ClientParams(
+        entropy=1e6, threshold=1.0, pattern_weights=pattern_weights(["cold_warm"])
+    )
+    numbers, acts = jnp.arange(N_DYADS), jnp.full(N_DYADS, S, jnp.int8)
+    before = compile_quickly(lambda key: dyads.intakes(key, params, numbers))(jax.random.key(0))
+    hold = jax.vmap(dyads.hold_session, in_axes=(None, 0, 0, None, 0))
+    after = compile_quickly(lambda key: hold(key, before, acts, params, numbers))(KEY)
+    points = jax.vmap(lambda i: dyads.therapist_point(KEY, i))(numbers)
+    return params, before, after, points
+
+
+KEY = jax.random.key(11)
+
+
+def test_dyads_that_share_a_key_are_independent(crowd):
+    """Hearing, next act and the therapist's point, of a dyad and its neighbour.
+
+    False alarms: 0.1 % over all pairs.
+    """
+    _, _, after, points = crowd
+    draws = {
+        "heard": np.asarray(after.heard_act == S).astype(int),
+        "act": np.asarray(after.client_act),
+        "therapist": np.floor(8 * np.asarray(points)).astype(int),
+    }
+    size = {"heard": 2, "act": 8, "therapist": 8}
+    p_values = {}
+    for one, other in itertools.combinations_with_replacement(draws, 2):
+        if one != other:
+            p_values[one, other] = independent(draws[one], draws[other], size[one], size[other])
+        for shift in (1, 2, 3):
+            first, second = draws[one][:-shift], draws[other][shift:]
+            p_values[one, other, shift] = independent(first, second, size[one], size[other])
+    for name in draws:
+        counts = np.bincount(draws[name], minlength=size[name])
+        p_values[name] = goodness_of_fit(counts, np.ones(size[name]))
+    assert_all_plausible(p_values, rate=1e-3)
+
+
+@pytest.mark.parametrize("number", [0, 1, 2, 999, N_DYADS - 1])
+def test_a_number_alone_is_that_number_in_a_crowd(crowd, number):
+    params, before, after, points = crowd
+    one = jax.tree.map(lambda x: x[number], before)
+    alone = hold_session(KEY, one, jnp.int8(S), params, number)
+    among = jax.tree.map(lambda x: x[number], after)
+    for a, b in zip(jax.tree.leaves(alone), jax.tree.leaves(among), strict=True):
+        np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-4)
+    assert (alone.heard_act, alone.client_act) == (among.heard_act, among.client_act)
+    assert dyads.therapist_point(KEY, number) == points[number]
+
+
+def test_a_session_draws_three_numbers_of_its_key_in_order(crowd):
+    """The therapist's, hearing, the next act: dyad i has those from 3 i on."""
+    params, _, after, points = crowd
+    therapist, hearing, acting = uniforms(KEY, 3 * N_DYADS).reshape(-1, 3).T
+    np.testing.assert_array_equal(points, therapist)
+    np.testing.assert_array_equal(after.heard_act == S, hearing < params.baseline_accuracy)
+    # All acts are equally likely, so which eighth a point lies in is the act.
+    near_a_border = np.abs(8 * acting - np.round(8 * acting)) < 1e-3
+    drawn = np.floor(8 * acting)
+    np.testing.assert_array_equal(after.client_act[~near_a_border], drawn[~near_a_border])
+
+
+# --- dropout -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("session", [0, 1, 3, 10, 30])
+def test_the_session_after_which_clients_leave_is_a_setting(session):
+    """The one session it is; 0: none."""
+    params = ClientParams(threshold=0.9, dropout_session=session)
+    dyad = dyads.open_with(client_of((6, 2)), 6).replace(initial_rs=jnp.float32(51))
+    left = [
+        number + 1
+        for number in range(40)
+        if respond(
+            dyad.replace(time=jnp.int32(number)), jnp.int8(2), jnp.int8(2), params
+        ).dropped_out
+    ]
+    assert left == ([session] if session else [])
 
 
 # --- chance --------------------------------------------------------------------------------------

@@ -10,14 +10,13 @@ from scipy.special import softmax
 
 from jaxtherapy.client.expectations import (
     act_probabilities,
-    adjusted_utilities,
+    amplified,
     choose_act,
     read_at_bond,
     sort_octants,
 )
-from jaxtherapy.client.memory import recency_weights
 from jaxtherapy.fast.random_bits import uniforms
-from tests.chance import assert_all_plausible, goodness_of_fit
+from tests.plausibility import assert_all_plausible, goodness_of_fit
 
 LAST_POINT = np.float32(1 - 2**-24)
 
@@ -55,35 +54,16 @@ def test_read_at_bond_interpolates_order_statistics():
 
 
 def test_no_bond_expects_the_worst_and_full_bond_the_best():
-    values = np.array([[3, 1, 4, 1, 5, 9, 2, 6]], np.float32)
+    values = jnp.array([[3.0, 1, 4, 1, 5, 9, 2, 6]])
     assert read_at_bond(values, jnp.float32(0))[0] == 1
     assert read_at_bond(values, jnp.float32(1))[0] == 9
 
 
-@pytest.mark.parametrize(
-    ("mechanism", "amplified"),
-    [
-        ("bond_only", 1.0),
-        ("frequency_amplifier", 1 + 2.0 * 1.0),
-        ("conditional_amplifier", 1 + 2.0 * 1.1 / 1.8),
-        ("bond_weighted_frequency_amplifier", 1 + 0.5**3 * 2.0 * 1.0),
-        ("bond_weighted_conditional_amplifier", 1 + 0.5**3 * 2.0 * 1.1 / 1.8),
-    ],
-)
-def test_amplifiers_by_hand(mechanism, amplified):
-    """A memory of nothing but (C, W): the frequency of W is 1, given C (1 + 0.1) / (1 + 0.8)."""
-    memory = np.full(50, 8 * 2 + 6, np.int8)
-    adjusted = adjusted_utilities(
-        jnp.ones((8, 8)),
-        memory,
-        recency_weights(2.0),
-        jnp.float32(0.5),
-        mechanism=mechanism,
-        history_weight=2.0,
-        smoothing=0.1,
-        bond_power=3.0,
-    )
-    np.testing.assert_allclose(adjusted[6, 2], amplified, rtol=1e-6)
+def test_amplified_utilities_by_hand():
+    """Over therapist acts alone, or over both."""
+    u, by_act = jnp.arange(64.0).reshape(8, 8), jnp.arange(8.0)
+    np.testing.assert_allclose(amplified(u, by_act), u * (1 + np.arange(8))[None])
+    np.testing.assert_allclose(amplified(u, u), u * (1 + u))
 
 
 @pytest.mark.parametrize("entropy", [1e-6, 0.05, 0.5, 1e6])

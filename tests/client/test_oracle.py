@@ -40,6 +40,10 @@ parameters = st.fixed_dictionaries(
         "recency_ratio": floats(1, 20, 1, 1e6),
         "enable_parataxic": st.booleans(),
         "baseline_accuracy": floats(0, 1, 0, 1),
+        "dropout_session": st.sampled_from([0, 1, 10, 10, 25]),
+        "success_reward": floats(-100, 100, 100),
+        "reward_per_session_saved": floats(-5, 5, 2),
+        "dropout_reward": floats(-200, 200, -150),
     }
 )
 matrices = st.sampled_from(["uniform", "whole numbers", "constant", *NAMED_MATRICES])
@@ -62,7 +66,7 @@ def draw_acts(rng, size):
     return rng.choice(octants, size=size).astype(np.int8)
 
 
-@pytest.mark.parametrize("mechanism", MECHANISMS)
+@pytest.mark.parametrize("mechanism", tuple(MECHANISMS))
 @settings(max_examples=30 if is_double() else 15)
 @given(chosen=parameters, matrix=matrices, seed=seeds)
 @example(
@@ -78,6 +82,10 @@ def draw_acts(rng, size):
         "recency_ratio": 1.0,
         "enable_parataxic": True,
         "baseline_accuracy": 0.0,
+        "dropout_session": 10,
+        "success_reward": 100.0,
+        "reward_per_session_saved": 2.0,
+        "dropout_reward": -150.0,
     },
     matrix="constant",
     seed=0,
@@ -135,10 +143,11 @@ def test_whole_therapies(mechanism, chosen, matrix, seed):
 
         # Where two sums are equal but for rounding, either side may be right about which is more.
         success_is_clear = abs(rs - therapy.rs_threshold()) > 2 * rs_error
-        dropout_is_clear = therapy.counter != 10 or abs(rs - therapy.initial_rs) > 2 * rs_error
+        may_leave = therapy.counter == chosen["dropout_session"]
+        dropout_is_clear = not may_leave or abs(rs - therapy.initial_rs) > 2 * rs_error
         if success_is_clear and dropout_is_clear:
             assert ours.dropped_out == therapy.dropout
             assert ours.success == (therapy.success and not therapy.dropout)
             assert ours.terminated == therapy.terminated()
             assert ours.truncated == therapy.truncated()
-            assert ours.reward == therapy.reward()
+            np.testing.assert_allclose(ours.reward, therapy.reward(), rtol=1e-5, atol=1e-4)

@@ -1,11 +1,12 @@
 """Who is heard when the therapist is not: the habitual act, and its ties."""
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy.client.client import Client
-from jaxtherapy.client.params import ClientParams, hear_act
+from jaxtherapy.client.client import Client, hear_act
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.perception import habitual_act, hear
 from tests.oracle import Therapy
 
@@ -16,7 +17,7 @@ def memory_of(therapist_acts, before=0):
     """50 pairs of arbitrary client acts, ending in these therapist acts."""
     acts = np.full(50, before)
     acts[50 - len(therapist_acts) :] = therapist_acts
-    return (8 * acts + np.arange(50) % 8).astype(np.int8)
+    return jnp.asarray(8 * acts + np.arange(50) % 8, jnp.int8)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +49,7 @@ def test_against_the_oracle():
     for _ in range(300):
         acts = rng.choice(8, size=rng.integers(1, 9), replace=False)
         memory = memory_of(rng.choice(acts, 50))
-        pairs = np.stack([memory % 8, memory // 8], axis=1)
+        pairs = np.stack([np.asarray(memory) % 8, np.asarray(memory) // 8], axis=1)
         assert habitual(memory) == Therapy(np.zeros((8, 8)), pairs).habitual_act()
 
 
@@ -72,4 +73,4 @@ def test_hearing():
 def test_accuracy(enabled, accuracy, point, heard):
     client = Client(None, None, None, memory_of([3] * 15), None, None)
     params = ClientParams(enable_parataxic=enabled, baseline_accuracy=accuracy)
-    assert hear_act(point, client, 6, params) == heard
+    assert hear_act(jnp.float32(point), client, 6, params) == heard

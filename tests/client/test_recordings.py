@@ -34,15 +34,15 @@ def numbers(tree):
 
 
 def test_recorded_names_are_in_our_order(recorded_expectations, recorded_episodes):
-    assert tuple(recorded_expectations["mechanism_names"]) == MECHANISMS
-    assert tuple(recorded_episodes["mechanism_names"]) == MECHANISMS
+    assert tuple(recorded_expectations["mechanism_names"]) == tuple(MECHANISMS)
+    assert tuple(recorded_episodes["mechanism_names"]) == tuple(MECHANISMS)
     assert tuple(recorded_episodes["pattern_names"]) == PATTERNS
 
 
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_expectations(recorded_expectations, mechanism):
     recorded = recorded_expectations
-    cases = np.flatnonzero(recorded["mechanism"] == MECHANISMS.index(mechanism))
+    cases = np.flatnonzero(recorded["mechanism"] == list(MECHANISMS).index(mechanism))
     assert len(cases) == 100
     for case in cases:
         params = ClientParams(
@@ -66,7 +66,7 @@ def test_expectations(recorded_expectations, mechanism):
 @pytest.mark.parametrize("mechanism", MECHANISMS)
 def test_episodes(recorded_episodes, mechanism):
     recorded = recorded_episodes
-    episodes = np.flatnonzero(recorded["mechanism"] == MECHANISMS.index(mechanism))
+    episodes = np.flatnonzero(recorded["mechanism"] == list(MECHANISMS).index(mechanism))
     assert len(episodes) == 21
     for episode in episodes:
         params = ClientParams(

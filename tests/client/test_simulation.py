@@ -15,8 +15,8 @@ from jaxtherapy.client.patterns import pattern_weights
 from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.client.simulation import simulate, simulate_course
 from jaxtherapy.envs.rewards import reward
-from tests.chance import assert_all_plausible, independent, same_mean, same_proportion
 from tests.client.replay import arrays
+from tests.plausibility import assert_all_plausible, independent, same_mean, same_proportion
 
 N_DYADS = 2_000
 FEW, N_SESSIONS = 24, 30

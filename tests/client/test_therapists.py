@@ -1,4 +1,4 @@
-"""Baselines do what they are called, the omniscient one by brute force; and from observations."""
+"""What baselines do, the omniscient one by brute force; observations and memory."""
 
 import jax
 import jax.numpy as jnp
@@ -7,17 +7,19 @@ import pytest
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import therapists
-from jaxtherapy.client.params import ClientParams, meet
+from jaxtherapy.client.client import new_client
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.perception import habitual_act
+from jaxtherapy.client.simulation import begin, session, simulate_course
 from tests import oracle
-from tests.chance import assert_all_plausible, goodness_of_fit
-from tests.client.replay import arrays
+from tests.client.replay import arrays, compile_quickly
+from tests.plausibility import assert_all_plausible, goodness_of_fit
 
 KEY, PARAMS = jax.random.key(0), ClientParams()
 
 
 def facing(client_act):
-    client = meet(jnp.eye(8), jnp.zeros(50, jnp.int8), PARAMS)
+    client = new_client(jnp.eye(8), jnp.zeros(50, jnp.int8), PARAMS)
     return dyads.open_with(client, client_act)
 
 
@@ -47,8 +49,8 @@ def clients(key, params):
 
     def one(key):
         dyad = dyads.intake(jax.random.fold_in(key, 0), params)
-        for session in range(3):
-            now = jax.random.fold_in(key, session + 1)
+        for number in range(3):
+            now = jax.random.fold_in(key, number + 1)
             dyad = dyads.hold_session(now, dyad, jax.random.randint(now, (), 0, 8), params)
         return dyad
 
@@ -123,8 +125,115 @@ def test_from_observation_sees_what_a_therapist_may_see():
     assert act == 6 and type(seen[0]) is dyads.Observation
 
 
+# --- memory --------------------------------------------------------------------------------------
+
+
+def in_turn(key, memory, observation):
+    """Answers with the number of the session and remembers how many there were."""
+    return memory + 1, memory % 8
+
+
+COUNTING = therapists.Therapist(in_turn, begin=lambda params: jnp.int32(0))
+
+
+def test_a_therapist_may_remember(course_of_counting):
+    """What it begins with at intake and passes on from session to session, dyad by dyad."""
+    _, course = course_of_counting
+    for i in range(N):
+        held = course.held[:, i]
+        np.testing.assert_array_equal(course.therapist_act[held, i], np.arange(held.sum()) % 8)
+
+
+@pytest.fixture(scope="module")
+def course_of_counting():
+    params = arrays(ClientParams(threshold=0.7, max_sessions=20))
+    simulated = compile_quickly(lambda key: simulate_course(key, params, COUNTING, N, 24))
+    return jax.tree.map(np.asarray, simulated(jax.random.key(4)))
+
+
+def test_memory_is_left_as_it_is_once_a_therapy_is_over(course_of_counting):
+    """Therapies of one batch end at different times; none is remembered that is not held."""
+    _, course = course_of_counting
+    params = arrays(ClientParams(threshold=0.7, max_sessions=20))
+
+    @compile_quickly
+    def remembered(key):
+        def next_session(before, time):
+            held = jax.vmap(lambda i, one: session(key, time, i, one, COUNTING, params)[0])
+            return held(jnp.arange(N), before), None
+
+        first = jax.vmap(lambda i: begin(key, i, COUNTING, params))(jnp.arange(N))
+        return jax.lax.scan(next_session, first, jnp.arange(1, 25))[0]
+
+    last = remembered(jax.random.key(4))
+    np.testing.assert_array_equal(last.memory, last.dyad.time)
+    np.testing.assert_array_equal(last.memory, course.held.sum(axis=0))
+    assert len(np.unique(last.memory)) > 2
+
+
+def test_functions_without_memory_are_therapists():
+    """Of two arguments: what a therapist may see. Of three: everything."""
+    dyad = facing(5)
+
+    def open_book(key, dyad, params):
+        assert isinstance(dyad, dyads.Dyad) and isinstance(params, ClientParams)
+        return dyad.client_act
+
+    def closed_book(key, observation):
+        assert isinstance(observation, dyads.Observation)
+        return observation.client_action
+
+    def with_a_default(key, observation, shift=1):
+        return observation.client_action + shift
+
+    for function, act in ((open_book, 5), (closed_book, 5), (with_a_default, 6)):
+        therapist = therapists.as_therapist(function)
+        memory = therapist.begin(PARAMS)
+        after, answer = therapist.act(KEY, memory, therapist.see(dyad, PARAMS))
+        assert answer == act
+        assert jax.tree.leaves((memory, after)) == []
+
+
+def test_a_therapist_stays_one():
+    assert therapists.as_therapist(COUNTING) is COUNTING
+
+
+def test_a_therapist_sees_what_it_asks_for():
+    """By default what a therapist may see."""
+    dyad = facing(2)
+    assert isinstance(COUNTING.see(dyad, PARAMS), dyads.Observation)
+    omniscient = therapists.Therapist(
+        lambda key, memory, bond: (memory, jnp.int8(0)), see=lambda dyad, params: dyad.client.bond
+    )
+    assert omniscient.see(dyad, PARAMS) == dyad.client.bond
+
+
+def test_taking_turns_keeps_memories_apart():
+    """Only the therapist whose turn it is acts and remembers."""
+    down = therapists.Therapist(
+        lambda key, memory, view: ({"left": memory["left"] - 1}, memory["left"]),
+        begin=lambda params: {"left": jnp.int32(7)},
+    )
+    mirror = therapists.as_therapist(therapists.mirror)
+    together = [COUNTING, down, mirror]
+    dyad = facing(4)
+
+    @jax.jit
+    def one(which, memory):
+        turn = therapists.taking_turns(together, which)
+        return turn.act(KEY, memory, turn.see(dyad, PARAMS))
+
+    memory = therapists.taking_turns(together, jnp.int32(0)).begin(PARAMS)
+    acts = []
+    for which in (0, 0, 1, 2, 1, 0):
+        memory, act = one(which, memory)
+        acts.append(int(act))
+    assert acts == [0, 1, 7, 4, 6, 2]
+    assert memory == (3, {"left": 5}, ())
+
+
 def test_there_is_a_baseline_for_every_octant():
     constants = [name for name in therapists.BASELINES if name.startswith("constant_")]
     assert constants == [f"constant_{o}" for o in ("D", "WD", "W", "WS", "S", "CS", "C", "CD")]
-    acts = [int(therapists.BASELINES[name](None, None, None)) for name in constants]
+    acts = [int(therapists.BASELINES[name](KEY, facing(0), PARAMS)) for name in constants]
     assert acts == list(range(8))

@@ -1,15 +1,17 @@
 """What an outcome is worth. Every ending: ``tests/client/test_dyad.py``."""
 
+import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from jaxtherapy.client.client import new_client
 from jaxtherapy.client.dyad import open_with
-from jaxtherapy.client.params import ClientParams, meet
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.rewards import reward
 
 PARAMS = ClientParams(max_sessions=60)
-DYAD = open_with(meet(jnp.eye(8), jnp.zeros(50, jnp.int8), PARAMS), 0)
+DYAD = open_with(new_client(jnp.eye(8), jnp.zeros(50, jnp.int8), PARAMS), 0)
 
 
 @pytest.mark.parametrize(
@@ -31,3 +33,22 @@ def test_rewards(success, dropped_out, time, expected):
     assert earned == expected
     assert earned.dtype == np.float32
     assert earned.shape == ()
+
+
+@pytest.mark.parametrize(
+    ("success", "dropped_out", "expected"),
+    [(False, False, 0), (True, False, 5 - 0.5 * 40), (False, True, -7), (True, True, -7)],
+)
+def test_all_three_numbers_are_settings(success, dropped_out, expected):
+    params = PARAMS.replace(success_reward=5, reward_per_session_saved=-0.5, dropout_reward=-7)
+    ended = DYAD.replace(
+        success=jnp.bool_(success), dropped_out=jnp.bool_(dropped_out), time=jnp.int32(20)
+    )
+    assert reward(ended, params) == expected
+
+
+def test_many_dyads_at_once_are_rewarded_one_by_one():
+    ended = jax.tree.map(lambda x: jnp.stack([x, x]), DYAD).replace(
+        success=jnp.array([True, False]), dropped_out=jnp.array([False, True])
+    )
+    np.testing.assert_array_equal(reward(ended, PARAMS), [220, -150])

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy.client import client as person
+from jaxtherapy.client import client as clients
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.therapy import TherapyEnv
@@ -242,6 +242,10 @@ SWEEPS = {
     "recency_ratio": np.array([1.0, 2.0, 1e3], np.float32),
     "enable_parataxic": np.array([False, True, True]),
     "baseline_accuracy": np.array([0.0, 0.5, 1.0], np.float32),
+    "dropout_session": np.array([0, 1, 10], np.int32),
+    "success_reward": np.array([-1.0, 0.0, 100.0], np.float32),
+    "reward_per_session_saved": np.array([0.0, 2.0, -3.0], np.float32),
+    "dropout_reward": np.array([-150.0, 0.0, 10.0], np.float32),
 }
 
 # The mechanism that uses every one of them.
@@ -254,7 +258,7 @@ def one_step(key, params):
     observation, state = ENV.reset_env(key_reset, params)
     stepped = ENV.step_env(key_step, state, jnp.int32(3), params)
     truncated = ENV.is_truncated(stepped[1], params)
-    return observation, state, stepped, truncated, person.expected_payoffs(state.client, params)
+    return observation, state, stepped, truncated, clients.expected_payoffs(state.client, params)
 
 
 one_by_one = compile_quickly(one_step)

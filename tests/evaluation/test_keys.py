@@ -12,7 +12,7 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation.course import decode
 from jaxtherapy.evaluation.grid import Player, play_grid, recorded_clients
 from jaxtherapy.evaluation.twin import Twins
-from tests.chance import assert_all_plausible, independent
+from tests.plausibility import assert_all_plausible, independent
 
 KEY, CLIENTS, SESSIONS = jax.random.key(21), 2_000, 3
 CELL = client_params(TrainingConfig(max_sessions=SESSIONS))

@@ -1,15 +1,15 @@
-"""What is compiled apart computes the same, and is one call in the program."""
+"""What is outlined computes the same, and is one call in the program."""
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from jaxtherapy.fast.compiling import compiled_apart
+from jaxtherapy.fast.compiling import outlined
 
 N = 64
 
 
-@compiled_apart
+@outlined
 def squares(x):
     return {"squares": x * x}
 

@@ -11,7 +11,7 @@ import pytest
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE
 from jaxtherapy.ppo.types import Transition
-from tests.chance import assert_all_plausible, goodness_of_fit
+from tests.plausibility import assert_all_plausible, goodness_of_fit
 from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     MAX_SESSIONS,

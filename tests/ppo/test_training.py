@@ -16,7 +16,7 @@ from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.optimizer import adam_state
 from jaxtherapy.ppo.running_statistics import RunningStatistics
 from jaxtherapy.ppo.types import Losses, make_settings
-from tests.chance import assert_all_plausible
+from tests.plausibility import assert_all_plausible
 from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     MAX_SESSIONS,

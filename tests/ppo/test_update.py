@@ -13,7 +13,7 @@ from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.optimizer import adam_state, clipped_adam
 from jaxtherapy.ppo.types import Losses, Targets
 from jaxtherapy.storage import policies as weights
-from tests.chance import assert_all_plausible, goodness_of_fit
+from tests.plausibility import assert_all_plausible, goodness_of_fit
 from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     SETTINGS,

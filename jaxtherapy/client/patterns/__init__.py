@@ -44,7 +44,7 @@ def stuck(pool: Sequence[int], answers: Sequence[int], exact: bool) -> np.ndarra
     client = 0.8 * uniform(pool) + 0.2 * anything
     therapist_given_client = np.tile(anything, (N_OCTANTS, 1))
     for act in pool:
-        therapist_given_client[act] = uniform([ANTICOMPLEMENT[act]] if exact else answers)
+        therapist_given_client[act] = uniform([int(ANTICOMPLEMENT[act])] if exact else answers)
     return client[:, None] * therapist_given_client
 
 

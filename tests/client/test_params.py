@@ -40,6 +40,10 @@ def test_defaults_are_those_of_the_model():
         "recency_ratio": 2.0,
         "enable_parataxic": True,
         "baseline_accuracy": 0.5,
+        "dropout_session": 10,
+        "success_reward": 100.0,
+        "reward_per_session_saved": 2.0,
+        "dropout_reward": -150.0,
         "exact_anticomplement": False,
     }
     assert {name: getattr(params, name) for name in numbers} == numbers
