@@ -23,8 +23,7 @@ HISTORY_SIZE = 50
 N_HISTORY_ACTS = N_OCTANTS + 1
 """Eight octants, and the padding before they are there."""
 
-Observation = Any
-"""With ``client_action``, ``session_number`` and ``history`` as in the client model."""
+Observation = Any  # with ``client_action``, ``session_number`` and ``history``
 
 LARGE_BATCH = 512
 """Rows from which a product with :func:`indicators` is faster: on a GPU for everything, on a CPU
@@ -39,11 +38,6 @@ COMPARED_AT_ONCE = 32
 """How far the loop of :func:`_count_below` is unrolled."""
 
 
-def selecting_pays() -> bool:
-    """Whether sums of selected rows are faster than products: on a CPU."""
-    return on_cpu()
-
-
 class Table(NamedTuple):
     """The rows to select from."""
 
@@ -56,9 +50,9 @@ class Table(NamedTuple):
 def first_layer(
     table: Table, obs: Observation, dtype: Any, precision: jax.lax.PrecisionLike
 ) -> Float[Array, "*batch hidden"]:
-    """The first layer's sums of a batch: selected rows on a CPU, a product elsewhere, whose
-    left-hand side needs no gradient."""
-    if selecting_pays():
+    """The first layer's sums: of selected rows on a CPU, elsewhere a product whose left-hand side
+    needs no gradient."""
+    if on_cpu():
         return select(table, obs)
     selected, matrix = indicators(obs).astype(dtype), as_matrix(table).astype(dtype)
     return jnp.matmul(selected, matrix, precision=precision)
@@ -141,10 +135,8 @@ def from_matrix(matrix: Float[Array, "464 hidden"]) -> Table:
     """The inverse of :func:`as_matrix`."""
     n_session = N_OCTANTS + 1
     n_history = n_session + HISTORY_SIZE * N_HISTORY_ACTS
-    act, session, history, bias, _ = jnp.split(
-        matrix, [N_OCTANTS, n_session, n_history, n_history + 1]
-    )
-    return Table(act, session, history, bias)
+    parts = jnp.split(matrix, [N_OCTANTS, n_session, n_history, n_history + 1])
+    return Table(*parts[:4])
 
 
 # --- as a sum -------------------------------------------------------------------------------

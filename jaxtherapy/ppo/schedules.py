@@ -1,5 +1,7 @@
 """Settings that change while training, as pure functions of the updates so far."""
 
+from typing import Any
+
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int
@@ -21,7 +23,8 @@ def settings_at(ppo: PPO, settings: Settings, n_updates: Int[Array, ""]) -> Sett
     def is_schedule(x: object) -> bool:
         return isinstance(x, Schedule)
 
-    step = n_updates.astype(jnp.float32) * ppo.steps_per_update
-    return jax.tree.map(
-        lambda x: x.at(step, jnp) if is_schedule(x) else x, settings, is_leaf=is_schedule
-    )
+    def now(x: Any) -> Any:
+        steps = n_updates.astype(jnp.float32) * ppo.steps_per_update if is_schedule(x) else None
+        return x if steps is None else x.at(steps, jnp)
+
+    return jax.tree.map(now, settings, is_leaf=is_schedule)

@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
+from jaxtherapy.ppo import evaluation
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
@@ -29,12 +30,12 @@ collect = compile_quickly(ppos.collect, static_argnums=0)
 advantages = compile_quickly(ppos.advantages, static_argnums=0)
 update = compile_quickly(ppos.update, static_argnums=0)
 train = jax.jit(ppos.train, static_argnums=0)  # optimised, as in earnest
-evaluate = compile_quickly(ppos.evaluate, static_argnums=0)
+evaluate = compile_quickly(evaluation.evaluate, static_argnums=0)
 
 
 @partial(compile_quickly, static_argnums=(0, 3))
 def evaluate_therapist(ppo, clients, key, therapist):
-    return ppos.evaluate_therapist(ppo, clients, key, therapist)
+    return evaluation.evaluate_therapist(ppo, clients, key, therapist)
 
 
 def with_hyper(settings, **changes):

@@ -62,12 +62,13 @@ def test_everything_recomputed(taught):
 
     scale = max(float(before.return_stats.std), 1.0)
     assert scale > 10  # the unit matters
-    values = values_of(before.params, rollout.obs) * scale
+    values = values_of(before.params, rollout.obs.critic) * scale
     # Each transition's own next observation: for one that ended an episode, its final one.
     next_values = values_of(before.params, rollout.final_obs) * scale
     np.testing.assert_allclose(
         next_values[-1][~(rollout.terminated | rollout.truncated)[-1]],
-        values_of(before.params, last_obs)[~(rollout.terminated | rollout.truncated)[-1]] * scale,
+        values_of(before.params, last_obs.critic)[~(rollout.terminated | rollout.truncated)[-1]]
+        * scale,
         rtol=1e-6,
     )
     hyper = SETTINGS.hyperparameters
@@ -93,7 +94,10 @@ def test_the_first_observation_of_the_next_episode_would_be_seen_here(taught):
     """Bootstrapping a truncation from the wrong observation is far outside the tolerance above."""
     before, rollout, last_obs, *_ = taught
     following = np.concatenate(
-        [values_of(before.params, rollout.obs)[1:], values_of(before.params, last_obs)[None]]
+        [
+            values_of(before.params, rollout.obs.critic)[1:],
+            values_of(before.params, last_obs.critic)[None],
+        ]
     )
     own = values_of(before.params, rollout.final_obs)
     wrong = np.abs(following - own)[rollout.truncated]
@@ -104,9 +108,11 @@ def test_rows_keep_what_was_collected_together(taught):
     """Flattening must not tear an act from its observation."""
     _, rollout, _, _, targets, _ = taught
     n = SMALL.steps_per_update
-    assert_identical(targets.obs.history, rollout.obs.history.reshape(n, -1))
-    assert_identical(targets.obs.session_number, rollout.obs.session_number.reshape(n, 1))
-    assert_identical(targets.obs.client_action, rollout.obs.client_action.reshape(n))
+    assert_identical(targets.obs.actor.history, rollout.obs.actor.history.reshape(n, -1))
+    assert_identical(
+        targets.obs.actor.session_number, rollout.obs.actor.session_number.reshape(n, 1)
+    )
+    assert_identical(targets.obs.actor.client_action, rollout.obs.actor.client_action.reshape(n))
     assert_identical(targets.action, rollout.action.reshape(n))
     assert_identical(targets.log_prob, rollout.log_prob.reshape(n))
 
@@ -132,7 +138,7 @@ def test_before_the_first_reward_the_unit_is_one_point():
     rewards = rollout.reward.reshape(-1)
     expected = max(rewards.std(), 1.0)
     np.testing.assert_allclose(targets.returns, rewards / expected, rtol=1e-4, atol=1e-4)
-    values = values_of(before.params, rollout.obs).reshape(-1)
+    values = values_of(before.params, rollout.obs.critic).reshape(-1)
     np.testing.assert_allclose(targets.advantage, rewards - values, rtol=1e-4, atol=1e-4)
 
 

@@ -11,8 +11,8 @@ import pytest
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE
 from jaxtherapy.ppo.types import Transition
-from tests.plausibility import assert_all_plausible, goodness_of_fit
 from tests.client.replay import compile_quickly
+from tests.plausibility import assert_all_plausible, goodness_of_fit
 from tests.ppo.small import (
     MAX_SESSIONS,
     SETTINGS,
@@ -58,7 +58,7 @@ def replay(rollout, last_obs, max_sessions):
     n_steps, n_envs = rollout.reward.shape
     ended = rollout.terminated | rollout.truncated
     following = jax.tree.map(
-        lambda x, last: np.concatenate([x[1:], last[None]]), rollout.obs, last_obs
+        lambda x, last: np.concatenate([x[1:], last[None]]), rollout.obs.actor, last_obs.actor
     )
     for env in range(n_envs):
         episode = []
@@ -66,7 +66,7 @@ def replay(rollout, last_obs, max_sessions):
             here = t, env
             obs, final, following_obs = (
                 jax.tree.map(lambda x, here=here: x[here], tree)
-                for tree in (rollout.obs, rollout.final_obs, following)
+                for tree in (rollout.obs.actor, rollout.final_obs, following)
             )
             np.testing.assert_array_equal(obs.history, as_history(episode))
             np.testing.assert_allclose(obs.session_number, [len(episode) / max_sessions], rtol=1e-6)
@@ -112,6 +112,27 @@ def test_new_clients_are_made_of_random_numbers_of_their_own(begun):
     assert np.all(np.asarray(state.dyads.client.u) != fresh(key_of_sessions))
 
 
+def test_a_step_is_one_session_of_every_dyad_by_key_and_number(begun):
+    """The therapist's point and the session, drawn one by one outside of the rollout."""
+    ppo = replace(SMALL, n_steps=1)
+    for start in (begun, begun.replace(key=jax.random.key(77))):
+        state, rollout, _ = collect(ppo, SETTINGS, start)
+        key = jax.random.split(jax.random.split(start.key)[1], (1, 2))[0, 0]
+        logits = logits_of(start.params, rollout.obs.actor)[0]
+        for number in range(N_ENVS):
+            before, after = (
+                jax.tree.map(lambda x, i=number: x[i], s.dyads) for s in (start, state)
+            )
+            point = dyads.therapist_point(key, number)
+            act = np.searchsorted(np.cumsum(np.exp(log_softmax(logits[number]))), point)
+            assert rollout.action[0, number] == act
+            held = dyads.hold_session(key, before, jnp.int8(act), SETTINGS.clients, number)
+            assert not (rollout.terminated | rollout.truncated)[0, number]
+            np.testing.assert_array_equal(after.history, held.history)
+            np.testing.assert_array_equal(after.client.memory, held.client.memory)
+            assert after.client_act == held.client_act
+
+
 def test_the_therapist_sees_the_sessions_of_its_episode(played):
     rollout, last_obs, _ = played
     replay(rollout, last_obs, MAX_SESSIONS)
@@ -148,13 +169,15 @@ def test_after_an_end_comes_a_fresh_client(begun, played):
     _, _, state = played
     rollout, last_obs, _ = played
     ended = rollout.terminated | rollout.truncated
-    following = np.concatenate([rollout.obs.session_number[1:], last_obs.session_number[None]])
+    following = np.concatenate(
+        [rollout.obs.actor.session_number[1:], last_obs.actor.session_number[None]]
+    )
     np.testing.assert_array_equal(following[ended], 0)
-    histories = np.concatenate([rollout.obs.history[1:], last_obs.history[None]])
+    histories = np.concatenate([rollout.obs.actor.history[1:], last_obs.actor.history[None]])
     assert np.all(histories[ended] == HISTORY_PADDING)
 
     dyads = numpy(state.dyads)
-    sessions = np.round(last_obs.session_number[:, 0] * MAX_SESSIONS)
+    sessions = np.round(last_obs.actor.session_number[:, 0] * MAX_SESSIONS)
     np.testing.assert_array_equal(dyads.time, sessions)
     assert not np.any(dyads.success | dyads.dropped_out)
     # Everyone who came later is someone else: no client stands twice, none of the first is left.
@@ -177,13 +200,13 @@ def test_clients_who_leave_together_are_followed_by_different_ones():
     everyone = np.concatenate(everyone).reshape(3 * N_ENVS, -1)
     assert len(np.unique(everyone, axis=0)) == 3 * N_ENVS
     # What clients do first differs, too, all along the rollout.
-    acts = np.asarray(rollout.obs.client_action)
+    acts = np.asarray(rollout.obs.actor.client_action)
     assert np.all([len(np.unique(acts[:, env])) > 2 for env in range(N_ENVS)])
 
 
 def test_log_probabilities_are_those_of_the_acts(begun, played):
     rollout, *_ = played
-    log_probs = log_softmax(logits_of(begun.params, rollout.obs))
+    log_probs = log_softmax(logits_of(begun.params, rollout.obs.actor))
     chosen = np.take_along_axis(log_probs, rollout.action[..., None].astype(int), axis=-1)[..., 0]
     np.testing.assert_allclose(rollout.log_prob, chosen, atol=1e-5)
 
@@ -222,5 +245,5 @@ def test_collecting_changes_nothing_else(begun):
     assert differ(after.dyads, begun.dyads)
     assert isinstance(rollout, Transition)
     assert rollout.reward.shape == (SMALL.n_steps, SMALL.n_envs)
-    assert rollout.obs.history.shape == (SMALL.n_steps, SMALL.n_envs, HISTORY_SIZE)
-    assert rollout.obs.history.dtype == jnp.int8
+    assert rollout.obs.actor.history.shape == (SMALL.n_steps, SMALL.n_envs, HISTORY_SIZE)
+    assert rollout.obs.actor.history.dtype == jnp.int8

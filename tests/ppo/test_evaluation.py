@@ -9,7 +9,7 @@ from jaxtherapy.client import therapists
 from jaxtherapy.client.dyad import intakes
 from jaxtherapy.client.simulation import simulate_course
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.ppo import ppo as ppos
+from jaxtherapy.ppo import evaluation
 from tests.ppo.small import (
     SETTINGS,
     SMALL,
@@ -49,7 +49,7 @@ def test_depends_on_weights_and_evaluation_key_alone(state):
 
 def test_evaluation_is_with_clients_of_its_own(state):
     """Known from the seed alone, and none of them is among the training's first."""
-    key = ppos.evaluation_key(1)
+    key = evaluation.evaluation_key(1)
     assert_identical(key, state.eval_key)
     dyads, _ = simulate_course(key, CLIENTS, therapists.random, SMALL.n_envs, n_sessions=0)
     evaluated = [dyads, intakes(key, CLIENTS, jnp.arange(SMALL.n_envs))]
@@ -70,9 +70,9 @@ def test_outcomes_are_those_of_the_therapies(monkeypatch, state):
         six = jax.tree.map(lambda x: jnp.broadcast_to(x, (6, *x.shape)), one)
         return six.replace(time=time, success=success, dropped_out=dropped_out)
 
-    monkeypatch.setattr(ppos, "simulate", ended_as_given)
+    monkeypatch.setattr(evaluation, "simulate", ended_as_given)
     arguments = state.eval_key, CLIENTS, therapists.complementary
-    result = ppos.evaluate_therapist(SMALL, CLIENTS, state.eval_key, therapists.complementary)
+    result = evaluation.evaluate_therapist(SMALL, CLIENTS, state.eval_key, therapists.complementary)
     assert asked == [(*arguments, SMALL.eval_episodes)]
     rewards = [100 + 2 * 9, -150, 0, 100 + 2 * 5, 100, -150]
     np.testing.assert_allclose(result.reward_mean, np.mean(rewards), rtol=1e-5)
@@ -83,23 +83,26 @@ def test_outcomes_are_those_of_the_therapies(monkeypatch, state):
     np.testing.assert_allclose(result.sessions_to_success, (3 + 7 + 12) / 3, rtol=1e-6)
 
     success = jnp.zeros(6, bool)  # none: no division by zero
-    result = ppos.evaluate_therapist(SMALL, CLIENTS, state.eval_key, therapists.complementary)
+    result = evaluation.evaluate_therapist(SMALL, CLIENTS, state.eval_key, therapists.complementary)
     assert (result.success_rate, result.sessions_to_success) == (0, 0)
 
 
 def acts_of(therapist, state, n):
     dyad = jax.tree.map(lambda x: x[0], state.dyads)
     keys = jax.random.split(jax.random.key(0), n)
-    return np.asarray(jax.vmap(lambda key: therapist(key, dyad, CLIENTS))(keys))
+    seen = therapist.see(dyad, CLIENTS)
+    return np.asarray(jax.vmap(lambda key: therapist.act(key, (), seen)[1])(keys))
 
 
 def test_deterministic_evaluation_takes_the_mode(monkeypatch, state):
     """A policy that slightly prefers one act: the mode always takes it, samples only at times."""
     state = state.replace(params=with_constant_policy(state.params, 0.1 * np.eye(8)[3]))
     asked = []
-    monkeypatch.setattr(ppos, "evaluate_therapist", lambda *arguments: asked.append(arguments))
+    monkeypatch.setattr(
+        evaluation, "evaluate_therapist", lambda *arguments: asked.append(arguments)
+    )
     for ppo in (MODE, SMALL):
-        ppos.evaluate(ppo, SETTINGS, state)
+        evaluation.evaluate(ppo, SETTINGS, state)
     for ppo, clients, key, _ in asked:
         assert (ppo.eval_episodes, clients, key) == (16, CLIENTS, state.eval_key)
     mode, sample = (acts_of(therapist, state, 100) for *_, therapist in asked)
@@ -109,7 +112,7 @@ def test_deterministic_evaluation_takes_the_mode(monkeypatch, state):
 
 def test_samples_are_drawn_from_the_policy(state):
     params = with_constant_policy(state.params, np.log([0.5, 0.5, *[1e-30] * 6]))
-    acts = acts_of(ppos.policy_therapist(SMALL, params), state, 400)
+    acts = acts_of(evaluation.policy_therapist(SMALL, params), state, 400)
     assert set(acts.tolist()) == {0, 1}
     # Five standard deviations: false alarms of less than one in a million.
     assert abs(np.mean(acts == 0) - 0.5) < 5 * 0.5 / np.sqrt(400)

@@ -12,6 +12,11 @@ from jaxtherapy.ppo import losses
 STEPS, ENVS = 6, 3
 
 gae = jax.jit(losses.generalized_advantages)
+clipped_policy_loss = jax.jit(losses.clipped_policy_loss)
+clipped_value_loss = jax.jit(losses.clipped_value_loss)
+categorical_entropy = jax.jit(losses.categorical_entropy)
+explained_variance = jax.jit(losses.explained_variance)
+normalize = jax.jit(losses.normalize)
 
 
 def gae_by_hand(rewards, values, next_values, terminated, truncated, gamma, gae_lambda):
@@ -129,7 +134,7 @@ def test_clipped_policy_loss_by_hand(case):
     old = np.array([-1.7], np.float32)
 
     def loss(log_prob):
-        return losses.clipped_policy_loss(log_prob, old, jnp.array([advantage]), 0.2).loss
+        return clipped_policy_loss(log_prob, old, jnp.array([advantage]), 0.2).loss
 
     value, gradient = jax.value_and_grad(loss)(old + np.log(ratio).astype(np.float32))
     np.testing.assert_allclose(value, expected, rtol=1e-5)
@@ -139,7 +144,7 @@ def test_clipped_policy_loss_by_hand(case):
 def test_policy_loss_is_the_mean_over_the_batch():
     ratios, advantages, expected, _ = np.array(list(POLICY_CASES.values()), np.float32).T
     old = np.linspace(-3, -0.1, len(ratios)).astype(np.float32)
-    report = losses.clipped_policy_loss(old + np.log(ratios), old, advantages, 0.2)
+    report = clipped_policy_loss(old + np.log(ratios), old, advantages, 0.2)
     np.testing.assert_allclose(report.loss, expected.mean(), rtol=1e-5)
     kl = np.mean(ratios - 1 - np.log(ratios))
     np.testing.assert_allclose(report.approx_kl, kl, rtol=1e-5)
@@ -148,7 +153,7 @@ def test_policy_loss_is_the_mean_over_the_batch():
 
 def test_no_change_is_no_divergence():
     log_prob = jnp.array([-0.5, -2.0])
-    report = losses.clipped_policy_loss(log_prob, log_prob, jnp.array([1.0, -1.0]), 0.2)
+    report = clipped_policy_loss(log_prob, log_prob, jnp.array([1.0, -1.0]), 0.2)
     assert (report.loss, report.approx_kl, report.clip_fraction) == (0, 0, 0)
 
 
@@ -157,7 +162,7 @@ def test_old_log_probabilities_are_constants():
 
     def loss(old):
         log_prob = jnp.array([-0.5, -1.0])
-        return losses.clipped_policy_loss(log_prob, old, jnp.array([1.0, -1.0]), 0.2).loss
+        return clipped_policy_loss(log_prob, old, jnp.array([1.0, -1.0]), 0.2).loss
 
     gradient = jax.grad(loss)(jnp.array([-0.6, -0.9]))
     np.testing.assert_array_equal(gradient, [0, 0])
@@ -183,7 +188,7 @@ def test_clipped_value_loss_by_hand(case):
     value, returns, expected, slope = VALUE_CASES[case]
 
     def loss(value):
-        return losses.clipped_value_loss(value, jnp.array([1.0]), jnp.array([returns]), 0.2)
+        return clipped_value_loss(value, jnp.array([1.0]), jnp.array([returns]), 0.2)
 
     ours, gradient = jax.value_and_grad(loss)(jnp.array([value]))
     np.testing.assert_allclose(ours, expected, rtol=1e-5)
@@ -192,7 +197,7 @@ def test_clipped_value_loss_by_hand(case):
 
 def test_value_loss_is_the_mean_over_the_batch():
     values, returns, expected, _ = np.array(list(VALUE_CASES.values()), np.float32).T
-    ours = losses.clipped_value_loss(values, np.ones_like(values), returns, 0.2)
+    ours = clipped_value_loss(values, np.ones_like(values), returns, 0.2)
     np.testing.assert_allclose(ours, expected.mean(), rtol=1e-5)
 
 
@@ -201,25 +206,25 @@ def test_value_loss_is_the_mean_over_the_batch():
 
 def test_entropy_of_known_policies():
     uniform, certain = np.zeros((2, 8)), np.eye(8)[:2] * 1e4
-    np.testing.assert_allclose(losses.categorical_entropy(uniform), np.log(8), rtol=1e-6)
-    np.testing.assert_allclose(losses.categorical_entropy(certain), 0, atol=1e-6)
+    np.testing.assert_allclose(categorical_entropy(uniform), np.log(8), rtol=1e-6)
+    np.testing.assert_allclose(categorical_entropy(certain), 0, atol=1e-6)
     half = np.where(np.arange(8) < 2, 0.0, -1e4)[None]
-    np.testing.assert_allclose(losses.categorical_entropy(half), np.log(2), rtol=1e-6)
+    np.testing.assert_allclose(categorical_entropy(half), np.log(2), rtol=1e-6)
     # The mean over a batch, and adding to all logits changes nothing.
     both = np.concatenate([uniform[:1], half]) + 5
-    np.testing.assert_allclose(losses.categorical_entropy(both), np.log(16) / 2, rtol=1e-6)
+    np.testing.assert_allclose(categorical_entropy(both), np.log(16) / 2, rtol=1e-6)
 
 
 def test_entropy_of_random_logits():
     logits = np.random.default_rng(0).normal(0, 2, (20, 8)).astype(np.float32)
     p = np.exp(logits) / np.exp(logits).sum(1, keepdims=True)
     expected = -(p * np.log(p)).sum(1).mean()
-    np.testing.assert_allclose(losses.categorical_entropy(logits), expected, rtol=1e-5)
+    np.testing.assert_allclose(categorical_entropy(logits), expected, rtol=1e-5)
 
 
 def test_explained_variance():
     targets = np.array([[1.0, 2.0], [3.0, 6.0]], np.float32)
-    ev = losses.explained_variance
+    ev = explained_variance
     assert ev(targets, targets) == 1
     assert ev(targets + 7, targets) == 1  # a constant error is none of variance
     assert ev(np.zeros_like(targets), targets) == 0
@@ -229,7 +234,7 @@ def test_explained_variance():
 
 def test_normalised_to_mean_zero_and_deviation_one():
     values = np.random.default_rng(0).normal(50, 7, 64).astype(np.float32)
-    ours = np.asarray(losses.normalize(values))
+    ours = np.asarray(normalize(values))
     np.testing.assert_allclose(ours, (values - values.mean()) / values.std(), atol=1e-5)
     assert abs(ours.mean()) < 1e-5
     np.testing.assert_allclose(ours.std(), 1, rtol=1e-5)
@@ -237,4 +242,4 @@ def test_normalised_to_mean_zero_and_deviation_one():
 
 @pytest.mark.parametrize("values", [[3.0], [2.0, 2.0, 2.0]], ids=["one", "constant"])
 def test_normalising_what_does_not_vary_gives_zeros(values):
-    np.testing.assert_array_equal(losses.normalize(jnp.array(values)), np.zeros(len(values)))
+    np.testing.assert_array_equal(normalize(jnp.array(values)), np.zeros(len(values)))

@@ -13,11 +13,12 @@ from jaxtherapy.client.octants import COMPLEMENT, D, W
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.ppo import ppo as ppos
-from jaxtherapy.ppo.optimizer import adam_state
-from jaxtherapy.ppo.running_statistics import RunningStatistics
+from jaxtherapy.ppo.log import empty_log
+from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
+from jaxtherapy.ppo.running_statistics import RunningStatistics, nothing_seen
 from jaxtherapy.ppo.types import Losses, make_settings
-from tests.plausibility import assert_all_plausible
 from tests.client.replay import compile_quickly
+from tests.plausibility import assert_all_plausible
 from tests.ppo.small import (
     MAX_SESSIONS,
     SETTINGS,
@@ -37,8 +38,8 @@ from tests.ppo.small import (
     with_hyper,
 )
 
-SEEDS = np.array([3, 5, 11, *range(20, 30)], np.int32)
-COMPANY = np.array([8, 5, 2, *range(40, 50)], np.int32)
+SEEDS = np.array([3, 5, 11, *range(20, 33)], np.int32)
+COMPANY = np.array([8, 5, 2, *range(40, 53)], np.int32)
 
 
 @pytest.fixture(scope="module")
@@ -100,7 +101,7 @@ def test_return_statistics_are_kept_across_updates(trained):
 
 
 def begun_stats():
-    return ppos.nothing_seen()
+    return nothing_seen()
 
 
 # --- the log ----------------------------------------------------------------------------------
@@ -133,7 +134,7 @@ def test_the_log_tells_of_the_episodes_that_ended(trained):
 
 def test_the_log_adds_up_losses(trained):
     """Sums over updates: the host divides by their number."""
-    emptied = trained[1].replace(log=ppos.empty_log())
+    emptied = trained[1].replace(log=empty_log())
     alone = train(SMALL, SETTINGS, emptied, 1)
     assert_identical(alone.replace(log=None), trained[2].replace(log=None))
     assert alone.log.n_updates == 1
@@ -179,9 +180,9 @@ def test_poison_is_noticed(trained, what):
     if what == "weights":
         state = state.replace(params=poison(state.params))
     else:
-        clip, (adam, *rest) = state.opt_state
+        adam = adam_state(state.opt_state)
         adam = adam._replace(mu=poison(adam.mu))
-        state = state.replace(opt_state=(clip, (adam, *rest)))
+        state = state.replace(opt_state=with_adam_state(state.opt_state, adam))
     after = train(SMALL, SETTINGS, state, 3)
     assert after.diverged
     assert after.n_updates == state.n_updates
@@ -347,6 +348,9 @@ VARIANTS = {
     "entropy": with_clients(SETTINGS, entropy=5.0),
     "max_sessions": with_clients(SETTINGS, max_sessions=7),
     "baseline_accuracy": with_clients(SETTINGS, baseline_accuracy=1.0),
+    "dropout_session": with_clients(SETTINGS, dropout_session=5),
+    "success_reward": with_clients(SETTINGS, success_reward=10.0),
+    "dropout_reward": with_clients(SETTINGS, dropout_reward=0.0),
 }
 
 
@@ -402,7 +406,7 @@ def test_learns_the_one_good_answer(seed):
     assert result.success_rate == 1
     assert result.reward_mean > best - 4
     # The training itself says so, too.
-    log = train(SMALL, settings, state.replace(log=ppos.empty_log()), 2).log
+    log = train(SMALL, settings, state.replace(log=empty_log()), 2).log
     assert log.reward.mean > best - 8
     assert log.losses.entropy / 2 < 1.0
 

@@ -6,14 +6,14 @@ import numpy as np
 import optax
 import pytest
 from flax import nnx
-from scipy import stats
 
 from jaxtherapy.config.settings import PPO
+from jaxtherapy.networks.actor_critic import make_networks, with_weights
+from jaxtherapy.ppo import losses, optimizer
 from jaxtherapy.ppo import ppo as ppos
-from jaxtherapy.ppo.optimizer import adam_state, clipped_adam
-from jaxtherapy.ppo.types import Losses, Targets
+from jaxtherapy.ppo.optimizer import adam_state
+from jaxtherapy.ppo.types import Losses, Targets, TrainState
 from jaxtherapy.storage import policies as weights
-from tests.plausibility import assert_all_plausible, goodness_of_fit
 from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     SETTINGS,
@@ -33,57 +33,23 @@ from tests.ppo.small import (
     with_hyper,
 )
 
-BATCH_SIZES = {
-    "divides": 8,
-    "leaves a remainder": 7,
-    "more than half": 13,
-    "exactly the rollout": 24,
-    "exceeds the rollout": 100,
-    "one": 1,
+# Batch size, and how many of 24 rows each minibatch gets.
+SIZES = {
+    "divides": (8, [8, 8, 8]),
+    "leaves a remainder": (7, [7, 7, 10]),
+    "more than half": (13, [24]),
+    "exactly the rollout": (24, [24]),
+    "exceeds the rollout": (100, [24]),
+    "one": (1, [1] * 24),
 }
-
-by_batch_size = pytest.mark.parametrize("batch_size", BATCH_SIZES.values(), ids=BATCH_SIZES)
 
 
 def of_24(batch_size, n_epochs=1):
     return PPO(n_envs=4, n_steps=6, batch_size=batch_size, n_epochs=n_epochs)
 
 
-# --- shuffle ----------------------------------------------------------------------------------
-
-
-@by_batch_size
-def test_every_row_stands_in_exactly_one_minibatch(batch_size):
-    ppo = of_24(batch_size)
-    equal, last = jax.jit(ppos.shuffle, static_argnums=0)(ppo, jax.random.key(0))
-    np.testing.assert_array_equal(
-        np.sort(np.concatenate([np.ravel(equal), last])), np.arange(ppo.steps_per_update)
-    )
-    assert len(equal) + (len(last) > 0) == ppo.n_minibatches
-    if equal.size:
-        assert equal.shape[1] == batch_size
-
-
-def test_the_last_minibatch_takes_the_remainder():
-    equal, last = ppos.shuffle(of_24(7), jax.random.key(0))  # 7 + 7 + (7 + 3)
-    assert (equal.shape, last.shape) == ((2, 7), (10,))
-    equal, last = ppos.shuffle(of_24(8), jax.random.key(0))
-    assert (equal.shape, last.shape) == ((3, 8), (0,))
-    equal, last = ppos.shuffle(of_24(13), jax.random.key(0))
-    assert (equal.shape, last.shape) == ((0, 0), (24,))
-    equal, last = ppos.shuffle(of_24(100), jax.random.key(0))
-    assert (equal.shape, last.shape) == ((0, 0), (24,))
-
-
-def test_keys_decide_the_order():
-    orders = [np.ravel(ppos.shuffle(of_24(8), jax.random.key(seed))[0]) for seed in (0, 0, 1)]
-    np.testing.assert_array_equal(orders[0], orders[1])
-    assert np.any(orders[0] != orders[2])
-    assert np.any(orders[0] != np.arange(24))
-
-
 def test_number_of_gradient_steps():
-    assert [of_24(size, 3).gradient_steps_per_update for size in BATCH_SIZES.values()] == [
+    assert [of_24(size, 3).gradient_steps_per_update for size, _ in SIZES.values()] == [
         *(9, 9, 3, 3, 3, 72)
     ]
 
@@ -97,46 +63,21 @@ def numbered_targets(n):
     return Targets(zeros, jnp.arange(n), zeros, zeros, zeros, zeros)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 512, 2**13, 2**13 + 1])
-def test_an_order_has_every_number_once(n):
-    order = jax.jit(ppos.random_order, static_argnums=1)(jax.random.key(1), n)
-    assert order.dtype == jnp.int32
-    np.testing.assert_array_equal(np.sort(order), np.arange(n))
-
-
-def test_all_orders_are_equally_likely():
-    """Of five numbers: 120 orders; false alarms: 0.1 %."""
-    keys = jax.random.split(jax.random.key(2), 24_000)
-    orders = np.asarray(jax.jit(jax.vmap(lambda key: ppos.random_order(key, 5)))(keys))
-    _, counts = np.unique(orders @ 5 ** np.arange(5), return_counts=True)
-    assert len(counts) == 120
-    assert_all_plausible({"orders": goodness_of_fit(counts, np.ones(120))}, rate=1e-3)
-
-
-def test_minibatches_are_random_samples():
-    """The most rows that need only one sort: means of minibatches against those of numbers drawn
-    without replacement (nearly normal); false alarms: 0.1 %."""
-    n, size = 2**13, 64
-    keys = jax.random.split(jax.random.key(3), 160)
-    orders = np.asarray(jax.jit(jax.vmap(lambda key: ppos.random_order(key, n)))(keys))
-    means = orders.reshape(-1, size).mean(axis=1)
-    spread = np.sqrt((n**2 - 1) / 12 / size * (n - size) / (n - 1))
-    expected = stats.norm((n - 1) / 2, spread)
-    assert_all_plausible({"means": stats.kstest(means, expected.cdf).pvalue}, rate=1e-3)
-
-
 def counting_update(monkeypatch, ppo, key):
-    """How often each row entered a gradient, what was reported, and the state after."""
+    """The rows of every minibatch, how often each entered a gradient, the report, what is left."""
+    batches = []
 
-    def count(ppo, hyper, params, batch):
+    def count(hyper, params, batch):
+        jax.debug.callback(lambda rows: batches.append(tuple(rows.tolist())), batch.action)
         report = Losses(*[jnp.float32(len(batch.action))] * len(Losses._fields))
         return jnp.sum(params["seen"][batch.action]), report
 
     # Plain steps of size 1: parameters become minus the sum of all gradients.
-    monkeypatch.setattr(ppos, "loss", count)
-    monkeypatch.setattr(ppos, "clipped_adam", lambda *_: optax.sgd(1.0))
+    monkeypatch.setattr(losses, "loss", count)
+    monkeypatch.setattr(ppos, "with_weights", lambda ppo, params: params)
+    monkeypatch.setattr(ppos, "adam", lambda *_: optax.sgd(1.0))
     params = {"seen": jnp.zeros(ppo.steps_per_update)}
-    state = ppos.TrainState(
+    state = TrainState(
         params=params,
         opt_state=optax.sgd(1.0).init(params),
         dyads=None,
@@ -147,40 +88,37 @@ def counting_update(monkeypatch, ppo, key):
         n_updates=jnp.int32(0),
         diverged=jnp.bool_(False),
     )
+    settings = with_hyper(SETTINGS, max_grad_norm=np.inf)
     # A lambda, so that nothing compiled with the patch outlives it.
-    after, report = jax.jit(lambda state: ppos.update(ppo, SETTINGS, state, numbered_targets(24)))(
+    after, report = jax.jit(lambda state: ppos.update(ppo, settings, state, numbered_targets(24)))(
         state
     )
-    return -np.asarray(after.params["seen"]), report, after
+    jax.effects_barrier()
+    return batches, -np.asarray(after.params["seen"]), report, after
 
 
-@by_batch_size
-def test_every_transition_is_learnt_from_once(monkeypatch, batch_size):
+@pytest.mark.parametrize(("batch_size", "sizes"), SIZES.values(), ids=SIZES)
+def test_every_transition_is_learnt_from_once(monkeypatch, batch_size, sizes):
+    """Each stands in exactly one minibatch; the last one takes in the remainder."""
     ppo = of_24(batch_size)
-    seen, report, _ = counting_update(monkeypatch, ppo, jax.random.key(0))
+    batches, seen, report, _ = counting_update(monkeypatch, ppo, jax.random.key(0))
     np.testing.assert_array_equal(seen, 1)
+    np.testing.assert_array_equal(np.sort(np.concatenate(batches)), np.arange(24))
+    assert sorted(map(len, batches)) == sizes
+    assert len(batches) == ppo.n_minibatches
     # The report is the mean over minibatches: here, of their sizes.
     np.testing.assert_allclose(report.policy_loss, 24 / ppo.n_minibatches, rtol=1e-6)
 
 
 def test_once_per_epoch_and_every_epoch_shuffled_anew(monkeypatch):
-    """Recorded as they run: three epochs, and the epochs of the next update, all differ."""
-    batches = []
-    shuffle = ppos.shuffle
-
-    def recorded(ppo, key):
-        equal, last = shuffle(ppo, key)
-        jax.debug.callback(lambda rows: batches.append(tuple(np.ravel(rows).tolist())), equal)
-        return equal, last
-
-    monkeypatch.setattr(ppos, "shuffle", recorded)
-    seen, _, after = counting_update(monkeypatch, of_24(8, 3), jax.random.key(0))
+    """Three epochs, and those of the next update: no minibatch comes twice."""
+    batches, seen, _, after = counting_update(monkeypatch, of_24(8, 3), jax.random.key(0))
     np.testing.assert_array_equal(seen, 3)
-    counting_update(monkeypatch, of_24(8, 3), after.key)
-    jax.effects_barrier()
-    assert len(batches) == 6
-    assert len(set(batches)) == 6
-    assert all(sorted(order) == list(range(24)) for order in batches)
+    others, *_ = counting_update(monkeypatch, of_24(8, 3), after.key)
+    assert len(batches) == len(others) == 9
+    assert len({*batches, *others}) == 18
+    again, *_ = counting_update(monkeypatch, of_24(8, 3), jax.random.key(0))
+    assert sorted(again) == sorted(batches)
 
 
 # --- update, in earnest -----------------------------------------------------------------------
@@ -206,7 +144,7 @@ def taught():
 
 
 def loss_by_hand(params, targets, clip_range, vf_coef, ent_coef):
-    log_probs = log_softmax(logits_of(params, targets.obs))
+    log_probs = log_softmax(logits_of(params, targets.obs.actor))
     action = np.asarray(targets.action).astype(int)
     log_prob = np.take_along_axis(log_probs, action[:, None], axis=1)[:, 0]
     ratio = np.exp(log_prob - np.asarray(targets.log_prob, float))
@@ -214,7 +152,7 @@ def loss_by_hand(params, targets, clip_range, vf_coef, ent_coef):
     advantage = (advantage - advantage.mean()) / advantage.std()
     inside = np.minimum(np.maximum(ratio, 1 - clip_range), 1 + clip_range)
     policy_loss = -np.mean(np.minimum(ratio * advantage, inside * advantage))
-    values, old = values_of(params, targets.obs), np.asarray(targets.value, float)
+    values, old = values_of(params, targets.obs.critic), np.asarray(targets.value, float)
     near = old + np.minimum(np.maximum(values - old, -clip_range), clip_range)
     returns = np.asarray(targets.returns, float)
     value_loss = np.mean(np.maximum((values - returns) ** 2, (near - returns) ** 2))
@@ -231,7 +169,10 @@ def loss_by_hand(params, targets, clip_range, vf_coef, ent_coef):
 
 @pytest.fixture(scope="module")
 def loss_and_gradient():
-    grad = jax.value_and_grad(ppos.loss, argnums=2, has_aux=True)
+    def loss(ppo, hyper, params, batch):
+        return losses.loss(hyper, with_weights(ppo, params), batch)
+
+    grad = jax.value_and_grad(loss, argnums=2, has_aux=True)
     return compile_quickly(grad, static_argnums=0)
 
 
@@ -343,8 +284,8 @@ def test_one_trunk_learns_from_both_losses(taught):
     """Its parameters appear once, and once in Adam."""
     _, targets = taught
     shared = PPO(**{**vars(ONCE), "shared_trunk": True})
-    params = nnx.state(ppos.make_networks(shared, jax.random.key(0)), nnx.Param)
-    opt_state = clipped_adam(3e-4, 0.5).init(params)
+    params = nnx.state(make_networks(shared, jax.random.key(0)), nnx.Param)
+    opt_state = optimizer.adam(3e-4).init(params)
     state = taught[0].replace(params=params, opt_state=opt_state)
     n_parameters = sum(x.size for x in raw(state.params))
     separate = sum(x.size for x in raw(taught[0].params))

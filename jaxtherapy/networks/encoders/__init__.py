@@ -22,5 +22,5 @@ class Encoder(nnx.Module):
         raise NotImplementedError
 
     def prepared(self) -> Callable[[Any], Any]:
-        """The same function, where many views meet the same weights."""
+        """The same function, for many views and the same weights."""
         return self

@@ -18,18 +18,19 @@ class FlatEncoder(Encoder):
     def __init__(
         self, hidden_size: int, view: PyTree, precision: Precision, rngs: nnx.Rngs
     ) -> None:
-        self.ranks = tuple(len(leaf.shape) for leaf in jax.tree.leaves(view))
-        n_in = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(view))
+        self.shapes = tuple(leaf.shape for leaf in jax.tree.leaves(view))
+        n_in = sum(map(math.prod, self.shapes))
         self.hidden_1 = linear(n_in, hidden_size, 2**0.5, precision, rngs)
         self.hidden_2 = linear(hidden_size, hidden_size, 2**0.5, precision, rngs)
 
     def __call__(self, view: PyTree) -> Float[Array, "*batch hidden"]:
         """Features of a batch of views (any leading axes)."""
         rows = [
-            leaf.reshape(*leaf.shape[: leaf.ndim - rank], -1).astype(jnp.float32)
-            for leaf, rank in zip(jax.tree.leaves(view), self.ranks, strict=True)
+            leaf.reshape(*leaf.shape[: leaf.ndim - len(shape)], math.prod(shape))
+            for leaf, shape in zip(jax.tree.leaves(view), self.shapes, strict=True)
         ]
-        return nnx.relu(self.hidden_2(nnx.relu(self.hidden_1(jnp.concatenate(rows, axis=-1)))))
+        numbers = jnp.concatenate(rows, axis=-1).astype(jnp.float32)
+        return nnx.relu(self.hidden_2(nnx.relu(self.hidden_1(numbers))))
 
 
 def make(hidden_size: int, view: Any, precision: Precision, rngs: nnx.Rngs) -> FlatEncoder:

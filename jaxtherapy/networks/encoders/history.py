@@ -9,14 +9,8 @@ from jaxtyping import Array, Float
 
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Observation
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.fast.first_layer import (
-    LARGE_BATCH,
-    Table,
-    first_layer,
-    make_table,
-    select,
-    selecting_pays,
-)
+from jaxtherapy.fast.compiling import on_cpu
+from jaxtherapy.fast.first_layer import LARGE_BATCH, Table, first_layer, make_table, select
 from jaxtherapy.fast.look_up import look_up
 from jaxtherapy.networks.encoders import Encoder
 from jaxtherapy.networks.layers import Precision, linear
@@ -51,7 +45,7 @@ class TherapyNet(Encoder):
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch hidden"]:
         """Features of a batch of observations (any leading axes)."""
-        if selecting_pays() or obs.client_action.size >= LARGE_BATCH:
+        if on_cpu() or obs.client_action.size >= LARGE_BATCH:
             layer = self.hidden_1
             return self.second(first_layer(self.table(), obs, layer.dtype, layer.precision))
         return self.plain(obs)
@@ -65,8 +59,8 @@ class TherapyNet(Encoder):
         return self.second(self.hidden_1(features))
 
     def prepared(self) -> Callable[[Observation], Float[Array, "*batch hidden"]]:
-        """The same function, where many observations meet the same weights."""
-        if not selecting_pays():
+        """The same function, for many observations and the same weights."""
+        if not on_cpu():
             return self.plain
         table = self.table()
         return lambda obs: self.second(select(table, obs))

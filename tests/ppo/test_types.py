@@ -1,4 +1,4 @@
-"""Every setting of a configuration reaches the pure core, in the type it is compiled for."""
+"""Every setting reaches the pure core in the type it is compiled for; what actor and critic see."""
 
 import dataclasses
 
@@ -13,7 +13,8 @@ from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.client.utilities import NAMED_MATRICES, U_MAX, U_MIN
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.ppo.types import make_settings
+from jaxtherapy.ppo.types import look, make_settings
+from tests.views import BOND_VIEW, with_view
 
 GIVEN = tuple(tuple(0.1 * i - j / 3 for j in range(8)) for i in range(8))
 
@@ -22,9 +23,9 @@ def test_every_leaf_is_an_array():
     """A Python number would be compiled in; another value would then compile anew."""
     for config in (TrainingConfig(), TrainingConfig(bond_alpha=None, max_grad_norm=None)):
         for path, leaf in jax.tree.leaves_with_path(make_settings(config)):
-            assert isinstance(leaf, jax.Array), path
+            assert isinstance(leaf, jax.Array | np.ndarray | np.generic), path
             assert leaf.dtype in (jnp.float32, jnp.int32, jnp.bool_), path
-            assert not leaf.weak_type, path
+            assert not jax.typeof(leaf).weak_type, path
 
 
 def test_all_configurations_fit_one_program():
@@ -32,7 +33,7 @@ def test_all_configurations_fit_one_program():
 
     def signature(config):
         leaves, structure = jax.tree.flatten(make_settings(config))
-        return structure, [(leaf.shape, leaf.dtype, leaf.weak_type) for leaf in leaves]
+        return structure, [jax.typeof(leaf) for leaf in leaves]
 
     default = signature(TrainingConfig())
     others = (
@@ -58,6 +59,10 @@ def test_all_configurations_fit_one_program():
         ("recency_ratio", 3.25),
         ("enable_parataxic", False),
         ("baseline_accuracy", 0.125),
+        ("dropout_session", 7),
+        ("success_reward", 33.0),
+        ("reward_per_session_saved", 1.5),
+        ("dropout_reward", -20.0),
         ("mechanism", "bond_only"),
     ],
 )
@@ -146,7 +151,7 @@ def test_named_and_given_matrices_are_exact(matrix, utilities):
 
 
 def test_structure_of_the_program():
-    config = TrainingConfig(
+    given = dict(
         n_envs=3,
         n_steps=20,
         batch_size=16,
@@ -157,8 +162,32 @@ def test_structure_of_the_program():
         shared_trunk=True,
         precision="bfloat16",
     )
+    config = TrainingConfig(**given)
     ppo = PPO.of(config)
-    assert ppo == PPO(3, 20, 16, 4, 11, True, 24, True, "bfloat16")
+    assert ppo == PPO(**given)
     assert ppo.steps_per_update == config.steps_per_update == 60
     assert hash(ppo) == hash(PPO.of(config))  # static under jit: equal ones share a program
     assert PPO.of(TrainingConfig()) == PPO()
+
+
+# --- what is seen ------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def clients():
+    return client_params(TrainingConfig())
+
+
+def test_one_view_for_both_is_looked_at_once(clients):
+    seen = look(PPO(), dyads.intakes(jax.random.key(0), clients, jnp.arange(3)), clients)
+    assert seen.own_critic is None
+    assert seen.critic is seen.actor
+    assert seen.actor.history.shape == (3, 50)
+
+
+def test_a_view_of_its_own_for_the_critic(monkeypatch, clients):
+    with_view(monkeypatch, bond=BOND_VIEW)
+    some = dyads.intakes(jax.random.key(0), clients, jnp.arange(3))
+    seen = look(PPO(critic_view="bond"), some, clients)
+    np.testing.assert_array_equal(seen.critic["bond"], some.client.bond)
+    assert seen.actor.history.shape == (3, 50)
