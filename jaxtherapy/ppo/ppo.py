@@ -158,7 +158,7 @@ def update(
     def epoch(learner: Learner, key: PRNGKeyArray) -> tuple[Learner, Losses]:
         order = random_order(key, ppo.steps_per_update)
         equal, last = jnp.split(order, [n_equal * ppo.batch_size])
-        learner, reports = jax.lax.scan(minibatch, learner, equal.reshape(n_equal, -1))
+        learner, reports = jax.lax.scan(minibatch, learner, equal.reshape(n_equal, ppo.batch_size))
         if last.size:
             learner, report = minibatch(learner, last)
             reports = jax.tree.map(jnp.append, reports, report)

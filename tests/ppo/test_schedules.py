@@ -11,6 +11,7 @@ import pytest
 from jaxtherapy.config.schedules import KINDS, Schedule
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.schedules import settings_at
+from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     SETTINGS,
     SMALL,
@@ -19,10 +20,11 @@ from tests.ppo.small import (
     differ,
     evaluate,
     init,
-    train,
     with_clients,
     with_hyper,
 )
+
+train = compile_quickly(ppos.train, static_argnums=0)
 
 STEPS = SMALL.steps_per_update
 

@@ -116,8 +116,8 @@ def test_null_means_what_the_help_says():
     settings = make_settings(config)
     assert settings.clients.bond_alpha == 5
     assert settings.hyperparameters.max_grad_norm == np.inf
-    assert PPO.of(config).n_steps == 48
-    assert PPO.of(TrainingConfig(n_steps=7, batch_size=48)).n_steps == 7
+    assert PPO.of(config).rollout_length == 48
+    assert PPO.of(TrainingConfig(n_steps=7, batch_size=48)).rollout_length == 7
 
 
 def test_anticomplement():
