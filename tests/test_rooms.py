@@ -1,26 +1,43 @@
-"""The core knows nothing of files, clocks and settings."""
+"""Imports point one way: a room knows only those before it."""
 
-import subprocess
-import sys
+import ast
+from pathlib import Path
 
-CORE = (
-    *("client", "envs.therapy", "agents.ppo", "networks", "first_layer", "compiling"),
-    *("analysis.grid", "analysis.episodes", "analysis.statistics", "analysis.shape"),
-    *("analysis.course", "analysis.across_seeds", "analysis.twin", "analysis.comparison"),
+import jaxtherapy
+
+ROOT = Path(jaxtherapy.__file__).parent
+ROOMS = (
+    *("errors", "discovery", "config", "fast", "client", "envs", "networks", "ppo", "devices"),
+    *("storage", "evaluation", "reporting", "training", "cli"),
 )
-SHELL = ("jaxtherapy.training", "jaxtherapy.config", "jaxtherapy.cli.launch", "jaxtherapy.train")
-
-IMPORT = """
-import importlib, sys
-for name in {core!r}:
-    importlib.import_module("jaxtherapy." + name)
-print([name for name in sys.modules if name.startswith({shell!r})])
-"""
 
 
-def test_the_core_imports_nothing_of_the_shell():
-    code = IMPORT.format(core=CORE, shell=SHELL)
-    done = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120
-    )
-    assert done.stdout == "[]\n"
+def rooms_imported_by(path):
+    """Of every import in a file, also those inside of functions."""
+    for node in ast.walk(ast.parse(path.read_text())):
+        names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+        if isinstance(node, ast.ImportFrom):
+            names = [f"{node.module}.{alias.name}" for alias in node.names]
+        for name in names:
+            package, _, rest = name.partition(".")
+            room = rest.partition(".")[0]
+            if package == "jaxtherapy" and room in ROOMS:
+                yield room
+
+
+def test_imports_point_one_way():
+    wrong = []
+    for path in sorted(ROOT.rglob("*.py")):
+        place = path.relative_to(ROOT)
+        room = place.parts[0].removesuffix(".py")
+        if room in ROOMS:  # the others are what users start and import
+            for imported in rooms_imported_by(path):
+                allowed = () if room == "fast" else ROOMS[: ROOMS.index(room) + 1]
+                if imported not in allowed and imported != room:
+                    wrong.append(f"{place} imports {imported}")
+    assert not wrong
+
+
+def test_every_folder_is_a_room():
+    folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
+    assert folders <= set(ROOMS)

@@ -10,24 +10,19 @@ True
 
 from jaxtherapy.discovery import lazily
 
-_ROOM = "jaxtherapy.client"
+_MODULES = {
+    "client": "Client",
+    "dyad": "Dyad Observation hold_session intake observe",
+    "mechanisms": "MECHANISMS",
+    "octants": "OCTANTS",
+    "params": "ClientParams",
+    "patterns": "PATTERNS pattern_weights",
+    "simulation": "simulate simulate_course",
+    "therapists": "Therapist therapists",
+    "utilities": "NAMED_MATRICES",
+}
 _NAMES = {
-    "therapists": f"{_ROOM}.therapists",
-    "Client": f"{_ROOM}.client",
-    "ClientParams": f"{_ROOM}.params",
-    "Dyad": f"{_ROOM}.dyad",
-    "MECHANISMS": f"{_ROOM}.mechanisms",
-    "NAMED_MATRICES": f"{_ROOM}.utilities",
-    "OCTANTS": f"{_ROOM}.octants",
-    "Observation": f"{_ROOM}.dyad",
-    "PATTERNS": f"{_ROOM}.patterns",
-    "Therapist": f"{_ROOM}.therapists",
-    "hold_session": f"{_ROOM}.dyad",
-    "intake": f"{_ROOM}.dyad",
-    "observe": f"{_ROOM}.dyad",
-    "pattern_weights": f"{_ROOM}.patterns",
-    "simulate": f"{_ROOM}.simulation",
-    "simulate_course": f"{_ROOM}.simulation",
+    name: f"{__name__}.{module}" for module, names in _MODULES.items() for name in names.split()
 }
 __all__ = sorted(_NAMES)
 __getattr__ = lazily(__name__, _NAMES)

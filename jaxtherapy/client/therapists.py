@@ -8,46 +8,26 @@ functions, ``(key, dyad, params) -> act`` or ``(key, observation) -> act``.
 import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Int8, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from jaxtherapy.client.baselines import BASELINES
-from jaxtherapy.client.baselines.anticomplementary import therapist as anticomplementary
-from jaxtherapy.client.baselines.complementary import therapist as complementary
-from jaxtherapy.client.baselines.mirror import therapist as mirror
-from jaxtherapy.client.baselines.myopic import expected_next_rs
-from jaxtherapy.client.baselines.myopic import therapist as myopic
-from jaxtherapy.client.baselines.random import therapist as random
 from jaxtherapy.client.dyad import Dyad, Observation, observe
 from jaxtherapy.client.params import ClientParams
-
-__all__ = [
-    "BASELINES",
-    "Answer",
-    "Therapist",
-    "anticomplementary",
-    "as_therapist",
-    "complementary",
-    "constant",
-    "expected_next_rs",
-    "from_observation",
-    "mirror",
-    "myopic",
-    "n_required",
-    "random",
-    "taking_turns",
-]
 
 Answer = Callable[..., Int[Array, ""]]
 """``(key, dyad, params) -> act`` or ``(key, observation) -> act``."""
 
 
-def nothing(params: ClientParams) -> PyTree:
-    """The memory of a therapist that needs none."""
-    return ()
+complementary: Answer = BASELINES["complementary"]
+anticomplementary: Answer = BASELINES["anticomplementary"]
+mirror: Answer = BASELINES["mirror"]
+myopic: Answer = BASELINES["myopic"]
+random: Answer = BASELINES["random"]
 
 
 @dataclass(frozen=True)
@@ -61,7 +41,7 @@ class Therapist:
     """
 
     act: Callable[[PRNGKeyArray, Any, Any], tuple[Any, Int[Array, ""]]]
-    begin: Callable[[ClientParams], Any] = nothing
+    begin: Callable[[ClientParams], Any] = lambda params: ()
     see: Callable[[Dyad, ClientParams], Any] = observe
 
 
@@ -91,33 +71,22 @@ def taking_turns(therapists: Sequence[Therapist], which: Int[Array, ""]) -> Ther
         return tuple(each.begin(params) for each in therapists)
 
     def act(key: PRNGKeyArray, memory: Any, view: Any) -> tuple[Any, Int[Array, ""]]:
-        def turn(number: int) -> Callable[[], tuple[Any, Int[Array, ""]]]:
-            def answer() -> tuple[Any, Int[Array, ""]]:
-                each = therapists[number]
-                own, act = each.act(key, memory[number], each.see(*view))
-                return (*memory[:number], own, *memory[number + 1 :]), jnp.asarray(act, jnp.int8)
-
-            return answer
+        def turn(number: int) -> tuple[Any, Int[Array, ""]]:
+            each = therapists[number]
+            own, act = each.act(key, memory[number], each.see(*view))
+            return (*memory[:number], own, *memory[number + 1 :]), jnp.asarray(act, jnp.int8)
 
         # The number is not batched: only the therapist in question acts, even under vmap.
-        return jax.lax.switch(which, [turn(number) for number in range(len(therapists))])
+        return jax.lax.switch(which, [partial(turn, number) for number in range(len(therapists))])
 
     return Therapist(act, begin, see=lambda dyad, params: (dyad, params))
 
 
 def from_observation(respond: Callable[[PRNGKeyArray, Observation], Int[Array, ""]]) -> Answer:
     """``(key, dyad, params) -> act`` from a function of what a therapist may see."""
-
-    def therapist(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int[Array, ""]:
-        return respond(key, observe(dyad, params))
-
-    return therapist
+    return lambda key, dyad, params: respond(key, observe(dyad, params))
 
 
 def constant(octant: int) -> Answer:
     """Always the same octant."""
-
-    def therapist(key: PRNGKeyArray, dyad: Dyad, params: ClientParams) -> Int8[Array, ""]:
-        return jnp.int8(octant)
-
-    return therapist
+    return lambda key, dyad, params: jnp.int8(octant)

@@ -19,7 +19,26 @@ from jaxtherapy.networks.encoders import ENCODERS, Encoder
 from jaxtherapy.networks.layers import Precision, linear
 
 
-class Actor(nnx.Module):
+class _Network(nnx.Module):
+    """An encoder, and a head that reads its features."""
+
+    preprocess: Encoder
+
+    def __call__(self, obs: PyTree) -> Float[Array, "..."]:
+        """Of a batch of views (any leading axes)."""
+        return self.head(self.preprocess(obs))
+
+    def prepared(self) -> Callable[[PyTree], Float[Array, "..."]]:
+        """The same function, for many views and the same weights."""
+        features = self.preprocess.prepared()
+        return lambda obs: self.head(features(obs))
+
+    def head(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "..."]:
+        """From the encoder's features."""
+        raise NotImplementedError
+
+
+class Actor(_Network):
     """The therapist's policy: logits over its eight octants."""
 
     def __init__(
@@ -29,21 +48,12 @@ class Actor(nnx.Module):
         # A small gain: the untrained therapist is close to uniform.
         self.output_layer = linear(hidden_size, N_OCTANTS, 0.01, precision, rngs)
 
-    def __call__(self, obs: PyTree) -> Float[Array, "*batch 8"]:
-        """Logits of the therapist's acts."""
-        return self.head(self.preprocess(obs))
-
-    def prepared(self) -> Callable[[PyTree], Float[Array, "*batch 8"]]:
-        """The same function, for many observations and the same weights."""
-        features = self.preprocess.prepared()
-        return lambda obs: self.head(features(obs))
-
     def head(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch 8"]:
-        """From the encoder's features."""
+        """Logits of the therapist's acts."""
         return self.output_layer(features).astype(jnp.float32)
 
 
-class Critic(nnx.Module):
+class Critic(_Network):
     """The value of what is seen, in units of the running standard deviation of returns."""
 
     def __init__(
@@ -52,17 +62,8 @@ class Critic(nnx.Module):
         self.preprocess = preprocess
         self.output_layer = linear(hidden_size, 1, 1.0, precision, rngs)
 
-    def __call__(self, obs: PyTree) -> Float[Array, "*batch"]:
-        """Values."""
-        return self.head(self.preprocess(obs))
-
-    def prepared(self) -> Callable[[PyTree], Float[Array, "*batch"]]:
-        """The same function, for many observations and the same weights."""
-        features = self.preprocess.prepared()
-        return lambda obs: self.head(features(obs))
-
     def head(self, features: Float[Array, "*batch hidden"]) -> Float[Array, "*batch"]:
-        """From the encoder's features."""
+        """Values."""
         return self.output_layer(features)[..., 0].astype(jnp.float32)
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import therapists
+from jaxtherapy.client.baselines.myopic import expected_next_rs
 from jaxtherapy.client.client import new_client
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.perception import habitual_act
@@ -65,7 +66,7 @@ def after_hearing(dyad, act, heard, params):
 
 @jax.jit
 def expectations(dyad, params):
-    expected = jax.vmap(lambda d: therapists.expected_next_rs(d, params))(dyad)
+    expected = jax.vmap(lambda d: expected_next_rs(d, params))(dyad)
     chosen = jax.vmap(lambda d: therapists.myopic(jax.random.key(0), d, params))(dyad)
     return expected, chosen, jax.vmap(lambda d: habitual_act(d.client.memory))(dyad)
 
@@ -95,7 +96,7 @@ def test_expectation_is_the_mean_of_played_sessions():
     """20 000 sessions of one dyad: the mean RS lies within five standard errors."""
     params = arrays(ClientParams(baseline_accuracy=0.4))
     dyad = jax.tree.map(lambda leaf: leaf[0], clients(jax.random.key(2), params))
-    expected = therapists.expected_next_rs(dyad, params)
+    expected = expected_next_rs(dyad, params)
 
     @jax.jit
     def played(act):

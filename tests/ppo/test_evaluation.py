@@ -43,8 +43,9 @@ def test_depends_on_weights_and_evaluation_key_alone(state):
     assert_identical(evaluate(SMALL, SETTINGS, elsewhere), result)
     other = state.replace(params=with_constant_policy(state.params, 9 * np.eye(8)[0]))
     assert differ(evaluate(SMALL, SETTINGS, other), result)
-    other_clients = state.replace(eval_key=jax.random.key(123))
-    assert differ(evaluate(SMALL, SETTINGS, other_clients), result)
+    # Of sixteen therapies now and then as many end alike.
+    others = [state.replace(eval_key=jax.random.key(seed)) for seed in (123, 124, 125)]
+    assert any(differ(evaluate(SMALL, SETTINGS, other), result) for other in others)
 
 
 def test_evaluation_is_with_clients_of_its_own(state):

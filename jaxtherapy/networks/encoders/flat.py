@@ -1,7 +1,6 @@
 """Whatever is seen, as one row of numbers through two ReLU layers."""
 
 import math
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -33,6 +32,4 @@ class FlatEncoder(Encoder):
         return nnx.relu(self.hidden_2(nnx.relu(self.hidden_1(numbers))))
 
 
-def make(hidden_size: int, view: Any, precision: Precision, rngs: nnx.Rngs) -> FlatEncoder:
-    """See :mod:`jaxtherapy.networks.encoders`."""
-    return FlatEncoder(hidden_size, view, precision, rngs)
+make = FlatEncoder

@@ -54,7 +54,7 @@ def test_the_past_starts_quieter_than_the_act_to_answer(tiny):
 @pytest.mark.parametrize("backend", ["cpu", "gpu"])
 @pytest.mark.parametrize("batch", [(), (5,), (4, 7), (LARGE_BATCH + 3,)], ids=str)
 def test_it_is_what_it_is_defined_as(batch, backend, monkeypatch):
-    """Embeddings side by side through both layers, whichever way: the same numbers and gradients."""
+    """Embeddings side by side through both layers, whichever way, and so is the gradient."""
     graph, params = nnx.split(TherapyNet(8, precision="float32", rngs=nnx.Rngs(0)))
     obs = observations(12, *batch)
     rng = np.random.default_rng(0)
