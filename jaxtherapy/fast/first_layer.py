@@ -1,10 +1,9 @@
 """Embeddings and first layer as one look-up: what an observation selects, summed.
 
-An observation is 52 selections: an act, 50 remembered acts, a bias (and one number, the session
-number). Embedding them and multiplying by the first layer's weights gives the same sums as adding
-up the rows of a table that they select. Products of small batches with 417 numbers per row cost
-nine times the arithmetic; large ones on a GPU are so fast that they win nevertheless, but with
-the table as their right-hand side, which needs no 417 numbers to be stored.
+An observation is 52 selections (an act, 50 remembered acts, a bias) and one number, the session's.
+Embedding them and multiplying by the first layer's weights gives the same sums as adding up the
+rows of a table that they select, which is a ninth of the arithmetic. On a GPU products of large
+batches win nevertheless, with the table as their right-hand side.
 """
 
 from collections.abc import Callable
@@ -109,8 +108,6 @@ def _embedded_backward(
 _embedded.defvjp(_embedded_forward, _embedded_backward)
 
 
-# --- as a product ---------------------------------------------------------------------------
-
 N_INDICATORS = 464
 """Columns of :func:`indicators`: 8 + 1 + 50·9 + 1, and 4 empty ones that align rows in memory."""
 
@@ -139,15 +136,9 @@ def from_matrix(matrix: Float[Array, "464 hidden"]) -> Table:
     return Table(*parts[:4])
 
 
-# --- as a sum -------------------------------------------------------------------------------
-
-
 @jax.custom_vjp
 def select(table: Table, obs: Observation) -> Float[Array, "*batch hidden"]:
-    """``indicators(obs) @ as_matrix(table)`` without the product: the sum of 52 selected rows.
-
-    Rows of history are summed by a product of sparse and dense matrices.
-    """
+    """``indicators(obs) @ as_matrix(table)`` without the product: the sum of 52 selected rows."""
     act = table.act[obs.client_action]
     return _sum_of_history(table.history, obs.history) + (
         act + obs.session_number * table.session[0] + table.bias[0]
@@ -235,11 +226,8 @@ def _sum_by_history(
 def _count_below(
     keys: Int16[Array, "n 50"], bounds: Int16[Array, " m #50"]
 ) -> Int16[Array, "m 50"]:
-    """How many of a place's keys are less than each bound.
-
-    Every key is compared with every bound, sixteen places per instruction: with 64 rows a quarter
-    of the time of sorting, whose branches are mispredicted half the time.
-    """
+    """How many of a place's keys are less than each bound: with 64 rows in a quarter of the time of
+    sorting, whose branches are mispredicted half the time."""
     none = jnp.zeros((len(bounds), keys.shape[1]), jnp.int16)
 
     def count(counts: Array, key: Array) -> tuple[Array, None]:

@@ -14,9 +14,7 @@ def threefry(
     key: UInt32[Array, "2"], counters: tuple[Array, Array]
 ) -> tuple[UInt32[Array, "*n"], UInt32[Array, "*n"]]:
     """Threefry-2x32 with 20 rounds (Salmon et al. 2011): two random words per pair of counters.
-
-    On a CPU JAX runs the rounds as a loop over arrays; written out they are one pass over them.
-    """
+    JAX's own rounds are a loop over arrays on a CPU; written out they are one pass over them."""
     keys = key[0], key[1], key[0] ^ key[1] ^ jnp.uint32(0x1BD11BDA)
     a, b = counters[0] + keys[0], counters[1] + keys[1]
     for done in range(_ROUNDS):

@@ -19,7 +19,7 @@ class RunningStatistics(struct.PyTreeNode):
 
     @property
     def std(self) -> Float[Array, ""]:
-        """Of the population; 0 before anything was seen."""
+        """Of the population."""
         return jnp.sqrt(self.variance)
 
 

@@ -10,6 +10,7 @@ from jaxtherapy.client.dyad import intakes
 from jaxtherapy.client.simulation import simulate_course
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.ppo import evaluation
+from jaxtherapy.ppo.types import EvalResult
 from tests.ppo.small import (
     SETTINGS,
     SMALL,
@@ -99,9 +100,13 @@ def test_deterministic_evaluation_takes_the_mode(monkeypatch, state):
     """A policy that slightly prefers one act: the mode always takes it, samples only at times."""
     state = state.replace(params=with_constant_policy(state.params, 0.1 * np.eye(8)[3]))
     asked = []
-    monkeypatch.setattr(
-        evaluation, "evaluate_therapist", lambda *arguments: asked.append(arguments)
-    )
+    nothing = EvalResult(*[jnp.float32(0)] * len(EvalResult._fields))
+
+    def record(*given):
+        asked.append(given)
+        return nothing
+
+    monkeypatch.setattr(evaluation, "evaluate_therapist", record)
     for ppo in (MODE, SMALL):
         evaluation.evaluate(ppo, SETTINGS, state)
     for ppo, clients, key, _ in asked:

@@ -350,7 +350,8 @@ VARIANTS = {
     "baseline_accuracy": with_clients(SETTINGS, baseline_accuracy=1.0),
     "dropout_session": with_clients(SETTINGS, dropout_session=5),
     "success_reward": with_clients(SETTINGS, success_reward=10.0),
-    "dropout_reward": with_clients(SETTINGS, dropout_reward=0.0),
+    # Early enough that someone leaves in this rollout.
+    "dropout_reward": with_clients(SETTINGS, dropout_session=5, dropout_reward=150.0),
 }
 
 
