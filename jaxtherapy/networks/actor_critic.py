@@ -12,9 +12,9 @@ from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 from jaxtherapy.client.dyad import intake
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
-from jaxtherapy.config.declare import ConfigError
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS, View
+from jaxtherapy.errors import ConfigError
 from jaxtherapy.networks.encoders import ENCODERS, Encoder
 from jaxtherapy.networks.layers import Precision, linear
 
