@@ -32,11 +32,12 @@ from jaxtherapy.devices.layout import choose_device
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.evaluation import Request, evaluate
 from jaxtherapy.evaluation.grid import InvalidActError
+from jaxtherapy.evaluation.reading import read_evaluation
 from jaxtherapy.evaluation.results import CellInfo, Evaluation
 from jaxtherapy.evaluation.therapists import Lineup, assemble, find_all
-from jaxtherapy.reporting import csv_files as exports
-from jaxtherapy.reporting.report import read_evaluation, remove_report, write_report
-from jaxtherapy.reporting.tables import print_evaluation
+from jaxtherapy.reporting import csv_files
+from jaxtherapy.reporting.report import check_folder_is_ours, remove_report, write_report
+from jaxtherapy.reporting.terminal import print_evaluation
 from jaxtherapy.storage import run_info
 from jaxtherapy.training.display import console
 
@@ -358,6 +359,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     lineup = make_lineup(given)
     request = make_request(given, lineup)
     folder = Path(given.output_dir.replace("{name}", request.name))
+    check_folder_is_ours(folder)
     total = len(request.cells) * request.episodes * len(lineup.therapists)
     with _prepared(folder):
         device = jax.devices()[0]
@@ -370,7 +372,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             out.print(note)
         evaluation = _evaluate(request, lineup, command, out)
         try:
-            paths = exports.write(evaluation, folder)
+            paths = csv_files.write(evaluation, folder)
             remove_report(folder)  # its numbers are others'
         except OSError as error:
             raise RunError(f"can't write to {folder}: {error.strerror}", exit_code=1) from None
@@ -384,7 +386,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     if given.report:
         try:
             with out.status("drawing the report"):
-                report = write_report(folder)[0]
+                report = write_report(folder, tell=out.print)[0]
         except KeyboardInterrupt:
             draw = f"python -m jaxtherapy.report {shlex.quote(str(folder))}"
             raise KeyboardInterrupt(f"interrupted; draw the report with {draw}") from None
@@ -399,8 +401,8 @@ def _cells(n: int) -> str:
 def _replaced(folder: Path) -> list[str]:
     """That there is an evaluation already, and of when."""
     try:
-        created = read_evaluation(folder / "evaluation.json")["run"]["created"]
-    except (RunError, KeyError, TypeError):
+        created = read_evaluation(folder / "evaluation.json").run["created"]
+    except (RunError, KeyError):
         return []
     return [f"replaces the evaluation of {created} in {folder}"]
 

@@ -9,8 +9,6 @@ from pathlib import Path
 
 from jaxtherapy.cli.launch import ends_in_one_line
 from jaxtherapy.config import OneLineParser
-from jaxtherapy.errors import RunError
-from jaxtherapy.reporting.report import write_report
 from jaxtherapy.training.display import console
 
 
@@ -34,17 +32,12 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace) -> int:
     """Writes and says where."""
+    from jaxtherapy.reporting.report import write_report
+
     out = console()
     folder = Path(given.output_dir) if given.output_dir else None
-    try:
-        with out.status("drawing"):
-            written = write_report(Path(given.evaluation), folder)
-    except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
-        reason = " ".join(str(error).split())[:100]
-        raise RunError(
-            f"{given.evaluation} is not as an evaluation left it ({type(error).__name__}: "
-            f"{reason}); evaluate again"
-        ) from None
+    with out.status("drawing"):
+        written = write_report(Path(given.evaluation), folder, tell=out.print)
     report = written[0]
     out.print(f"{report} ({report.stat().st_size / 1e6:.1f} MB)")
     out.print(f"{report.parent / 'figures'}: {len(written) // 2} figures, as .png and .svg")

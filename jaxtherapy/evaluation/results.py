@@ -93,6 +93,11 @@ class MetricInfo:
     better: str | None
     interval: str  # how its interval is made, in words
 
+    @property
+    def is_share(self) -> bool:
+        """Whether it is shown in per cent."""
+        return self.unit.startswith("share of therapies")
+
 
 @dataclass
 class OutcomeRow:
@@ -334,3 +339,43 @@ class Evaluation:
     improvement: list[ImprovementRow] = field(default_factory=list)
     courses: list[Course] = field(default_factory=list)
     episodes: list[Episode] = field(default_factory=list)
+
+    @property
+    def labels(self) -> dict[str, str]:
+        """What readers call each therapist."""
+        return {each.id: each.label for each in self.therapists}
+
+    @property
+    def groups_by_id(self) -> dict[str, GroupInfo]:
+        """The groups."""
+        return {group.id: group for group in self.groups}
+
+    @property
+    def metrics_by_id(self) -> dict[str, MetricInfo]:
+        """The metrics."""
+        return {metric.id: metric for metric in self.metrics}
+
+    @property
+    def estimates(self) -> dict[tuple[str, str], dict[str, Estimate]]:
+        """The metrics of each therapist in each cell, and in ``"all"``."""
+        return {(row.therapist, row.cell): row.metrics for row in self.outcomes}
+
+    @property
+    def overall(self) -> dict[str, dict[str, Estimate]]:
+        """The metrics of each therapist, averaged over cells."""
+        return {row.therapist: row.metrics for row in self.outcomes if row.cell == ALL_CELLS}
+
+    @property
+    def courses_by_therapist(self) -> dict[str, Course]:
+        """The courses of therapy."""
+        return {course.therapist: course for course in self.courses}
+
+    def overall_differences(self, metric: str) -> dict[str, DifferenceRow]:
+        """A metric minus the reference's, averaged over cells, by therapist."""
+        rows = (row for row in self.differences if row.cell == ALL_CELLS)
+        return {row.therapist: row for row in rows if row.metric == metric}
+
+    def different_success(self) -> set[tuple[str, str]]:
+        """Therapist and cell where success differs significantly from the reference's."""
+        rows = (row for row in self.differences if row.metric == "success")
+        return {(row.therapist, row.cell) for row in rows if row.significant}

@@ -26,11 +26,11 @@ from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.grid import INVALID, Branch, Player
+from jaxtherapy.evaluation.logs import find_log
 from jaxtherapy.evaluation.results import GroupInfo, TherapistInfo
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.storage import policies as weights
-from jaxtherapy.storage.run_files import RunFiles
 
 _MOST_LINES = 200
 
@@ -130,12 +130,11 @@ def config_of(experiment: Path) -> TrainingConfig:
 
 
 def _log_of(policy: Policy) -> str | None:
-    """The training's CSV log, beside the experiment's own idea of where it is."""
+    """The training's CSV log."""
     if policy.experiment is None or policy.seed is None:
         return None
-    config = config_of(policy.experiment)
-    path = RunFiles.of(config).csv(policy.seed)
-    return str(path) if path.is_file() else None
+    path = find_log(policy.experiment, policy.seed)
+    return None if path is None else str(path)
 
 
 # --- building -------------------------------------------------------------------------------

@@ -12,146 +12,30 @@ import dataclasses
 import io
 import json
 import math
-from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxtherapy.evaluation.results import Estimate, Evaluation
+from jaxtherapy.reporting import tables
+from jaxtherapy.reporting.tables import Column, Table
 from jaxtherapy.storage.run_files import write_atomically
 
+FILES = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
 
-def plain(value: Any) -> Any:
-    """Dataclasses, arrays and NumPy numbers as JSON's own types; not finite becomes ``None``."""
-    if dataclasses.is_dataclass(value) and not isinstance(value, type):
-        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
-    if isinstance(value, dict):
-        return {str(key): plain(entry) for key, entry in value.items()}
-    if isinstance(value, np.ndarray):
-        return plain(value.tolist())
-    if isinstance(value, list | tuple):
-        return [plain(entry) for entry in value]
-    if isinstance(value, np.generic):
-        return plain(value.item())
-    if isinstance(value, float):
-        return _rounded(value)
-    return value
-
-
-def _rounded(value: float) -> float | None:
-    """Seven significant digits: all that float32 outcomes carry, and half the file."""
-    return float(f"{value:.7g}") if math.isfinite(value) else None
-
-
-def to_json(evaluation: Evaluation) -> bytes:
-    """The JSON file's contents."""
-    text = json.dumps(plain(evaluation), ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
-
-
+_CELL = ("pattern", "mechanism", "threshold", "entropy", "matrix")
+_ENDS = ("", "_low", "_high", "_se")
 _COLUMNS = (
-    *("therapist", "kind", "seed", "cell", "pattern", "mechanism", "threshold", "entropy"),
-    *("matrix", "episodes", "metric", "estimate", "low", "high", "se", "reference"),
-    *("difference", "difference_low", "difference_high", "difference_se", "p", "p_holm"),
-    "significant",
+    *("therapist", "kind", "seed", "cell", *_CELL, "episodes", "metric"),
+    *("estimate", "low", "high", "se", "reference", *(f"difference{end}" for end in _ENDS)),
+    *("p", "p_holm", "significant"),
 )
-
-
-def to_csv(evaluation: Evaluation) -> bytes:
-    """The CSV file's contents."""
-    therapists = {each.id: each for each in evaluation.therapists}
-    cells = {each.id: each for each in evaluation.cells}
-    differences = {(d.therapist, d.cell, d.metric): d for d in evaluation.differences}
-    entries = []
-    for row in evaluation.outcomes:
-        who, cell = therapists[row.therapist], cells.get(row.cell)
-        about: dict[str, Any] = {"therapist": who.id, "kind": who.kind, "seed": who.seed}
-        about |= {"cell": row.cell, "episodes": row.episodes}
-        if cell is not None:
-            about |= {name: getattr(cell, name) for name in _COLUMNS[4:9]}
-        for metric, estimate in row.metrics.items():
-            entry = about | {"metric": metric} | vars(estimate)
-            paired = differences.get((row.therapist, row.cell, metric))
-            if paired is not None:
-                gap = paired.difference
-                entry |= {"reference": paired.reference, "p": paired.p, "p_holm": paired.p_holm}
-                entry |= {"significant": paired.significant}
-                entry |= {"difference": gap.estimate, "difference_low": gap.low}
-                entry |= {"difference_high": gap.high, "difference_se": gap.se}
-            entries.append(entry)
-    return _as_csv(_COLUMNS, entries)
-
-
-def _as_csv(columns: Sequence[str], entries: Iterable[dict[str, Any]]) -> bytes:
-    text = io.StringIO(newline="")
-    writer = csv.DictWriter(text, columns, lineterminator="\n", restval="")
-    writer.writeheader()
-    for entry in entries:
-        writer.writerow({key: plain(value) for key, value in entry.items()})
-    return text.getvalue().encode()
-
-
-def _spread(name: str, estimate: Estimate) -> dict[str, Any]:
-    """Columns of an estimate."""
-    return {name: estimate.estimate, f"{name}_low": estimate.low, f"{name}_high": estimate.high}
-
-
 _SEED_COLUMNS = (
     *("group", "n_seeds", "metric", "statistic", "over", "estimate", "low", "high", "se"),
     "by_seed",
 )
-
-
-def seeds_csv(evaluation: Evaluation) -> bytes:
-    """A row per group, metric and statistic: ``iqm``, ``mean``, ``P(above over)``."""
-    n_seeds = {group.id: len(group.therapists) for group in evaluation.groups}
-    entries: list[dict[str, Any]] = []
-    for row in evaluation.seeds:
-        about: dict[str, Any] = {"group": row.group, "n_seeds": row.n_seeds, "metric": row.metric}
-        for statistic, estimate, by_seed in (
-            ("iqm", row.iqm, row.iqm_by_seed),
-            ("mean", row.mean, row.by_seed),
-        ):
-            values = " ".join("" if each is None else f"{plain(each)}" for each in by_seed)
-            entries.append(about | {"statistic": statistic, "by_seed": values} | vars(estimate))
-    for chance in evaluation.improvement:
-        about = {"group": chance.group, "n_seeds": n_seeds[chance.group], "metric": chance.metric}
-        about |= {"statistic": "P(above over)", "over": chance.over}
-        entries.append(about | vars(chance.probability))
-    return _as_csv(_SEED_COLUMNS, entries)
-
-
-_CONTRASTS = ("first_minus_middle", "last_minus_middle", "curvature")
-_PARTS = ("first", "middle", "last", *_CONTRASTS, *(f"beyond_twin_{name}" for name in _CONTRASTS))
-_SHAPE_COLUMNS = (
-    *("therapist", "outcome", "acts", "measure", "episodes", "pairs_with_twin"),
-    *(f"{name}{end}" for name in _PARTS for end in ("", "_low", "_high")),
-    *("p_curvature", "p_high_low_high", "p_beyond_twin", "high_low_high"),
-)
-
-
-def shapes_csv(evaluation: Evaluation) -> bytes:
-    """A row per therapist, outcome, kind of act and measure."""
-    entries = []
-    for course in evaluation.courses:
-        for shape in course.shapes:
-            entry: dict[str, Any] = {"therapist": course.therapist}
-            for name in ("outcome", "acts", "measure", "episodes"):
-                entry[name] = getattr(shape, name)
-            for name in ("p_curvature", "p_high_low_high", "high_low_high"):
-                entry[name] = getattr(shape, name)
-            for name, third in zip(("first", "middle", "last"), shape.thirds, strict=True):
-                entry |= _spread(name, third)
-            twin = shape.beyond_twin
-            for name in _CONTRASTS:
-                entry |= _spread(name, getattr(shape, name))
-                if twin is not None:
-                    entry |= _spread(f"beyond_twin_{name}", getattr(twin, name))
-            if twin is not None:
-                entry |= {"pairs_with_twin": twin.pairs, "p_beyond_twin": twin.p}
-            entries.append(entry)
-    return _as_csv(_SHAPE_COLUMNS, entries)
+_NO_ESTIMATE = Estimate(None, None, None)
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -161,12 +45,102 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
         OSError: the folder is read-only or full.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    contents = {
-        "evaluation.json": to_json(evaluation),
-        "evaluation.csv": to_csv(evaluation),
-        "evaluation_seeds.csv": seeds_csv(evaluation),
-        "evaluation_shapes.csv": shapes_csv(evaluation),
-    }
-    for name, content in contents.items():
+    made = to_json(evaluation), to_csv(evaluation), seeds_csv(evaluation), shapes_csv(evaluation)
+    for name, content in zip(FILES, made, strict=True):
         write_atomically(folder / name, content)
-    return [folder / name for name in contents]
+    return [folder / name for name in FILES]
+
+
+def plain(value: Any) -> Any:
+    """Dataclasses, arrays and NumPy numbers as JSON's own types; not finite becomes ``None``.
+
+    Numbers have seven significant digits: all that float32 outcomes carry, and half the file.
+    """
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        return {f.name: plain(getattr(value, f.name)) for f in dataclasses.fields(value)}
+    if isinstance(value, dict):
+        return {str(key): plain(entry) for key, entry in value.items()}
+    if isinstance(value, np.ndarray | np.generic):
+        return plain(value.tolist())
+    if isinstance(value, list | tuple):
+        return [plain(entry) for entry in value]
+    if isinstance(value, float):
+        return float(f"{value:.7g}") if math.isfinite(value) else None
+    return value
+
+
+def to_json(evaluation: Evaluation) -> bytes:
+    """The JSON file's contents."""
+    text = json.dumps(plain(evaluation), ensure_ascii=False, allow_nan=False)
+    return (text + "\n").encode()
+
+
+def to_csv(evaluation: Evaluation) -> bytes:
+    """A row per therapist, cell and metric."""
+    therapists = {each.id: each for each in evaluation.therapists}
+    cells = {each.id: each for each in evaluation.cells}
+    differences = {(d.therapist, d.cell, d.metric): d for d in evaluation.differences}
+    rows = []
+    for row in evaluation.outcomes:
+        who, cell = therapists[row.therapist], cells.get(row.cell)
+        about = [who.id, who.kind, who.seed, row.cell]
+        about += [None if cell is None else getattr(cell, name) for name in _CELL]
+        for metric, estimate in row.metrics.items():
+            entry = [*about, row.episodes, metric, *dataclasses.astuple(estimate)]
+            paired = differences.get((row.therapist, row.cell, metric))
+            if paired is None:
+                entry += [None] * 8
+            else:
+                entry += [paired.reference, *dataclasses.astuple(paired.difference)]
+                entry += [paired.p, paired.p_holm, paired.significant]
+            rows.append(entry)
+    return as_csv(Table("", [Column(name) for name in _COLUMNS], rows))
+
+
+def seeds_csv(evaluation: Evaluation) -> bytes:
+    """A row per group, metric and statistic: ``iqm``, ``mean``, ``P(above over)``."""
+    rows: list[list[Any]] = []
+    for row in evaluation.seeds:
+        for statistic, estimate, by_seed in (
+            ("iqm", row.iqm, row.iqm_by_seed),
+            ("mean", row.mean, row.by_seed),
+        ):
+            about = [row.group, row.n_seeds, row.metric, statistic, None]
+            values = " ".join("" if each is None else f"{plain(each)}" for each in by_seed)
+            rows.append([*about, *dataclasses.astuple(estimate), values])
+    for better in evaluation.improvement:
+        n_seeds = len(evaluation.groups_by_id[better.group].therapists)
+        about = [better.group, n_seeds, better.metric, "P(above over)", better.over]
+        rows.append([*about, *dataclasses.astuple(better.probability), None])
+    return as_csv(Table("", [Column(name) for name in _SEED_COLUMNS], rows))
+
+
+def shapes_csv(evaluation: Evaluation) -> bytes:
+    """A row per therapist, outcome, kind of act and measure; estimates have three columns."""
+    table = tables.shape_tests(evaluation, untested=False)
+    ours = {"therapist", "outcome", "acts", "measure", "episodes", "pairs_with_twin"}
+    ours |= {"p_curvature", "p_high_low_high", "p_beyond_twin", "high_low_high"}
+    columns: list[Column] = []
+    for column in table.columns:
+        ends = ("",) if column.name in ours else _ENDS[:3]
+        columns += [Column(column.name + end) for end in ends]
+    rows = []
+    for row in table.rows:
+        entry: list[Any] = []
+        for column, value in zip(table.columns, row, strict=True):
+            estimate = value or _NO_ESTIMATE
+            spread = [value]
+            if column.name not in ours:
+                spread = [estimate.estimate, estimate.low, estimate.high]
+            entry += spread
+        rows.append(entry)
+    return as_csv(Table("", columns, rows))
+
+
+def as_csv(table: Table) -> bytes:
+    """A table's values under its headings; what is unknown is empty."""
+    file = io.StringIO(newline="")
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow(table.headings)
+    writer.writerows([plain(value) for value in row] for row in table.rows)
+    return file.getvalue().encode()

@@ -1,218 +1,373 @@
-"""An evaluation on the terminal."""
+"""The tables of an evaluation: one model, shown on the terminal, on the page and as CSV."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
-from rich.cells import cell_len
-from rich.console import Console
-from rich.table import Table
-from rich.text import Text
-
+from jaxtherapy.client.octants import OCTANT_NAMES, OCTANTS
 from jaxtherapy.evaluation.results import (
-    ALL_CELLS,
+    PHASES,
+    Course,
     DifferenceRow,
-    Estimate,
     Evaluation,
-    OutcomeRow,
+    MetricInfo,
     Shape,
 )
-from jaxtherapy.reporting.wording import MYOPIC_NOTE, SEEDS_NOTE, p_value, short
+from jaxtherapy.reporting.figures.outcomes import SEEDS_NOTE
+from jaxtherapy.reporting.formats import UNKNOWN, count, interval, level, number, p_value, text
 
-MOST_CELLS = 40
-_RATES = ("success", "dropout")
-_SHOWN = ("success", "dropout", "sessions_to_success", "reward", "final_rs", "bond")
-_COMPARED = ("success", "dropout", "reward")
-_FRAME = 3
-"""Columns that rich's frame and padding take beside every column; and one more at the end."""
+MYOPIC_NOTE = "myopic knows the client's utilities and memory, which no therapist sees"
+MOST_CELLS_TOLD = 150
 
 
-def print_evaluation(evaluation: Evaluation, console: Console) -> None:
-    """All tables that have something to say, none wider than the terminal."""
-    width = console.width
-    tables = overall_tables(evaluation, width)
-    if 1 < len(evaluation.cells) <= MOST_CELLS:
-        tables += cells_tables(evaluation, width)
-    if any(len(group.therapists) > 1 for group in evaluation.groups):
-        tables += seeds_tables(evaluation, width)
-    if evaluation.courses:
-        tables += shape_tables(evaluation, width)
-    for table in tables:
-        console.print(table)
+@dataclass(frozen=True)
+class Column:
+    """A column: its heading, how its values are written, and its name in CSV files."""
+
+    heading: str
+    show: Callable[[Any], str] = text
+    name: str = ""
 
 
-def _tables(
-    title: str,
-    caption: str,
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    width: int,
-    names: int = 1,
-) -> list[Table]:
-    """One table, or as many as it takes for nothing to be cut.
+@dataclass(frozen=True)
+class Table:
+    """Values in columns; the first ``names`` columns name a row."""
 
-    Args:
-        names: leading columns that every table repeats; what is too long loses its middle.
-    """
-    most = max(12, width // 3)
-    rows = [[*(short(name, most) for name in row[:names]), *row[names:]] for row in rows]
-    needed = [
-        max(*(cell_len(word) for word in column[0].split()), *(cell_len(c) for c in column[1:]))
-        for column in zip(head, *rows, strict=True)
-    ]
-    fixed = list(range(names))
-    parts: list[list[int]] = [[]]
-    for column in range(names, len(head)):
-        wanted = [*fixed, *parts[-1], column]
-        if parts[-1] and sum(needed[each] + _FRAME for each in wanted) + 1 > width:
-            parts.append([])
-        parts[-1].append(column)
-    tables = []
-    for part in parts:
-        table = Table(title_justify="left", caption_justify="left")
-        for column in [*fixed, *part]:
-            justify = "left" if column < names else "right"
-            table.add_column(head[column], justify=justify, width=needed[column])  # type: ignore[arg-type]
-        for row in rows:
-            table.add_row(*(Text(row[column]) for column in [*fixed, *part]))  # no markup
-        tables.append(table)
-    tables[0].title, tables[-1].caption = title, caption
-    return tables
+    caption: str
+    columns: Sequence[Column]
+    rows: Sequence[Sequence[Any]]
+    note: str = ""
+    names: int = 1
+
+    @property
+    def headings(self) -> list[str]:
+        """Of all columns."""
+        return [column.heading for column in self.columns]
+
+    @property
+    def texts(self) -> list[list[str]]:
+        """The rows as they are shown."""
+        return [
+            [column.show(value) for column, value in zip(self.columns, row, strict=True)]
+            for row in self.rows
+        ]
+
+    def pick(self, **headings: str) -> "Table":
+        """Columns by name, in this order, with other headings where they are not empty."""
+        place = {column.name: at for at, column in enumerate(self.columns)}
+        columns = [
+            replace(self.columns[place[name]], heading=heading or self.columns[place[name]].heading)
+            for name, heading in headings.items()
+        ]
+        rows = [[row[place[name]] for name in headings] for row in self.rows]
+        return replace(self, columns=columns, rows=rows)
 
 
-def _text(
-    metric: str, estimate: Estimate | None, spread: bool = True, difference: bool = False
-) -> str:
-    if estimate is None or estimate.estimate is None or estimate.estimate != estimate.estimate:
-        return "–"
-    if metric in _RATES:
-        value, unit, digits = 100.0, "pp" if difference else "%", 1
-    else:
-        value, unit, digits = 1.0, "", 1 if "session" in metric or metric == "reward" else 3
-    sign = "+" if difference else ""
-    text = f"{estimate.estimate * value:{sign}.{digits}f}{unit}"
-    ends = estimate.low, estimate.high
-    if spread and all(end is not None and end == end for end in ends):
-        low, high = (f"{end * value:.{digits}f}" for end in ends if end is not None)
-        text += f" [{low}, {high}]"
-    return text.replace("-", "−")
+def _outcome(metric: MetricInfo, ends: bool = True) -> Callable[[Any], str]:
+    return lambda estimate: interval(estimate, metric, ends=ends)
 
 
-def _difference(row: DifferenceRow | None) -> str:
-    if row is None:
-        return ""
-    return _text(row.metric, row.difference, difference=True) + ("*" if row.significant else "")
+def _starred(metric: MetricInfo) -> Callable[[Any], str]:
+    """Of a difference on the terminal: nothing where there is none."""
+
+    def show(row: DifferenceRow | None) -> str:
+        if row is None:
+            return ""
+        return interval(row.difference, metric, True) + ("*" if row.significant else "")
+
+    return show
 
 
-def overall_tables(evaluation: Evaluation, width: int) -> list[Table]:
+def _tested(metric: MetricInfo) -> Callable[[Any], str]:
+    """Of a difference on the page: with its p-value."""
+    starred = _starred(metric)
+    return lambda row: f"{starred(row)} ({p_value(row.p_holm)})" if row else UNKNOWN
+
+
+# --- outcomes -------------------------------------------------------------------------------
+
+
+def overall(evaluation: Evaluation) -> Table:
     """Therapists by metrics, averaged over cells."""
-    settings = evaluation.settings
-    reference, level = settings["reference"], settings["confidence"]
-    labels = {metric.id: metric.label for metric in evaluation.metrics}
-    shown = [metric for metric in _SHOWN if metric in labels]
-    compared = [metric for metric in _COMPARED if metric in labels]
-    rows = {row.therapist: row for row in evaluation.outcomes if row.cell == ALL_CELLS}
-    gaps = {(d.therapist, d.metric): d for d in evaluation.differences if d.cell == ALL_CELLS}
-    n = len(evaluation.cells)
-    return _tables(
+    return Table(
+        "Averages over cells, with intervals",
+        [Column("therapist"), *(Column(m.label, _outcome(m), m.id) for m in evaluation.metrics)],
+        [
+            [evaluation.labels[name], *(row[metric.id] for metric in evaluation.metrics)]
+            for name, row in evaluation.overall.items()
+        ],
+    )
+
+
+def differences(evaluation: Evaluation) -> Table:
+    """Therapists minus the reference."""
+    gaps = {metric.id: evaluation.overall_differences(metric.id) for metric in evaluation.metrics}
+    therapists = dict.fromkeys(name for rows in gaps.values() for name in rows)
+    reference = evaluation.labels.get(evaluation.settings["reference"], "")
+    return Table(
+        f"Minus {reference}, paired, with Holm-corrected p in parentheses; *: significant",
+        [
+            Column("therapist"),
+            *(Column(metric.label, _tested(metric)) for metric in evaluation.metrics),
+        ],
+        [
+            [evaluation.labels[name], *(gaps[metric.id].get(name) for metric in evaluation.metrics)]
+            for name in therapists
+        ],
+    )
+
+
+def overall_with_differences(
+    evaluation: Evaluation, shown: Iterable[str], compared: Iterable[str]
+) -> Table:
+    """Both in one, of some metrics: for the terminal."""
+    settings, metrics = evaluation.settings, evaluation.metrics_by_id
+    level_of, n = settings["confidence"], len(evaluation.cells)
+    own = [metrics[name] for name in shown if name in metrics]
+    against = [metrics[name] for name in compared if name in metrics]
+    gaps = [evaluation.overall_differences(metric.id) for metric in against]
+    myopic = any(each.id == "myopic" for each in evaluation.therapists)
+    return Table(
         f"{settings['episodes']:,} clients in {'one cell' if n == 1 else f'each of {n} cells'}, "
-        f"the same for every therapist; {level:.0%} intervals",
-        f"Δ: minus {reference}, paired; *: p < {1 - level:.2g} after Holm's correction over all "
-        "therapists, per metric. Sessions to success: of successes only."
-        + (f" {MYOPIC_NOTE}." if "myopic" in rows else ""),
-        ["therapist", *(labels[m] for m in shown), *(f"Δ {labels[m]}" for m in compared)],
+        f"the same for every therapist; {level(level_of)} intervals",
+        [
+            Column("therapist"),
+            *(Column(metric.label, _outcome(metric)) for metric in own),
+            *(Column(f"Δ {metric.label}", _starred(metric)) for metric in against),
+        ],
         [
             [
-                therapist.label,
-                *(_text(metric, rows[therapist.id].metrics[metric]) for metric in shown),
-                *(_difference(gaps.get((therapist.id, metric))) for metric in compared),
+                each.label,
+                *(evaluation.overall[each.id][metric.id] for metric in own),
+                *(rows.get(each.id) for rows in gaps),
             ]
-            for therapist in evaluation.therapists
+            for each in evaluation.therapists
         ],
-        width,
+        f"Δ: minus {settings['reference']}, paired; *: p < {1 - level_of:.2g} after Holm's "
+        "correction over all therapists, per metric. Sessions to success: of successes only."
+        + (f" {MYOPIC_NOTE}." if myopic else ""),
     )
 
 
-def cells_tables(evaluation: Evaluation, width: int) -> list[Table]:
+def by_cell(evaluation: Evaluation, ends: bool = True) -> Table:
     """Success by cell and therapist."""
-    rows: dict[tuple[str, str], OutcomeRow] = {
-        (row.therapist, row.cell): row for row in evaluation.outcomes
-    }
-    stars = {
-        (d.therapist, d.cell)
-        for d in evaluation.differences
-        if d.metric == "success" and d.significant
-    }
-    return _tables(
-        "success by cell",
-        "*: differs from the reference, after Holm's correction over all therapists and cells",
-        ["cell", *(short(each.label, max(12, width // 4)) for each in evaluation.therapists)],
+    success, different = evaluation.metrics_by_id["success"], evaluation.different_success()
+    show, estimates = _outcome(success, ends), evaluation.estimates
+
+    def cell_text(therapist: str, cell: str) -> str:
+        star = "*" if (therapist, cell) in different else ""
+        return show(estimates[therapist, cell]["success"]) + star
+
+    return Table(
+        "Success by cell, with intervals; *: differs from the reference after Holm’s correction",
+        [Column("cell"), *(Column(each.label) for each in evaluation.therapists)],
         [
-            [
-                cell.label,
-                *(
-                    _text("success", rows[each.id, cell.id].metrics["success"], spread=False)
-                    + ("*" if (each.id, cell.id) in stars else "")
-                    for each in evaluation.therapists
-                ),
-            ]
-            for cell in evaluation.cells
+            [cell.label, *(cell_text(each.id, cell.id) for each in evaluation.therapists)]
+            for cell in evaluation.cells[:MOST_CELLS_TOLD]
         ],
-        width,
     )
 
 
-def seeds_tables(evaluation: Evaluation, width: int) -> list[Table]:
-    """Interquartile means and probabilities of improvement."""
-    reference = evaluation.settings["reference"]
-    better = {(r.group, r.metric): r for r in evaluation.improvement if r.over == reference}
-    labels = {group.id: group.label for group in evaluation.groups}
-    rows = []
-    for row in evaluation.seeds:
-        if row.n_seeds > 1:
-            chance = better.get((row.group, row.metric))
-            rows.append(
-                [
-                    labels[row.group],
-                    str(row.n_seeds),
-                    row.metric,
-                    _text(row.metric, row.iqm),
-                    _text("", chance.probability if chance else None),
-                ]
-            )
-    head = ["group", "seeds", "metric", "IQM over seeds and cells", f"P(above {reference})"]
-    return _tables("over seeds (resampled)", SEEDS_NOTE, head, rows, width)
-
-
-def shape_tables(evaluation: Evaluation, width: int) -> list[Table]:
-    """Complementarity in the thirds of therapy, and its test."""
-    n = evaluation.settings["course_episodes"]
-    labels = {each.id: each.label for each in evaluation.therapists}
-    head = ["therapist", "acts", "first", "middle", "last", "curvature"]
-    head += ["p (all positive)", "p (beyond twin)", "high–low–high"]
-    return _tables(
-        f"complementarity in the thirds of therapy ({n:,} therapies each)",
-        "Therapies stop at success, so their ends are selected; a twin that answers the same way "
-        "throughout, stopped alike, shows how much of a shape that makes. High–low–high needs both "
-        "p-values.",
-        head,
+def across_seeds(evaluation: Evaluation) -> Table:
+    """Interquartile means and means."""
+    metrics = evaluation.metrics_by_id
+    return Table(
+        "Interquartile mean and mean over seeds and cells",
         [
-            [labels[course.therapist], shape.acts, *_shape_cells(shape)]
+            *(Column("group"), Column("seeds"), Column("metric")),
+            *(Column("interquartile mean over seeds and cells"), Column("mean")),
+        ],
+        [
+            [
+                *(evaluation.groups_by_id[row.group].label, row.n_seeds, metrics[row.metric].label),
+                *(interval(each, metrics[row.metric]) for each in (row.iqm, row.mean)),
+            ]
+            for row in evaluation.seeds
+        ],
+    )
+
+
+def improvement(evaluation: Evaluation) -> Table:
+    """Probabilities of improvement."""
+    groups, metrics = evaluation.groups_by_id, evaluation.metrics_by_id
+    return Table(
+        "Probability that a seed of the group scores above one of the other",
+        [Column("group"), Column("over"), Column("metric"), Column("probability", interval)],
+        [
+            [groups[r.group].label, groups[r.over].label, metrics[r.metric].label, r.probability]
+            for r in evaluation.improvement
+        ],
+    )
+
+
+def seeds_against_reference(evaluation: Evaluation) -> Table:
+    """Interquartile means and probabilities of improvement, of groups of several seeds."""
+    reference = evaluation.settings["reference"]
+    better = {
+        (row.group, row.metric): row.probability
+        for row in evaluation.improvement
+        if row.over == reference
+    }
+    return Table(
+        "over seeds (resampled)",
+        [
+            *(Column("group"), Column("seeds"), Column("metric")),
+            Column("IQM over seeds and cells"),
+            Column(f"P(above {reference})", interval),
+        ],
+        [
+            [
+                *(evaluation.groups_by_id[row.group].label, row.n_seeds, row.metric),
+                interval(row.iqm, evaluation.metrics_by_id[row.metric]),
+                better.get((row.group, row.metric)),
+            ]
+            for row in evaluation.seeds
+            if row.n_seeds > 1
+        ],
+        SEEDS_NOTE,
+    )
+
+
+# --- the course of therapy ------------------------------------------------------------------
+
+_CONTRASTS = {
+    "first_minus_middle": "first − middle",
+    "last_minus_middle": "last − middle",
+    "curvature": "curvature",
+}
+
+
+def shape_columns(labels: Mapping[str, str]) -> list[Column]:
+    """What is told of a test of the shape, in the order of the CSV file."""
+    return [
+        Column("therapist", lambda name: labels[name], "therapist"),
+        Column("therapies", lambda kind: kind if kind == "all" else f"{kind} only", "outcome"),
+        Column("acts", name="acts"),
+        Column("measure", name="measure"),
+        Column("n", count, "episodes"),
+        Column("pairs with twin", lambda pairs: count(pairs or 0), "pairs_with_twin"),
+        *(Column(n, lambda e: number(e.estimate), n) for n in ("first", "middle", "last")),
+        *(Column(heading, interval, name) for name, heading in _CONTRASTS.items()),
+        *(
+            Column(f"{heading}, beyond twin", interval, f"beyond_twin_{name}")
+            for name, heading in _CONTRASTS.items()
+        ),
+        Column("p (curvature)", p_value, "p_curvature"),
+        Column("p (all positive)", p_value, "p_high_low_high"),
+        Column("p (all beyond twin)", p_value, "p_beyond_twin"),
+        Column("high–low–high", name="high_low_high"),
+    ]
+
+
+def _shape_row(course: Course, shape: Shape, untested: bool | None) -> list[Any]:
+    control, tested = shape.beyond_twin, shape.p_high_low_high is not None
+    return [
+        *(course.therapist, shape.outcome, shape.acts, shape.measure, shape.episodes),
+        None if control is None else control.pairs,
+        *shape.thirds,
+        *(getattr(shape, name) for name in _CONTRASTS),
+        *(None if control is None else getattr(control, name) for name in _CONTRASTS),
+        *(shape.p_curvature, shape.p_high_low_high, None if control is None else control.p),
+        shape.high_low_high if tested else untested,
+    ]
+
+
+def shape_tests(evaluation: Evaluation, untested: bool | None = None) -> Table:
+    """Every test of the shape of therapy; ``untested``: what is said where there was no test."""
+    return Table(
+        "Thirds of therapy and the test of high–low–high; p not corrected for the number of tests",
+        shape_columns(evaluation.labels),
+        [
+            _shape_row(course, shape, untested)
             for course in evaluation.courses
             for shape in course.shapes
-            if shape.outcome == "all" and shape.measure == "complementarity"
         ],
-        width,
-        names=2,
     )
 
 
-def _shape_cells(shape: Shape) -> list[str]:
-    if shape.p_high_low_high is None:
-        return ["–"] * 7
-    twin = shape.beyond_twin
-    return [
-        *(_text("success", third, spread=False) for third in shape.thirds),
-        _text("curvature", shape.curvature),
-        p_value(shape.p_high_low_high),
-        p_value(None if twin is None else twin.p),
-        "yes" if shape.high_low_high else "no",
+def shapes_for_page(evaluation: Evaluation) -> Table:
+    """All of it, what is beyond the stationary control last."""
+    names = [
+        *("therapist", "outcome", "acts", "measure", "episodes", "first", "middle", "last"),
+        *(*_CONTRASTS, "p_curvature", "p_high_low_high", "pairs_with_twin"),
+        *(*(f"beyond_twin_{name}" for name in _CONTRASTS), "p_beyond_twin", "high_low_high"),
     ]
+    return shape_tests(evaluation).pick(**dict.fromkeys(names, ""))
+
+
+def complementarity_over_time(evaluation: Evaluation, shown: Sequence[str]) -> Table:
+    """Of the therapists that are shown."""
+    courses = [evaluation.courses_by_therapist[name] for name in shown]
+    rows: list[list[Any]] = []
+    for course in courses:
+        for acts, curves in course.by_time["all"].complementarity.items():
+            label = f"{evaluation.labels[course.therapist]}, {acts}"
+            rows.append([label, *curves["any"].value])
+    return Table(
+        "Share of complementary acts by share of the therapy’s length",
+        [Column("therapist"), *(Column(f"{time:.0%}", number) for time in courses[0].times)],
+        rows,
+    )
+
+
+def responses(evaluation: Evaluation, course: Course) -> list[Table]:
+    """A therapist's answers to each act of the client, by third of therapy."""
+    return [
+        Table(
+            f"{evaluation.labels[course.therapist]}, {phase} third: "
+            "P(therapist’s act | client’s act)",
+            [Column("client"), Column("times", count), *(Column(o, number) for o in OCTANTS)],
+            [
+                [name, times, *answers]
+                for name, times, answers in zip(
+                    OCTANT_NAMES,
+                    course.response_maps[phase].count,
+                    course.response_maps[phase].probability,
+                    strict=True,
+                )
+            ],
+        )
+        for phase in PHASES
+    ]
+
+
+# --- how it was done ------------------------------------------------------------------------
+
+
+def therapists(evaluation: Evaluation) -> Table:
+    """Who was evaluated."""
+    acts = {True: "the most likely", False: "sampled", None: None}
+    return Table(
+        "Therapists",
+        [Column(name) for name in ("therapist", "kind", "seed", "acts", "from")],
+        [
+            [each.label, each.kind, each.seed, acts[each.deterministic], each.file or None]
+            for each in evaluation.therapists
+        ],
+    )
+
+
+def cells(evaluation: Evaluation) -> Table:
+    """The kinds of clients."""
+    names = ("pattern", "mechanism", "threshold", "entropy", "matrix")
+    headings = ("cell", *names[:-1], "utilities")
+    return Table(
+        "Cells",
+        [Column(heading) for heading in headings],
+        [
+            [cell.label, *(getattr(cell, name) for name in names)]
+            for cell in evaluation.cells[:MOST_CELLS_TOLD]
+        ],
+    )
+
+
+def settings(evaluation: Evaluation) -> Table:
+    """All settings, those of clients last."""
+    own = {name: value for name, value in evaluation.settings.items() if name != "clients"}
+    every = own | evaluation.settings.get("clients", {})
+    rows = [[name.replace("_", " "), value] for name, value in every.items()]
+    return Table("Settings", [Column("setting"), Column("value", _setting)], rows)
+
+
+def _setting(value: Any) -> str:
+    return "None" if value is None else text(value)

@@ -1,19 +1,14 @@
-"""A run of several seeds in one table and one picture: what training does, whatever the seed."""
+"""A run of several seeds as a CSV file and a table: what training does, whatever the seed."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
-from matplotlib.lines import Line2D
 from rich.table import Table
 from rich.text import Text
 
 from jaxtherapy.evaluation.across_seeds import AcrossSeeds, Ranking, across_seeds, rank_seeds
 from jaxtherapy.evaluation.statistics import FEWEST_SEEDS
-from jaxtherapy.reporting.learning_curves import LearningCurve
-from jaxtherapy.reporting.palette import BLUE, GREEN, ORANGE
 from jaxtherapy.storage.progress_log import Row
 from jaxtherapy.storage.run_files import write_atomically
 
@@ -75,74 +70,6 @@ def write_summary(rows: Rows, path: Path) -> None:
         cells = [f"{epoch:.0f}", f"{step:.0f}", str(len(rows)), *(f"{x:.7g}" for x in row)]
         lines.append(",".join(cells))
     write_atomically(path, ("\n".join(lines) + "\n").encode())
-
-
-# --- picture --------------------------------------------------------------------------------
-
-
-def draw_seed_curves(rows: Rows, title: str, path: Path) -> None:
-    """Reward, success and dropout against steps: the seeds, their interquartile mean, its band.
-
-    Raises:
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
-    steps = _steps(rows)
-    curve = LearningCurve(title, height=6.5)
-    _draw_metric(curve.rewards, steps, _column(rows, "test_reward_mean"), BLUE, "-")
-    _draw_metric(curve.rates, steps, _column(rows, "test_success_rate"), GREEN, "-")
-    _draw_metric(curve.rates, steps, _column(rows, "test_dropout_rate"), ORANGE, "--")
-    _explain(curve.rewards, len(rows))
-    curve.rates.legend(
-        handles=[
-            Line2D([], [], color=GREEN, lw=2.5),
-            Line2D([], [], color=ORANGE, lw=2.5, ls="--"),
-        ],
-        labels=["success", "dropout"],
-        frameon=False,
-    )
-    curve.write(path)
-
-
-def _opacity(n_seeds: int) -> float:
-    """Of a single seed's line: few are told apart, a thousand become a shade."""
-    return float(np.clip(2 / np.sqrt(n_seeds), 0.04, 0.5))
-
-
-def _draw_metric(axes: Axes, steps: np.ndarray, values: np.ndarray, color: str, style: str) -> None:
-    """The seeds as thin lines, over them the band and the interquartile mean."""
-    across = across_seeds(values)
-    marker = "o" if len(steps) == 1 else ""  # a line of one point shows nothing
-    if len(values) > 1:
-        curves = [np.column_stack([steps, of_seed]) for of_seed in values]
-        axes.add_collection(
-            LineCollection(
-                curves, colors=color, linewidths=0.7, alpha=_opacity(len(values)), zorder=1
-            )
-        )
-        axes.autoscale_view()
-    if len(values) >= FEWEST_SEEDS:
-        axes.fill_between(
-            steps, across.iqm_low, across.iqm_high, color=color, alpha=0.35, lw=0, zorder=3
-        )
-    # White beneath, so that the mean stands out from a thousand seeds.
-    axes.plot(steps, across.iqm, color="white", lw=4.5, marker=marker, zorder=2.5)
-    axes.plot(steps, across.iqm, color=color, lw=2.5, ls=style, marker=marker, zorder=4)
-
-
-def _explain(axes: Axes, n_seeds: int) -> None:
-    """A legend of what line, band and thin lines are."""
-    if n_seeds == 1:
-        axes.legend([Line2D([], [], color=BLUE, lw=2.5)], ["the only seed"], frameon=False)
-        return
-    handles = [
-        Line2D([], [], color=BLUE, lw=2.5),
-        Line2D([], [], color=BLUE, lw=0.7, alpha=0.7),
-    ]
-    labels = ["interquartile mean", f"each of {n_seeds:,} seeds"]
-    if n_seeds >= FEWEST_SEEDS:
-        handles.insert(1, Line2D([], [], color=BLUE, lw=9, alpha=0.35))
-        labels.insert(1, "its 95 % interval")
-    axes.legend(handles, labels, frameon=False)
 
 
 # --- table ----------------------------------------------------------------------------------

@@ -19,6 +19,7 @@ from jaxtherapy.evaluation.comparison import Comparison, compare
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
+from jaxtherapy.reporting.learning_curves import draw_seed_curves
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles
@@ -50,7 +51,7 @@ def across_seeds(files: RunFiles, seeds: Sequence[int], console: Console) -> int
     n_rows = min(len(each) for each in rows.values())
     rows = {seed: each[:n_rows] for seed, each in rows.items()}
     seed_summary.write_summary(rows, files.summary)
-    seed_summary.draw_seed_curves(rows, files.name, files.picture)
+    draw_seed_curves(rows, files.name, files.picture)
     console.print()
     console.print(seed_summary.seeds_table(rows))
     if not n_rows:

@@ -1,13 +1,12 @@
 """The report: one safe file, with everything in it, the same every time."""
 
-import dataclasses
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import pairwise
 from xml.etree import ElementTree
 
-import matplotlib as mpl
 import numpy as np
 import pytest
 from matplotlib.figure import Figure
@@ -17,10 +16,18 @@ from PIL import Image
 from jaxtherapy.cli.report import main
 from jaxtherapy.evaluation.course import course_of, decode
 from jaxtherapy.evaluation.grid import NOT_HELD
-from jaxtherapy.reporting import csv_files as exports
-from jaxtherapy.reporting import figures, report, wording
+from jaxtherapy.evaluation.logs import read_log
+from jaxtherapy.evaluation.reading import read_evaluation
+from jaxtherapy.evaluation.results import Estimate
+from jaxtherapy.reporting import csv_files, drawing, figures, report, selection
+from jaxtherapy.reporting.drawing import PAGE_COLORS, panel_svg, paper_files
+from jaxtherapy.reporting.figures import course as course_figures
+from jaxtherapy.reporting.formats import short
+from jaxtherapy.reporting.learning_curves import learning_curves
+from jaxtherapy.reporting.verdicts import verdict
 from jaxtherapy.storage.progress_log import COLUMNS
 from tests.evaluation.small_evaluation import HOSTILE, small_evaluation
+from tests.reporting.drawn import drawn
 
 PICTURES = ("learning_curves", "comparison", "differences", "cells", "seeds", "course")
 
@@ -46,14 +53,14 @@ def folder(tmp_path_factory):
         log = folder / "logs" / "study" / f"study_seed{therapist.seed}_progress.csv"
         write_log(log, (1.0, therapist.seed, 3.0))
     evaluation.therapists[0].log = str(folder / "logs" / "study" / "study_seed1_progress.csv")
-    exports.write(evaluation, folder)
+    csv_files.write(evaluation, folder)
     assert main([str(folder)]) == 0
     return folder
 
 
 @pytest.fixture(scope="module")
 def told(folder):
-    return report.read_evaluation(folder / "evaluation.json")
+    return read_evaluation(folder / "evaluation.json")
 
 
 @pytest.fixture(scope="module")
@@ -149,10 +156,10 @@ def test_colours_can_be_told_from_the_page_in_light_and_dark(page):
         for block in re.findall(r":root \{(.*?)\}", page, flags=re.DOTALL)
     ]
     assert len(schemes) == 2
-    light = {name: schemes[0][name].lower() for name in figures.page_colors()}
-    assert light == {name: color.lower() for name, color in figures.page_colors().items()}
+    light = {name: schemes[0][name].lower() for name in PAGE_COLORS}
+    assert light == {name: color.lower() for name, color in PAGE_COLORS.items()}
     for scheme in schemes:
-        for name in figures.page_colors():
+        for name in PAGE_COLORS:
             for ground in ("paper", "card"):
                 assert contrast(scheme[name], scheme[ground]) >= 3, (name, ground)
         assert contrast(scheme["soft"], scheme["paper"]) >= 4.5
@@ -176,11 +183,11 @@ def test_figures_for_papers_say_what_they_show(folder, told):
 
 
 def test_unknown_values_of_a_log_are_not_told():
-    evaluation = exports.plain(small_evaluation("plain"))
+    evaluation = small_evaluation("plain")
     nan = float("nan")
     table = {"step": [1.0, 2.0, 3.0], "train_reward_mean": [nan, 1.0, 2.0]}
     table |= {"test_reward_mean": [nan] * 3, "test_success_rate": [0.0, 0.5, nan]}
-    picture = figures.learning_curves(evaluation, {"study/seed_1": table})
+    picture = learning_curves(evaluation, {"study/seed_1": table})
     alts = " ".join(panel.alt for panel in picture.panels)
     assert "nan" not in alts
     assert "training from 1.00 to 2.00; test unknown" in alts
@@ -189,11 +196,11 @@ def test_unknown_values_of_a_log_are_not_told():
 
 def test_long_names_lose_their_middle_and_stay_apart():
     names = [f"a_very_long_experiment_name_indeed/seed_{seed}" for seed in (10, 11)]
-    assert wording.short(names[0]) == names[0][:14] + "…" + names[0][-13:]
+    assert short(names[0]) == names[0][:14] + "…" + names[0][-13:]
     for most in (12, 13, 28):
-        shortened = {wording.short(name, most) for name in names}
+        shortened = {short(name, most) for name in names}
         assert len(shortened) == 2 and {len(each) for each in shortened} == {most}
-    assert wording.short("short") == "short"
+    assert short("short") == "short"
 
 
 def texts_of(figure):
@@ -211,15 +218,15 @@ def texts_of(figure):
 
 def test_no_text_of_a_figure_is_cut_off(told):
     """Nor with names as long as they come."""
-    names = {each["id"]: "name " * 10 + each["id"] for each in told["therapists"]}
-    long = told | {
-        "therapists": [each | {"label": names[each["id"]]} for each in told["therapists"]],
-        "groups": [each | {"label": "name " * 10 + each["id"]} for each in told["groups"]],
-    }
+    therapists, groups = (
+        [replace(each, label="name " * 10 + each.id) for each in part]
+        for part in (told.therapists, told.groups)
+    )
+    long = replace(told, therapists=therapists, groups=groups)
     for evaluation in (told, long):
         for picture in figures.pictures(evaluation, report.find_logs(evaluation)):
             for panel in picture.panels:
-                with mpl.rc_context(figures._STYLE):
+                with drawing.own_style():
                     figure = Figure(figsize=panel.size, layout="constrained")
                     panel.draw(figure.subplots())
                     figure.draw_without_rendering()
@@ -238,12 +245,12 @@ def test_every_figure_is_drawn_and_told(folder, told, page, parsed):
     alts = [panel.alt for picture in pictures for panel in picture.panels]
     assert sorted(shown) == sorted(alts) and all(len(alt) > 40 for alt in alts)
     assert page.count("<svg aria-hidden") == len(alts)
-    for drawing in re.findall(r"<svg aria-hidden.*?</svg>", page, flags=re.DOTALL):
-        assert drawing.count("<text") > 5
-        assert "#0072b2" not in drawing.lower()  # colours are the page's, light or dark
+    for svg in re.findall(r"<svg aria-hidden.*?</svg>", page, flags=re.DOTALL):
+        assert svg.count("<text") > 5
+        assert "#0072b2" not in svg.lower()  # colours are the page's, light or dark
     for panel in (panel for picture in pictures for panel in picture.panels):
-        nothing = dataclasses.replace(panel, draw=lambda axes: None)
-        full, empty = (data_marks(figures.panel_svg(one, "x")) for one in (panel, nothing))
+        nothing = replace(panel, draw=lambda axes: None)
+        full, empty = (data_marks(panel_svg(one, "x")) for one in (panel, nothing))
         assert empty == 0 and full > 0, panel.title
     for picture in pictures:
         png = (folder / "figures" / f"{picture.name}.png").read_bytes()
@@ -262,52 +269,44 @@ def test_names_can_not_break_out(page, parsed):
 
 def test_numbers_are_those_of_the_json(told, page):
     text = page.replace("\N{NO-BREAK SPACE}", " ")
-    row = next(r for r in told["outcomes"] if r["therapist"] == "random" and r["cell"] == "all")
-    assert row["metrics"]["success"]["estimate"] == 0.1
+    row = next(r for r in told.outcomes if r.therapist == "random" and r.cell == "all")
+    assert row.metrics["success"].estimate == 0.1
     assert "10.0 % [5.0, 15.0]" in text
     assert "−40.0 pp [−45.0, −35.0] (0.02)" in text  # not significant, so no star
     assert "+20.0 pp [15.0, 25.0]* (0.02)" in text
 
 
 def test_the_verdict_is_in_words(told):
-    shape = told["courses"][0]["shapes"][0]
-    assert "high–low–high as Tracey describes it (p = 0.002)" in wording.verdict(told, shape, "x")
-    no = shape | {"high_low_high": False, "p_high_low_high": 0.4}
+    shape = told.courses[0].shapes[0]
+    assert "high–low–high as Tracey describes it (p = 0.002)" in verdict(shape, "x", 0.05)
+    no = replace(shape, high_low_high=False, p_high_low_high=0.4)
     said = "not shown that both ends lie above the middle (p = 0.4)"
-    assert said in wording.verdict(told, no, "x")
-    down = no | {"curvature": shape["curvature"] | {"estimate": -0.3}}
-    below = {"estimate": -0.2, "low": -0.3, "high": -0.1, "se": 0.02}
-    hill = down | {"first_minus_middle": below, "last_minus_middle": below}
-    assert "bends the other way, an inverted U" in wording.verdict(told, hill, "x")
+    assert said in verdict(no, "x", 0.05)
+    down = replace(no, curvature=replace(shape.curvature, estimate=-0.3))
+    below = Estimate(-0.2, -0.3, -0.1, 0.02)
+    hill = replace(down, first_minus_middle=below, last_minus_middle=below)
+    assert "bends the other way, an inverted U" in verdict(hill, "x", 0.05)
     for end, other in (("first", "last"), ("last", "first")):
         # Thirds of 61, 74, 80 %, or of 80, 74, 61 %; and a second end that may lie either way.
         for top in (0.3, 0.01):
-            above = {"estimate": 0.06 if top > 0.1 else -0.06, "low": -0.1, "high": top, "se": 0.1}
-            slope = hill | {f"{end}_minus_middle": below, f"{other}_minus_middle": above}
-            text = wording.verdict(told, slope, "x")
+            above = Estimate(0.06 if top > 0.1 else -0.06, -0.1, top, 0.1)
+            ends = {f"{end}_minus_middle": below, f"{other}_minus_middle": above}
+            text = verdict(replace(hill, **ends), "x", 0.05)
             assert "inverted U" not in text and "bends downwards (a rise that levels off" in text
-    flat = no | {"p_curvature": 0.3}
-    assert "no high–low–high course is shown" in wording.verdict(told, flat, "x")
-    assert "too few" in wording.verdict(told, shape | {"p_high_low_high": None}, "x")
+    flat = replace(no, p_curvature=0.3)
+    assert "no high–low–high course is shown" in verdict(flat, "x", 0.05)
+    assert "too few" in verdict(replace(shape, p_high_low_high=None), "x", 0.05)
 
 
-def test_the_verdict_needs_more_than_a_twin_shows(told):
-    shape = told["courses"][0]["shapes"][0]
-    assert "more so than that of a twin who never changes (p = 0.003)" in wording.verdict(
-        told, shape, "x"
-    )
+def test_the_verdict_needs_more_than_a_stationary_control_shows(told):
+    shape = told.courses[0].shapes[0]
+    text = verdict(shape, "x", 0.05)
+    assert "more so than that of a twin who never changes (p = 0.003)" in text
     for p, said in ((0.2, "p = 0.2"), (None, "no pairs")):
-        alike = shape | {"high_low_high": False, "beyond_twin": shape["beyond_twin"] | {"p": p}}
-        text = wording.verdict(told, alike, "x")
+        beyond = replace(shape.beyond_twin, p=p)
+        text = verdict(replace(shape, high_low_high=False, beyond_twin=beyond), "x", 0.05)
         assert f"not shown to do so more than for a twin who never changes ({said})" in text
         assert "as Tracey describes" not in text
-
-
-def drawn(panel):
-    """A panel as matplotlib has it, before it becomes a file."""
-    axes = Figure(figsize=panel.size).subplots()
-    panel.draw(axes)
-    return axes
 
 
 def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
@@ -319,25 +318,22 @@ def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
         acts.T[:, None], np.full((40, 1, 21), 0.5), np.full((1, 21), 0.5), np.ones((1, 21), bool)
     )
     therapies.rs[0, 10:] = 0.1
-    course = exports.plain(
-        course_of(
-            "complementary", therapies, alpha=5, offset=0.7, confidence=0.95, n_samples=100, seed=0
-        )
+    course = course_of(
+        "complementary", therapies, alpha=5, offset=0.7, confidence=0.95, n_samples=100, seed=0
     )
-    of_one = figures.course_of_one(told, course, 1)
+    of_one = course_figures.course_of_one(told, course, 1)
     by_session = next(panel for panel in of_one.panels if panel.title == "session by session")
     assert "enacted: 100 % at first, 100 % midway, 100 % at the end" in by_session.alt
     lines = drawn(by_session).lines
     assert len(lines) == 2
     for line in lines:
         assert np.isfinite(line.get_ydata()).sum() == 10
-    trajectories = figures.trajectories(told, course, 1)
+    trajectories = course_figures.trajectories(told, course, 1)
     rs = next(panel for panel in trajectories.panels if panel.title == "RS, session by session")
     assert "0.50 at the end" in rs.alt
-    told_of_all = figures._told(
-        "x", course["by_session"]["all"]["distance"]["enacted"]["any"], False
-    )
-    assert told_of_all == "x: 0.00 at first, 0.00 midway, 0.00 at the end"
+    curve = course.by_session["all"].distance["enacted"]["any"]
+    line = course_figures.Line("x", curve, "black", "-", share=False)
+    assert line.in_words == "x: 0.00 at first, 0.00 midway, 0.00 at the end"
 
 
 def test_selection_is_said_where_it_matters(told, page, parsed):
@@ -353,25 +349,23 @@ def test_selection_is_said_where_it_matters(told, page, parsed):
 
 
 def test_of_a_group_the_median_seed_is_followed(told):
-    assert wording.followed(told) == ["study/seed_1", "complementary"]
+    assert selection.followed(told) == ["study/seed_1", "complementary"]
 
 
 def test_the_same_evaluation_makes_the_same_report(folder, told, page):
     pictures = {each.name: each for each in figures.pictures(told, report.find_logs(told))}
     for name in ("learning_curves", "seeds"):
         for place, panel in enumerate(pictures[name].panels):
-            assert figures.panel_svg(panel, f"{name}-{place}") in page
-    for kind, contents in figures.paper_files(pictures["differences"]).items():
+            assert panel_svg(panel, f"{name}-{place}") in page
+    for kind, contents in paper_files(pictures["differences"]).items():
         assert (folder / "figures" / f"differences.{kind}").read_bytes() == contents
 
 
 def test_a_bare_evaluation_has_a_report_too(tmp_path):
     evaluation = small_evaluation("plain")
-    bare = dataclasses.replace(
-        evaluation, courses=[], episodes=[], seeds=[], improvement=[], differences=[]
-    )
+    bare = replace(evaluation, courses=[], episodes=[], seeds=[], improvement=[], differences=[])
     bare.cells, bare.outcomes = bare.cells[:1], [o for o in bare.outcomes if o.cell == "all"]
-    exports.write(bare, tmp_path)
+    csv_files.write(bare, tmp_path)
     written = report.write_report(tmp_path / "evaluation.json", tmp_path / "elsewhere")
     assert [path.name for path in written] == ["report.html", "comparison.png", "comparison.svg"]
     page = written[0].read_text()
@@ -379,17 +373,17 @@ def test_a_bare_evaluation_has_a_report_too(tmp_path):
 
 
 def test_drawing_again_removes_the_figures_that_no_longer_belong(tmp_path, monkeypatch):
-    monkeypatch.setattr(figures, "paper_files", lambda picture: {"svg": b"<svg/>"})
-    monkeypatch.setattr(figures, "panel_svg", lambda panel, salt: "")
-    exports.write(small_evaluation("plain"), tmp_path)
+    monkeypatch.setattr(drawing, "paper_files", lambda picture: {"svg": b"<svg/>"})
+    monkeypatch.setattr("jaxtherapy.reporting.page.panel_svg", lambda panel, salt: "")
+    csv_files.write(small_evaluation("plain"), tmp_path)
     names = [path.name for path in report.write_report(tmp_path)[1:]]
-    assert len(names) > 6 and all(figures.PAPER_FILES.fullmatch(name) for name in names)
+    assert len(names) > 6 and all(figures.FILE_NAMES.fullmatch(name) for name in names)
     stale = ["course_7_gone.png", "learning_curves.png", "responses_2_x_y.svg"]
     mine = ["comparison_for_talk.png", "course_notes.svg", "course_1_.txt", "my.png", "cells.pdf"]
     for name in stale + mine:
         (tmp_path / "figures" / name).write_text("x")
-    bare = dataclasses.replace(small_evaluation("plain"), courses=[], seeds=[])
-    exports.write(bare, tmp_path)
+    bare = replace(small_evaluation("plain"), courses=[], seeds=[])
+    csv_files.write(bare, tmp_path)
     written = [path.name for path in report.write_report(tmp_path)[1:]]
     assert set(written) < set(names)
     left = {path.name for path in (tmp_path / "figures").iterdir()}
@@ -399,11 +393,11 @@ def test_drawing_again_removes_the_figures_that_no_longer_belong(tmp_path, monke
 def test_logs_that_are_none_are_left_out(tmp_path):
     log = tmp_path / "log.csv"
     write_log(log)
-    assert report.read_log(log)["step"] == [100, 200, 300]
+    assert read_log(log)["step"] == [100, 200, 300]
     for text in ("", "step\n", "step,train_reward_mean\n1,x\n", "a,b\n1,2\n", "a,b\n1\n"):
         log.write_text(text)
-        assert report.read_log(log) is None
-    assert report.read_log(tmp_path / "missing.csv") is None
+        assert read_log(log) is None
+    assert read_log(tmp_path / "missing.csv") is None
 
 
 def test_mistakes_are_one_line(tmp_path, capsys):

@@ -3,16 +3,13 @@
 import csv
 import io
 
-import matplotlib.image
 import numpy as np
 import pytest
 from rich.console import Console
 
-from jaxtherapy.reporting.learning_curves import BLUE
 from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
 from jaxtherapy.training.seed_summary import (
     SUMMARY_COLUMNS,
-    draw_seed_curves,
     seeds_table,
     write_summary,
 )
@@ -98,7 +95,6 @@ def test_before_the_first_evaluation_there_is_the_header_alone(tmp_path):
     rows = {1: [], 2: []}
     write_summary(rows, tmp_path / "s.csv")
     assert (tmp_path / "s.csv").read_text() == ",".join(SUMMARY_COLUMNS) + "\n"
-    draw_seed_curves(rows, "nothing yet", tmp_path / "s.png")
     assert "best" not in text_of(seeds_table(rows))
 
 
@@ -118,28 +114,6 @@ def test_a_log_is_read_back(tmp_path):
     with open(log.path, "a") as file:
         file.write("4,4")  # a row being written
     assert log.numbers() == [row]
-
-
-# --- picture --------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(("n_seeds", "n_evaluations"), [(1, 1), (1, 20), (2, 1), (2, 2), (8, 20)])
-def test_the_picture_shows_the_mean(tmp_path, n_seeds, n_evaluations):
-    draw_seed_curves(learning(n_seeds, n_evaluations), "_100 % $x", tmp_path / "s.png")
-    picture = matplotlib.image.imread(tmp_path / "s.png")[..., :3]
-    assert picture.shape == (780, 960, 3)
-    blue = np.array([int(BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255
-    plot = picture[60:360, 90:]
-    is_blue = np.abs(plot - blue).max(-1) < 0.02
-    assert is_blue.sum() > 30
-    if n_evaluations == 20:  # a curve from left to right, not only the legend's line
-        assert np.flatnonzero(is_blue.any(0)).max() > 0.9 * plot.shape[1]
-
-
-def test_a_thousand_seeds_can_be_drawn(tmp_path):
-    draw_seed_curves(learning(1_024, 10), "many", tmp_path / "s.png")
-    picture = matplotlib.image.imread(tmp_path / "s.png")[..., :3]
-    assert 0.02 < np.mean(picture.min(-1) < 0.95) < 0.6  # a cloud, not a blank or a flood
 
 
 # --- table ----------------------------------------------------------------------------------

@@ -7,8 +7,8 @@ import pytest
 from rich.console import Console
 
 from jaxtherapy.evaluation.results import Estimate, MetricInfo
-from jaxtherapy.reporting import tables
-from jaxtherapy.reporting.wording import short
+from jaxtherapy.reporting import tables, terminal
+from jaxtherapy.reporting.formats import short
 from tests.evaluation.small_evaluation import estimate, small_evaluation
 
 METRICS = (
@@ -29,7 +29,7 @@ def evaluation():
 
 def printed(evaluation, width):
     file = io.StringIO()
-    tables.print_evaluation(evaluation, Console(file=file, width=width))
+    terminal.print_evaluation(evaluation, Console(file=file, width=width))
     return file.getvalue()
 
 
@@ -49,10 +49,11 @@ def test_nothing_is_cut_or_wider_than_the_terminal(evaluation, width):
 
 
 def test_a_wide_terminal_has_one_table_and_a_narrow_one_several(evaluation):
-    wide, narrow = (tables.overall_tables(evaluation, width) for width in (250, 80))
+    table = tables.overall_with_differences(evaluation, terminal._SHOWN, terminal._COMPARED)
+    wide, narrow = (terminal.fitted(table, width) for width in (250, 80))
     assert len(wide) == 1 and len(narrow) > 1
     for each in narrow:
-        assert each.columns[0].header == "therapist"
+        assert str(each.columns[0].header) == "therapist"
     headers = [column.header for each in narrow for column in each.columns[1:]]
     assert headers == [column.header for column in wide[0].columns[1:]]
     assert narrow[0].title and narrow[-1].caption and not narrow[-1].title

@@ -1,14 +1,16 @@
 """What the picture of several seeds shows: the lines' own numbers, whatever their pixels."""
 
+import matplotlib.image
 import numpy as np
 import pytest
 from matplotlib.collections import LineCollection
 from scipy import stats
 
 from jaxtherapy.evaluation.across_seeds import across_seeds
-from jaxtherapy.reporting.learning_curves import LearningCurve
-from jaxtherapy.reporting.palette import BLUE, GREEN, ORANGE
-from jaxtherapy.training import seed_summary
+from jaxtherapy.reporting import learning_curves
+from jaxtherapy.reporting.drawing import BLUE, GREEN, ORANGE
+from jaxtherapy.reporting.learning_curves import draw_seed_curves
+from tests.training.test_seed_summary import learning
 
 STEPS = [100, 200, 300]
 COLUMNS = ("test_reward_mean", "test_success_rate", "test_dropout_rate")
@@ -22,14 +24,14 @@ def values(n_seeds):
 @pytest.fixture
 def drawn(tmp_path, monkeypatch):
     """Draws ``values`` and returns the axes of rewards and of rates."""
-    curves = []
+    figures = []
+    paint = learning_curves.paint_training
 
-    class Kept(LearningCurve):
-        def write(self, path):
-            curves.append(self)
-            super().write(path)
+    def painted(figure, *arguments):
+        paint(figure, *arguments)
+        figures.append(figure)
 
-    monkeypatch.setattr(seed_summary, "LearningCurve", Kept)
+    monkeypatch.setattr(learning_curves, "paint_training", painted)
 
     def draw(n_seeds):
         rows = {
@@ -39,8 +41,8 @@ def drawn(tmp_path, monkeypatch):
             ]
             for seed in range(n_seeds)
         }
-        seed_summary.draw_seed_curves(rows, "title", tmp_path / "curves.png")
-        return curves[-1].rewards, curves[-1].rates
+        draw_seed_curves(rows, "title", tmp_path / "curves.png")
+        return figures[-1].axes
 
     return draw
 
@@ -96,3 +98,27 @@ def test_few_seeds_have_no_band_and_none_is_explained(drawn):
         labels = [text.get_text() for text in rewards.get_legend().get_texts()]
         assert bool(bands) == ("its 95 % interval" in labels) == explained
         assert labels[-1] == f"each of {n_seeds} seeds"
+
+
+@pytest.mark.parametrize(("n_seeds", "n_evaluations"), [(1, 1), (1, 20), (2, 1), (2, 2), (8, 20)])
+def test_the_picture_shows_the_mean(tmp_path, n_seeds, n_evaluations):
+    draw_seed_curves(learning(n_seeds, n_evaluations), "_100 % $x", tmp_path / "s.png")
+    picture = matplotlib.image.imread(tmp_path / "s.png")[..., :3]
+    assert picture.shape == (780, 960, 3)
+    blue = np.array([int(BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255
+    plot = picture[60:360, 90:]
+    is_blue = np.abs(plot - blue).max(-1) < 0.02
+    assert is_blue.sum() > 30
+    if n_evaluations == 20:  # a curve from left to right, not only the legend's line
+        assert np.flatnonzero(is_blue.any(0)).max() > 0.9 * plot.shape[1]
+
+
+def test_a_thousand_seeds_can_be_drawn(tmp_path):
+    draw_seed_curves(learning(1_024, 10), "many", tmp_path / "s.png")
+    picture = matplotlib.image.imread(tmp_path / "s.png")[..., :3]
+    assert 0.02 < np.mean(picture.min(-1) < 0.95) < 0.6  # a cloud, not a blank or a flood
+
+
+def test_before_the_first_evaluation_the_picture_is_empty(tmp_path):
+    draw_seed_curves({1: [], 2: []}, "nothing yet", tmp_path / "s.png")
+    assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")

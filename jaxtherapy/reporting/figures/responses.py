@@ -1,0 +1,92 @@
+"""Response maps: how a therapist answers each act of the client."""
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from jaxtherapy.client.octants import COMPLEMENT, N_OCTANTS, OCTANT_NAMES, OCTANTS
+from jaxtherapy.evaluation.results import PHASES, Course, Evaluation, ResponseMap
+from jaxtherapy.reporting.drawing import BLUE, GREEN, GREY, INK, Panel, Picture
+from jaxtherapy.reporting.figures.looks import FEWEST, slug
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+ROSE = 0.375
+"""Radius of a rose where the circle of octants has a radius of 1."""
+
+
+def octant_position(octant: int, radius: float = 1.0) -> tuple[float, float]:
+    """On the interpersonal circumplex: dominance up, warmth to the right."""
+    angle = np.pi / 2 - octant * np.pi / 4
+    return radius * float(np.cos(angle)), radius * float(np.sin(angle))
+
+
+def response_maps(evaluation: Evaluation, course: Course, place: int) -> Picture:
+    """P(therapist act | client act) early, middle and late: a rose at each client octant."""
+    name = evaluation.labels[course.therapist]
+    panels = []
+    for phase in PHASES:
+        shown = course.response_maps[phase]
+        told = []
+        for client, row in zip(OCTANT_NAMES, shown.probability, strict=True):
+            known = [value or 0.0 for value in row]
+            if any(known):
+                act = int(np.argmax(known))
+                told.append(f"{client} is answered {OCTANT_NAMES[act]} {100 * known[act]:.0f} %")
+        panels.append(
+            Panel(
+                f"{phase} third",
+                f"Response map of {name}, {phase} third of therapy, most frequent answers: "
+                f"{'; '.join(told) or 'no acts'}.",
+                _draw_roses(shown),
+                (3.6, 3.7),
+            )
+        )
+    return Picture(
+        f"responses_{place}_{slug(course.therapist)}",
+        f"Response map: {name}",
+        "At each octant of the client a rose of the therapist's answers: a petal points to the "
+        "therapist's octant, its length is the probability (the ring is 100 %). Green with a bold "
+        "edge: the complement. Faint ring: the client acted like this fewer than "
+        f"{FEWEST} times. Sessions of all therapies are pooled, so long therapies weigh more.",
+        tuple(panels),
+        3,
+    )
+
+
+def _draw_roses(shown: ResponseMap) -> "Callable[[Axes], None]":
+    def draw(axes: "Axes") -> None:
+        axes.set_axis_off()
+        axes.set_aspect("equal")
+        for client in range(N_OCTANTS):
+            _draw_rose(axes, client, shown)
+            label_x, label_y = octant_position(client, 1.53)
+            axes.text(label_x, label_y, OCTANTS[client], ha="center", va="center", weight="bold")
+        axes.annotate("", (0, 0.5), (0, -0.5), arrowprops={"arrowstyle": "->", "color": GREY})
+        axes.annotate("", (0.5, 0), (-0.5, 0), arrowprops={"arrowstyle": "->", "color": GREY})
+        axes.text(0.04, 0.36, "dominant", fontsize=8.5, ha="left")
+        axes.text(0.2, -0.13, "warm", fontsize=8.5, ha="left")
+        axes.set_xlim(-1.65, 1.65)
+        axes.set_ylim(-1.65, 1.65)
+
+    return draw
+
+
+def _draw_rose(axes: "Axes", client: int, shown: ResponseMap) -> None:
+    from matplotlib.patches import Circle, Wedge
+
+    often = shown.count[client] >= FEWEST
+    center = octant_position(client)
+    ring = 0.9 if often else 0.25
+    axes.add_patch(Circle(center, ROSE, fill=False, ec=GREY, lw=0.8, alpha=ring))
+    for act, probability in enumerate(shown.probability[client]):
+        if not probability:
+            continue
+        complement = act == COMPLEMENT[client]
+        fill, edge = (GREEN, INK) if complement else (BLUE, "none")
+        angles = 90 - 45 * act - 22, 90 - 45 * act + 22
+        opacity = 1.0 if often else 0.3
+        petal = Wedge(center, ROSE * probability, *angles, fc=fill, ec=edge, lw=0.9, alpha=opacity)
+        axes.add_patch(petal)

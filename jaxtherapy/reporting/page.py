@@ -1,0 +1,126 @@
+"""The report's page: what its template ``report.html`` shows."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
+from jaxtherapy.evaluation.results import Episode, Evaluation
+from jaxtherapy.reporting import tables, verdicts
+from jaxtherapy.reporting.csv_files import plain
+from jaxtherapy.reporting.drawing import Picture, PictureError, panel_svg
+from jaxtherapy.reporting.formats import level
+from jaxtherapy.reporting.selection import MOST_FOLLOWED, followed
+from jaxtherapy.reporting.tables import Table
+
+MOST_EPISODES = 150
+_OF_OURS = b'<template id="player-template">'
+
+
+def is_report(path: Path) -> bool:
+    """Whether a file is a page that this module made, of whatever version."""
+    try:
+        return _OF_OURS in path.read_bytes()
+    except OSError:
+        return False
+
+
+def to_html(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
+    """The whole file; a chart that can't be drawn is replaced by the reason."""
+    from jinja2 import Environment, PackageLoader, StrictUndefined
+
+    environment = Environment(
+        loader=PackageLoader("jaxtherapy.reporting", "."),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=StrictUndefined,
+    )
+    environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
+    return environment.get_template("report.html").render(
+        evaluation=evaluation,
+        subtitle=_subtitle(evaluation),
+        provenance=_provenance(evaluation.run),
+        by_name={picture.name: picture for picture in pictures},
+        pictures=pictures,
+        drawings={picture.name: _drawings(picture) for picture in pictures},
+        columns={1: " wide", 2: " two"},
+        summary=verdicts.summary(evaluation),
+        shape=verdicts.about_shape(evaluation, followed(evaluation)),
+        followed=followed(evaluation),
+        most_followed=MOST_FOLLOWED,
+        tables=_tables(evaluation),
+        most_cells=tables.MOST_CELLS_TOLD,
+        has_myopic=any(each.id == "myopic" for each in evaluation.therapists),
+        myopic_note=tables.MYOPIC_NOTE,
+        player=_player_data(evaluation),
+    )
+
+
+def _drawings(picture: Picture) -> list[Any]:
+    """Each panel as SVG, or a line of text."""
+    from markupsafe import Markup
+
+    made: list[Any] = []
+    for place, panel in enumerate(picture.panels):
+        try:
+            made.append(Markup(panel_svg(panel, f"{picture.name}-{place}")))
+        except PictureError as error:
+            made.append(str(error))
+    return made
+
+
+def _subtitle(evaluation: Evaluation) -> str:
+    settings, n_cells = evaluation.settings, len(evaluation.cells)
+    return (
+        f"{len(evaluation.therapists)} therapists, the same {settings['episodes']:,} clients "
+        f"for each in {'one cell' if n_cells == 1 else f'each of {n_cells} cells'}; "
+        f"{level(settings['confidence'])} intervals; {evaluation.run.get('created', '')}"
+    )
+
+
+def _provenance(run: Mapping[str, Any]) -> str:
+    versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
+    commit = f"commit {run['commit']}" if run.get("commit") else None
+    return " · ".join(str(part) for part in (run.get("command"), versions, commit) if part)
+
+
+def _tables(evaluation: Evaluation) -> dict[str, Any]:
+    """Those of the page, by the place where they stand."""
+    shown = followed(evaluation)
+    made: dict[str, Table | list[Table] | None] = {
+        "overall": tables.overall(evaluation),
+        "differences": tables.differences(evaluation),
+        "cells": tables.by_cell(evaluation) if len(evaluation.cells) > 1 else None,
+        "seeds": tables.across_seeds(evaluation),
+        "improvement": tables.improvement(evaluation),
+        "shapes": tables.shapes_for_page(evaluation),
+        "course": tables.complementarity_over_time(evaluation, shown) if shown else None,
+        "therapists": tables.therapists(evaluation),
+        "kinds_of_clients": tables.cells(evaluation),
+        "settings": tables.settings(evaluation),
+        "responses": [],
+    }
+    courses = [evaluation.courses_by_therapist[name] for name in shown]
+    return made | {"responses": [tables.responses(evaluation, course) for course in courses]}
+
+
+def _chosen_episodes(evaluation: Evaluation) -> list[Episode]:
+    """All, or those of the therapists that are followed, so that the file stays small."""
+    episodes = evaluation.episodes
+    if len(episodes) > MOST_EPISODES:
+        shown = followed(evaluation)
+        episodes = [each for each in episodes if each.therapist in shown]
+    return episodes[:MOST_EPISODES]
+
+
+def _player_data(evaluation: Evaluation) -> dict[str, Any]:
+    cells = {cell.id: cell.label for cell in evaluation.cells}
+    return {
+        "episodes": plain(_chosen_episodes(evaluation)),
+        "labels": evaluation.labels,
+        "cells": cells if len(cells) > 1 else {},
+        "octants": list(OCTANTS),
+        "names": list(OCTANT_NAMES),
+        "complement": COMPLEMENT.tolist(),
+    }
