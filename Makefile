@@ -94,6 +94,7 @@ test-torch: setup $(TORCH_VENV)/.installed
 	JAXTHERAPY_PYTHON=$(abspath $(RUN)) $(TORCH_VENV)/bin/python -m pytest tests/torch $(ARGS)
 
 test-browser: setup
+	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { echo "error: Chromium and its driver are needed; install them (on Debian and Ubuntu: apt-get install chromium chromium-driver)"; exit 2; }
 	$(RUN) -m pytest --override-ini addopts=-q tests/browser $(ARGS)
 
 bench: setup

@@ -184,19 +184,20 @@
   scrub.addEventListener("input", () => go(Number(scrub.value)));
   let visible = false;
   // Most of it: a sliver at the edge of the screen must not take the space key from scrolling.
-  new IntersectionObserver((seen) => { visible = seen.at(-1).intersectionRatio >= 0.6; }, {
-    threshold: 0.6 }).observe(host);
+  const look = (seen) => { visible = seen.at(-1).intersectionRatio >= 0.6; };
+  new IntersectionObserver(look, { threshold: 0.6 }).observe(host);
   document.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.metaKey || event.altKey) return;
     const target = event.target, inside = host.contains(target);
-    // Elsewhere the keys scroll the page as always,
-      unless nothing is focused and the player is seen.
+    // Elsewhere keys scroll the page as always, unless nothing is focused and the player is seen.
     if (!inside && !(visible && target === document.body)) return;
-    if (target instanceof HTMLSelectElement || (target instanceof HTMLButtonElement &&
-      event.key === " ")) return;
-    const keys = { " ": toggle, ArrowLeft: () => go(session - 1), ArrowRight: () => go(session + 1),
-      ArrowUp: () => faster(1), ArrowDown: () => faster(-1), Home: () => go(0), End: () =>
-      go(episode.sessions) };
+    if (target instanceof HTMLSelectElement) return;
+    if (target instanceof HTMLButtonElement && event.key === " ") return;
+    const keys = {
+      " ": toggle, ArrowLeft: () => go(session - 1), ArrowRight: () => go(session + 1),
+      ArrowUp: () => faster(1), ArrowDown: () => faster(-1),
+      Home: () => go(0), End: () => go(episode.sessions),
+    };
     if (!inside && !["ArrowLeft", "ArrowRight", " "].includes(event.key)) return;
     if (!(event.key in keys)) return;
     event.preventDefault();

@@ -9,10 +9,9 @@ import time
 from pathlib import Path
 
 import pytest
+from selenium.webdriver import Keys
 
-from jaxtherapy.reporting import csv_files as exports
-from jaxtherapy.reporting import report
-from tests.browser.chromium import DOWN, END, HOME, LEFT, RIGHT, SPACE, UP, Browser
+from jaxtherapy.reporting import csv_files, report
 from tests.evaluation.small_evaluation import small_evaluation
 
 SESSION = "return Number(document.querySelector('#scrub').value)"
@@ -27,14 +26,8 @@ def path(tmp_path_factory):
     if os.environ.get("REPORT"):
         return Path(os.environ["REPORT"])
     folder = tmp_path_factory.mktemp("report")
-    exports.write(small_evaluation(), folder)
+    csv_files.write(small_evaluation(), folder)
     return report.write_report(folder)[0]
-
-
-@pytest.fixture(scope="module")
-def browser():
-    with Browser() as browser:
-        yield browser
 
 
 @pytest.fixture
@@ -102,37 +95,44 @@ def test_the_player_plays_and_pauses(page):
 
 def test_it_stops_at_the_end_and_starts_over(page):
     page.run(FOCUS_PLAYER)
-    page.press(END)
+    page.press(Keys.END)
     last = page.run(LAST)
     assert page.run(SESSION) == last and "The end: " in page.run(NOW)
-    page.press(LEFT)
-    page.press(SPACE)
+    page.press(Keys.LEFT)
+    page.press(Keys.SPACE)
     assert wait_for(page, f"{SESSION} === {last} && !({PLAYING[7:]})")
-    page.press(SPACE)
+    page.press(Keys.SPACE)
     assert page.run(PLAYING) and wait_for(page, f"{SESSION} > 0 && Number(scrub.value) < {last}")
 
 
 def test_keys(page):
     page.run(FOCUS_PLAYER)
-    for key, session in ((RIGHT, 1), (RIGHT, 2), (LEFT, 1), (LEFT, 0), (LEFT, 0), (RIGHT, 1)):
+    for key, session in (
+        (Keys.RIGHT, 1),
+        (Keys.RIGHT, 2),
+        (Keys.LEFT, 1),
+        (Keys.LEFT, 0),
+        (Keys.LEFT, 0),
+        (Keys.RIGHT, 1),
+    ):
         page.press(key)
         assert page.run(SESSION) == session
-    page.press(HOME)
+    page.press(Keys.HOME)
     assert page.run(SESSION) == 0
     speed = "return document.querySelector('#speed').value"
     before = float(page.run(speed))
-    page.press(UP)
+    page.press(Keys.UP)
     assert float(page.run(speed)) > before
-    page.press(DOWN)
+    page.press(Keys.DOWN)
     assert float(page.run(speed)) == before
-    page.press(SPACE)
+    page.press(Keys.SPACE)
     assert page.run(PLAYING)
-    page.press(SPACE)
+    page.press(Keys.SPACE)
     assert not page.run(PLAYING)
 
 
 def test_keys_work_where_nothing_is_focused_and_the_player_is_seen(page):
-    page.press(RIGHT)
+    page.press(Keys.RIGHT)
     assert page.run(SESSION) == 0  # it is far below
     # A sliver of it is seen: space still scrolls.
     page.run(
@@ -140,19 +140,19 @@ def test_keys_work_where_nothing_is_focused_and_the_player_is_seen(page):
         "window.scrollBy(0, top - window.innerHeight + 40)"
     )
     time.sleep(0.3)
-    page.press(SPACE)
+    page.press(Keys.SPACE)
     assert not page.run(PLAYING) and page.run(SESSION) == 0
     page.run("document.querySelector('#player').scrollIntoView()")
     time.sleep(0.3)
-    page.press(RIGHT)
+    page.press(Keys.RIGHT)
     assert page.run(SESSION) == 1
 
 
 def test_a_button_that_is_pressed_by_key_acts_once(page):
     page.run("document.querySelector('#play').focus()")
-    page.press(SPACE)
+    page.press(Keys.SPACE)
     assert page.run(PLAYING)
-    page.press(SPACE)
+    page.press(Keys.SPACE)
     assert not page.run(PLAYING)
 
 
@@ -181,7 +181,7 @@ def test_nothing_is_wider_than_a_phone(browser, path, width):
     text += "t => t.getBoundingClientRect().height).filter(h => h > 0))"
     assert browser.run(text) >= 8  # readable
     browser.run(FOCUS_PLAYER)
-    browser.press(RIGHT)
+    browser.press(Keys.RIGHT)
     player = text.replace(".panel svg text", "#player svg text")
     assert browser.run(player) >= 12  # line height of ten pixels of type
     for name, selector in (("top", "h1"), ("figures", "figure"), ("player", "#player")):

@@ -119,7 +119,7 @@ def by_cell(evaluation: Evaluation) -> Picture | None:
     chosen = median_seeds(evaluation)
     names, all_looks = shown_names(evaluation, chosen), looks(evaluation)
     # A line for each part: parts can be told apart, shortened wholes could not.
-    told = ["\n".join(short(part, 36) for part in cell.label.split(", ")) for cell in cells]
+    told = ["\n".join(short(part) for part in cell.label.split(", ")) for cell in cells]
 
     def draw(axes: "Axes") -> None:
         for at, (name, label) in enumerate(zip(chosen, names, strict=True)):
@@ -133,7 +133,7 @@ def by_cell(evaluation: Evaluation) -> Picture | None:
         axes.set_xlim(-2, 102)
         figure = axes.get_figure(root=True)
         assert figure is not None
-        figure.legend(loc="outside lower center", ncols=legend_columns(axes, 75))
+        figure.legend(loc="outside lower center", ncols=legend_columns(axes, 57))
 
     best = []
     for cell in cells:
@@ -149,7 +149,7 @@ def by_cell(evaluation: Evaluation) -> Picture | None:
         "For whom",
         "Of each group of seeds the one with the median reward. Every number is in the table "
         "below.",
-        (Panel("success by cell", alt, draw, (6.0, height)),),
+        (Panel("success by cell", alt, draw, (4.6, height)),),
         1,
     )
 
