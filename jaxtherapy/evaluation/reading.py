@@ -211,13 +211,6 @@ def _check_references(evaluation: Evaluation) -> None:
         _require(bool(group.therapists), f"group {group.id!r:.60} is empty")
         _known(group.therapists, therapists, "groups")
     _exactly([t for group in evaluation.groups for t in group.therapists], therapists, "groups")
-    told = {(row.therapist, row.cell) for row in evaluation.outcomes}
-    for cell in [*cells, ALL_CELLS] if len(cells) > 1 else [ALL_CELLS]:
-        missing = [name for name in therapists if (name, cell) not in told]
-        _require(not missing, f"outcomes lacks {missing[:1]} in {cell!r:.60}")
-    for row in evaluation.outcomes:
-        _exactly(row.metrics, metrics, f"an outcome of {row.therapist!r:.60}")
-        _known(row.metrics, metrics, "outcomes")
     every = evaluation.outcomes, evaluation.differences, evaluation.courses, evaluation.episodes
     _known((row.therapist for part in every for row in part), therapists, "a therapist's entry")
     _known((row.cell for row in evaluation.outcomes), [*cells, ALL_CELLS], "outcomes")
@@ -226,6 +219,13 @@ def _check_references(evaluation: Evaluation) -> None:
     _known((row.over for row in evaluation.improvement), groups, "improvement")
     told_of = evaluation.differences, evaluation.seeds, evaluation.improvement
     _known((row.metric for part in told_of for row in part), metrics, "a metric's entry")
+    told = {(row.therapist, row.cell) for row in evaluation.outcomes}
+    for cell in [*cells, ALL_CELLS] if len(cells) > 1 else [ALL_CELLS]:
+        missing = [name for name in therapists if (name, cell) not in told]
+        _require(not missing, f"outcomes lacks {missing[:1]} in {cell!r:.60}")
+    for row in evaluation.outcomes:
+        _exactly(row.metrics, metrics, f"an outcome of {row.therapist!r:.60}")
+        _known(row.metrics, metrics, "outcomes")
 
 
 def _check_course(course: Course) -> None:

@@ -10,9 +10,10 @@ MOST_FOLLOWED = 8
 
 def median_seeds(evaluation: Evaluation) -> list[str]:
     """Of each group the seed with the median reward; the reference is always among them."""
+    overall = evaluation.overall
 
     def reward(therapist: str) -> float:
-        estimate = evaluation.overall[therapist]["reward"].estimate
+        estimate = overall[therapist]["reward"].estimate
         return -math.inf if estimate is None else estimate
 
     chosen = []

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from jaxtherapy.evaluation.results import Evaluation, Shape
+from jaxtherapy.evaluation.results import DifferenceRow, Estimate, Evaluation, Shape
 from jaxtherapy.reporting.formats import interval, p_equals
 from jaxtherapy.reporting.selection import followed
 
@@ -13,15 +13,16 @@ def summary(evaluation: Evaluation) -> list[str]:
     """A sentence for each therapist that was trained or given, then those about the shape."""
     trained = [each.id for each in evaluation.therapists if each.kind != "baseline"]
     told = trained or list(evaluation.overall)
-    lines = [_success(evaluation, name) for name in told]
+    overall, gaps = evaluation.overall, evaluation.overall_differences("success")
+    lines = [_success(evaluation, n, overall[n]["success"], gaps.get(n)) for n in told]
     return lines + about_shape(evaluation, [n for n in followed(evaluation) if n in told])
 
 
-def _success(evaluation: Evaluation, name: str) -> str:
+def _success(
+    evaluation: Evaluation, name: str, success: Estimate, gap: DifferenceRow | None
+) -> str:
     metric, labels = evaluation.metrics_by_id["success"], evaluation.labels
-    success = evaluation.overall[name]["success"]
     line = f"{labels[name]} succeeds with {interval(success, metric)} of clients"
-    gap = evaluation.overall_differences("success").get(name)
     if gap is None:
         return f"{line}."
     reference = evaluation.settings["reference"]

@@ -22,7 +22,7 @@ from jaxtherapy.evaluation import results
 from jaxtherapy.evaluation.evaluation import Request, over_seeds
 from jaxtherapy.evaluation.results import TherapistInfo
 from jaxtherapy.evaluation.therapists import Lineup
-from jaxtherapy.reporting import figures, wording
+from jaxtherapy.reporting import figures, selection
 from jaxtherapy.reporting.report import write_report
 from tests.conftest import DATA
 from tests.evaluation.experiments import write_experiment
@@ -69,7 +69,7 @@ def test_the_json_follows_its_schema(told):
 
 
 def test_a_report_can_be_made_of_it(evaluated, tmp_path, monkeypatch):
-    monkeypatch.setattr(wording, "MOST_FOLLOWED", 1)  # the others would be drawn alike
+    monkeypatch.setattr(selection, "MOST_FOLLOWED", 1)  # the others would be drawn alike
     monkeypatch.setattr(figures, "paper_files", lambda picture: {})  # tested elsewhere
     page = write_report(evaluated, tmp_path)[0].read_text()
     for name in ("comparison", "differences", "cells", "seeds", "course", "course_1_complementary"):

@@ -14,9 +14,9 @@ from matplotlib.text import Text
 from PIL import Image
 
 from jaxtherapy.cli.report import main
+from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.course import course_of, decode
 from jaxtherapy.evaluation.grid import NOT_HELD
-from jaxtherapy.evaluation.logs import read_log
 from jaxtherapy.evaluation.reading import read_evaluation
 from jaxtherapy.evaluation.results import Estimate
 from jaxtherapy.reporting import csv_files, drawing, figures, report, selection
@@ -24,6 +24,7 @@ from jaxtherapy.reporting.drawing import PAGE_COLORS, panel_svg, paper_files
 from jaxtherapy.reporting.figures import course as course_figures
 from jaxtherapy.reporting.formats import short
 from jaxtherapy.reporting.learning_curves import learning_curves
+from jaxtherapy.reporting.page import to_html
 from jaxtherapy.reporting.verdicts import verdict
 from jaxtherapy.storage.progress_log import COLUMNS
 from tests.evaluation.small_evaluation import HOSTILE, small_evaluation
@@ -390,16 +391,6 @@ def test_drawing_again_removes_the_figures_that_no_longer_belong(tmp_path, monke
     assert left == {*written, *mine}
 
 
-def test_logs_that_are_none_are_left_out(tmp_path):
-    log = tmp_path / "log.csv"
-    write_log(log)
-    assert read_log(log)["step"] == [100, 200, 300]
-    for text in ("", "step\n", "step,train_reward_mean\n1,x\n", "a,b\n1,2\n", "a,b\n1\n"):
-        log.write_text(text)
-        assert read_log(log) is None
-    assert read_log(tmp_path / "missing.csv") is None
-
-
 def test_mistakes_are_one_line(tmp_path, capsys):
     other = tmp_path / "evaluation.json"
     for arrange, said in (
@@ -418,3 +409,84 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         out, err = capsys.readouterr()
         assert not out and said in err and err.count("\n") == 1
     assert main([]) == 2 and "see --help" in capsys.readouterr().err
+
+
+def test_a_figure_that_fails_costs_a_line(tmp_path, monkeypatch):
+    evaluation = small_evaluation("plain")
+    bare = replace(evaluation, courses=[], episodes=[], seeds=[], improvement=[])
+    csv_files.write(bare, tmp_path)
+
+    def fails(axes):
+        raise ValueError("no such font")
+
+    make = figures.outcomes.comparison
+
+    def comparison(evaluation):
+        picture = make(evaluation)
+        panels = [replace(picture.panels[0], draw=fails), *picture.panels[1:]]
+        return replace(picture, panels=tuple(panels))
+
+    monkeypatch.setattr(figures.outcomes, "comparison", comparison)
+    lines = []
+    written = report.write_report(tmp_path, tell=lines.append)
+    assert lines == ["comparison can't be drawn (ValueError: no such font)"]
+    names = {path.name for path in written}
+    assert "comparison.png" not in names and "differences.png" in names
+    text = written[0].read_text()
+    assert "success can&#39;t be drawn (ValueError: no such font)" in text
+    assert text.count("<svg aria-hidden") > 3
+
+
+# --- whose files they are -------------------------------------------------------------------
+
+
+OURS = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
+
+
+@pytest.mark.parametrize("name", [*OURS, "report.html", "figures/comparison.png"])
+def test_a_users_own_file_is_neither_replaced_nor_removed(tmp_path, name):
+    path = tmp_path / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text("mine")
+    with pytest.raises(RunError) as error:
+        report.check_folder_is_ours(tmp_path)
+    assert str(path) in str(error.value) and "\n" not in str(error.value)
+    assert path.read_text() == "mine"
+
+
+def test_a_report_refuses_before_it_draws(tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("jaxtherapy.reporting.figures.pictures", None)
+    csv_files.write(small_evaluation("plain"), tmp_path / "a")
+    paper = tmp_path / "paper"
+    (paper / "figures").mkdir(parents=True)
+    (paper / "figures" / "seeds.svg").write_text("mine")
+    assert main([str(tmp_path / "a"), "--output-dir", str(paper)]) == 2
+    out, err = capsys.readouterr()
+    assert "seeds.svg would be replaced" in err and err.count("\n") == 1 and not out
+    (tmp_path / "a" / "report.html").write_text("mine")  # beside an evaluation of ours
+    assert main([str(tmp_path / "a")]) == 2
+    assert "report.html would be replaced" in capsys.readouterr().err
+
+
+def test_what_an_evaluation_vouches_for_is_replaced(tmp_path, folder):
+    (tmp_path / "evaluation.json").write_text('{"schema": "jaxtherapy.evaluation/1", damaged')
+    for name in (*OURS[1:], "figures/seeds.svg"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("older")
+    report.check_folder_is_ours(tmp_path)
+    (tmp_path / "report.html").write_bytes((folder / "report.html").read_bytes())
+    report.check_folder_is_ours(tmp_path)
+    for name in OURS:
+        (tmp_path / name).unlink()
+    report.check_folder_is_ours(tmp_path)  # a report of ours, drawn elsewhere before
+    report.remove_report(tmp_path)
+    assert not list(tmp_path.glob("**/*.*"))
+
+
+def test_another_confidence_is_not_rounded():
+    evaluation = small_evaluation("plain")
+    evaluation.settings["confidence"] = 0.995
+    pictures = figures.pictures(evaluation, {})
+    page = to_html(evaluation, [])
+    assert "99.5% intervals" in pictures[0].caption and "99.5% intervals" in page
+    assert "100% intervals" not in page

@@ -54,8 +54,9 @@ def _comparison_of(evaluation: Evaluation, metric: MetricInfo) -> Panel:
     better = f" ({metric.better} is better)" if metric.better else ""
 
     def draw(axes: "Axes") -> None:
+        look_of = looks(evaluation)
         for place, (name, estimate) in enumerate(estimates.items()):
-            draw_dot(axes, place, estimate, looks(evaluation)[name], _scale(metric))
+            draw_dot(axes, place, estimate, look_of[name], _scale(metric))
         name_rows(axes, shown_names(evaluation, list(estimates)))
         unit = metric.unit
         if metric.is_share:
@@ -96,9 +97,9 @@ def _differences_in(
     )
 
     def draw(axes: "Axes") -> None:
+        look_of, scale = looks(evaluation), _scale(metric)
         for place, (name, row) in enumerate(rows.items()):
-            look, scale = looks(evaluation)[name], _scale(metric)
-            draw_dot(axes, place, row.difference, look, scale, filled=row.significant)
+            draw_dot(axes, place, row.difference, look_of[name], scale, filled=row.significant)
         axes.axvline(0, color=GREY, lw=1, ls="--")
         name_rows(axes, shown_names(evaluation, list(rows)))
         axes.set_xlabel("percentage points" if metric.is_share else metric.unit, loc="right")
