@@ -22,7 +22,7 @@ from jaxtherapy.evaluation import results
 from jaxtherapy.evaluation.evaluation import Request, over_seeds
 from jaxtherapy.evaluation.results import TherapistInfo
 from jaxtherapy.evaluation.therapists import Lineup
-from jaxtherapy.reporting import figures, selection
+from jaxtherapy.reporting import drawing, selection
 from jaxtherapy.reporting.report import write_report
 from tests.conftest import DATA
 from tests.evaluation.experiments import write_experiment
@@ -70,7 +70,7 @@ def test_the_json_follows_its_schema(told):
 
 def test_a_report_can_be_made_of_it(evaluated, tmp_path, monkeypatch):
     monkeypatch.setattr(selection, "MOST_FOLLOWED", 1)  # the others would be drawn alike
-    monkeypatch.setattr(figures, "paper_files", lambda picture: {})  # tested elsewhere
+    monkeypatch.setattr(drawing, "paper_files", lambda picture: {})  # tested elsewhere
     page = write_report(evaluated, tmp_path)[0].read_text()
     for name in ("comparison", "differences", "cells", "seeds", "course", "course_1_complementary"):
         assert f'id="figure-{name}"' in page
@@ -280,8 +280,20 @@ def test_an_interrupted_evaluation_leaves_what_was_there(tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == [notes]
 
 
+@pytest.mark.parametrize("name", ["report.html", "figures/comparison.png", "evaluation.csv"])
+def test_a_users_own_files_are_refused_before_the_work(capsys, tmp_path, monkeypatch, name):
+    monkeypatch.setattr("jaxtherapy.cli.evaluate.evaluate", None)
+    mine = tmp_path / "paper" / name
+    mine.parent.mkdir(parents=True)
+    mine.write_text("mine")
+    assert main(["--output-dir", str(tmp_path / "paper")]) == 2
+    err = capsys.readouterr().err
+    assert f"{mine} would be replaced" in err and err.count("\n") == 1
+    assert mine.read_text() == "mine"
+
+
 def test_interrupted_while_drawing_the_numbers_are_there(capsys, tmp_path, monkeypatch):
-    def interrupt(*_):
+    def interrupt(*_, **__):
         raise KeyboardInterrupt
 
     monkeypatch.setattr("jaxtherapy.cli.evaluate.write_report", interrupt)
