@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxtherapy.evaluation.results import Estimate, Evaluation
+from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import tables
 from jaxtherapy.reporting.tables import Column, Table
 from jaxtherapy.storage.run_files import write_atomically
@@ -35,7 +35,6 @@ _SEED_COLUMNS = (
     *("group", "n_seeds", "metric", "statistic", "over", "estimate", "low", "high", "se"),
     "by_seed",
 )
-_NO_ESTIMATE = Estimate(None, None, None)
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -118,23 +117,16 @@ def seeds_csv(evaluation: Evaluation) -> bytes:
 def shapes_csv(evaluation: Evaluation) -> bytes:
     """A row per therapist, outcome, kind of act and measure; estimates have three columns."""
     table = tables.shape_tests(evaluation, untested=False)
-    ours = {"therapist", "outcome", "acts", "measure", "episodes", "pairs_with_twin"}
-    ours |= {"p_curvature", "p_high_low_high", "p_beyond_twin", "high_low_high"}
-    columns: list[Column] = []
-    for column in table.columns:
-        ends = ("",) if column.name in ours else _ENDS[:3]
-        columns += [Column(column.name + end) for end in ends]
-    rows = []
-    for row in table.rows:
-        entry: list[Any] = []
-        for column, value in zip(table.columns, row, strict=True):
-            estimate = value or _NO_ESTIMATE
-            spread = [value]
-            if column.name not in ours:
-                spread = [estimate.estimate, estimate.low, estimate.high]
-            entry += spread
-        rows.append(entry)
-    return as_csv(Table("", columns, rows))
+    columns: dict[str, list[Any]] = {}
+    for place, column in enumerate(table.columns):
+        values = [row[place] for row in table.rows]
+        if column.name not in tables.ESTIMATES:
+            columns[column.name] = values
+            continue
+        for end, part in (("", "estimate"), ("_low", "low"), ("_high", "high")):
+            columns[column.name + end] = [getattr(value, part, None) for value in values]
+    rows = list(zip(*columns.values(), strict=True))
+    return as_csv(Table("", [Column(name) for name in columns], rows))
 
 
 def as_csv(table: Table) -> bytes:

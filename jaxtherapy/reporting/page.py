@@ -11,7 +11,6 @@ from jaxtherapy.reporting.csv_files import plain
 from jaxtherapy.reporting.drawing import Picture, PictureError, panel_svg
 from jaxtherapy.reporting.formats import level
 from jaxtherapy.reporting.selection import MOST_FOLLOWED, followed
-from jaxtherapy.reporting.tables import Table
 
 MOST_EPISODES = 150
 _OF_OURS = b'<template id="player-template">'
@@ -41,18 +40,14 @@ def to_html(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
         evaluation=evaluation,
         subtitle=_subtitle(evaluation),
         provenance=_provenance(evaluation.run),
-        by_name={picture.name: picture for picture in pictures},
         pictures=pictures,
+        by_name={picture.name: picture for picture in pictures},
         drawings={picture.name: _drawings(picture) for picture in pictures},
         columns={1: " wide", 2: " two"},
-        summary=verdicts.summary(evaluation),
-        shape=verdicts.about_shape(evaluation, followed(evaluation)),
         followed=followed(evaluation),
         most_followed=MOST_FOLLOWED,
-        tables=_tables(evaluation),
-        most_cells=tables.MOST_CELLS_TOLD,
-        has_myopic=any(each.id == "myopic" for each in evaluation.therapists),
-        myopic_note=tables.MYOPIC_NOTE,
+        tables=tables,
+        verdicts=verdicts,
         player=_player_data(evaluation),
     )
 
@@ -83,26 +78,6 @@ def _provenance(run: Mapping[str, Any]) -> str:
     versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
     commit = f"commit {run['commit']}" if run.get("commit") else None
     return " · ".join(str(part) for part in (run.get("command"), versions, commit) if part)
-
-
-def _tables(evaluation: Evaluation) -> dict[str, Any]:
-    """Those of the page, by the place where they stand."""
-    shown = followed(evaluation)
-    made: dict[str, Table | list[Table] | None] = {
-        "overall": tables.overall(evaluation),
-        "differences": tables.differences(evaluation),
-        "cells": tables.by_cell(evaluation) if len(evaluation.cells) > 1 else None,
-        "seeds": tables.across_seeds(evaluation),
-        "improvement": tables.improvement(evaluation),
-        "shapes": tables.shapes_for_page(evaluation),
-        "course": tables.complementarity_over_time(evaluation, shown) if shown else None,
-        "therapists": tables.therapists(evaluation),
-        "kinds_of_clients": tables.cells(evaluation),
-        "settings": tables.settings(evaluation),
-        "responses": [],
-    }
-    courses = [evaluation.courses_by_therapist[name] for name in shown]
-    return made | {"responses": [tables.responses(evaluation, course) for course in courses]}
 
 
 def _chosen_episodes(evaluation: Evaluation) -> list[Episode]:

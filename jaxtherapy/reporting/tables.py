@@ -237,7 +237,11 @@ _CONTRASTS = {
 }
 
 
-def shape_columns(labels: Mapping[str, str]) -> list[Column]:
+_THIRDS = ("first", "middle", "last")
+ESTIMATES = (*_THIRDS, *_CONTRASTS, *(f"beyond_twin_{name}" for name in _CONTRASTS))
+
+
+def _shape_columns(labels: Mapping[str, str], third: Callable[[Any], str]) -> list[Column]:
     """What is told of a test of the shape, in the order of the CSV file."""
     return [
         Column("therapist", lambda name: labels[name], "therapist"),
@@ -246,7 +250,7 @@ def shape_columns(labels: Mapping[str, str]) -> list[Column]:
         Column("measure", name="measure"),
         Column("n", count, "episodes"),
         Column("pairs with twin", lambda pairs: count(pairs or 0), "pairs_with_twin"),
-        *(Column(n, lambda e: number(e.estimate), n) for n in ("first", "middle", "last")),
+        *(Column(name, third, name) for name in _THIRDS),
         *(Column(heading, interval, name) for name, heading in _CONTRASTS.items()),
         *(
             Column(f"{heading}, beyond twin", interval, f"beyond_twin_{name}")
@@ -272,15 +276,27 @@ def _shape_row(course: Course, shape: Shape, untested: bool | None) -> list[Any]
     ]
 
 
-def shape_tests(evaluation: Evaluation, untested: bool | None = None) -> Table:
-    """Every test of the shape of therapy; ``untested``: what is said where there was no test."""
+def shape_tests(
+    evaluation: Evaluation,
+    untested: bool | None = None,
+    chosen: Callable[[Shape], bool] = lambda shape: True,
+    third: Callable[[Any], str] = lambda third: number(third.estimate),
+) -> Table:
+    """Tests of the shape of therapy.
+
+    Args:
+        evaluation: whose.
+        untested: what is said of high–low–high where there was no test.
+        chosen: which of them.
+        third: how the mean of a third is written.
+    """
     return Table(
         "Thirds of therapy and the test of high–low–high; p not corrected for the number of tests",
-        shape_columns(evaluation.labels),
+        _shape_columns(evaluation.labels, third),
         [
             _shape_row(course, shape, untested)
             for course in evaluation.courses
-            for shape in course.shapes
+            for shape in filter(chosen, course.shapes)
         ],
     )
 

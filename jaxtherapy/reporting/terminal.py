@@ -1,7 +1,6 @@
 """An evaluation on the terminal."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import rich.table
 from rich.cells import cell_len
@@ -48,27 +47,17 @@ def _cells(evaluation: Evaluation, most: int) -> Table:
 def _shapes(evaluation: Evaluation) -> Table:
     """Complementarity in the thirds of therapy, and its test."""
     success = evaluation.metrics_by_id["success"]  # a share, as the thirds are
-    all_tests = tables.shape_tests(evaluation)
-    kinds = [column.name for column in all_tests.columns].index
-    rows = [
-        row
-        for row in all_tests.rows
-        if (row[kinds("outcome")], row[kinds("measure")]) == ("all", "complementarity")
-    ]
     names = ("therapist", "acts", "first", "middle", "last", "curvature", "p_high_low_high")
     headings = dict.fromkeys(names, "") | {"p_beyond_twin": "p (beyond twin)", "high_low_high": ""}
-    table = replace(all_tests, rows=rows).pick(**headings)
-    thirds = Column("", lambda third: interval(third, success, ends=False))
-    columns = [
-        replace(thirds, heading=column.heading)
-        if column.name in ("first", "middle", "last")
-        else column
-        for column in table.columns
-    ]
+    table = tables.shape_tests(
+        evaluation,
+        chosen=lambda shape: (shape.outcome, shape.measure) == ("all", "complementarity"),
+        third=lambda third: interval(third, success, ends=False),
+    ).pick(**headings)
     n = evaluation.settings["course_episodes"]
     return Table(
         f"complementarity in the thirds of therapy ({n:,} therapies each)",
-        columns,
+        table.columns,
         [row if row[-1] is not None else [*row[:2], *[None] * 7] for row in table.rows],
         "Therapies stop at success, so their ends are selected; a twin that answers the same way "
         "throughout, stopped alike, shows how much of a shape that makes. High–low–high needs both "
