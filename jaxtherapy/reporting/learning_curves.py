@@ -168,12 +168,13 @@ def _explain(axes: "Axes", n_seeds: int) -> None:
 
 def learning_curves(evaluation: Evaluation, logs: Mapping[str, Log]) -> Picture | None:
     """Reward, success and dropout against steps, of every group whose logs are found."""
-    panels = []
+    panels, several = [], False
     for group in evaluation.groups:
         found = [logs[name] for name in group.therapists if logs.get(name, {}).get("step")]
         if not found:
             continue
         many = f" ({len(found)} seeds)" if len(found) > 1 else ""
+        several = several or len(found) > 1
         for lines, unit, what in (
             ((TRAINING, REWARD), "reward per therapy", "reward"),
             (RATES, "share of therapies", "success and dropout"),
@@ -190,7 +191,10 @@ def learning_curves(evaluation: Evaluation, logs: Mapping[str, Log]) -> Picture 
     return Picture(
         "learning_curves",
         "Learning curves",
-        "From the training's own log. Test: evaluations during training on fixed clients.",
+        "From the training's own log. Test: evaluations during training on fixed clients."
+        + (
+            several * " Thin lines: seeds; thick ones: their interquartile mean, with its interval."
+        ),
         tuple(panels[: 2 * MOST_FOLLOWED]),
     )
 
