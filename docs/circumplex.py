@@ -4,8 +4,8 @@ from math import cos, radians, sin
 from pathlib import Path
 
 from jaxtherapy.client.octants import ANTICOMPLEMENT, COMPLEMENT, N_OCTANTS, OCTANT_NAMES, OCTANTS
-from jaxtherapy.reporting.palette import BLUE, GREEN, GREY, ORANGE
 
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#555555"  # as in reports
 FILE = Path(__file__).parent / "images" / "circumplex.svg"
 WIDTH, HEIGHT, RADIUS, DOT = 640, 500, 165, 27
 CENTRE = (WIDTH / 2, 225)

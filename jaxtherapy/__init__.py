@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 
 _NAMES = {
     "BASELINES": "jaxtherapy.client.baselines",
-    "Change": "jaxtherapy.training.trainer",
+    "Change": "jaxtherapy.training.callbacks",
     "ClientParams": "jaxtherapy.client.params",
     "ConfigError": "jaxtherapy.config",
     "RunError": "jaxtherapy.errors",
@@ -33,12 +33,12 @@ _NAMES = {
     "TherapyEnv": "jaxtherapy.envs.therapy",
     "Trainer": "jaxtherapy.training.trainer",
     "TrainingConfig": "jaxtherapy.config",
-    "TrainingResult": "jaxtherapy.training.trainer",
+    "TrainingResult": "jaxtherapy.training.result",
     "client_params": "jaxtherapy.client.params",
     "compare_therapists": "jaxtherapy.evaluation.evaluation",
     "load_config": "jaxtherapy.config",
     "load_policy": "jaxtherapy.storage.policies",
-    "read_evaluation": "jaxtherapy.reporting.report",
+    "read_evaluation": "jaxtherapy.evaluation.reading",
     "save_config": "jaxtherapy.config",
     "save_policy": "jaxtherapy.storage.policies",
     "simulate": "jaxtherapy.client.simulation",
@@ -63,13 +63,13 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from jaxtherapy.envs.therapy import TherapyEnv as TherapyEnv
     from jaxtherapy.errors import RunError as RunError
     from jaxtherapy.evaluation.evaluation import compare_therapists as compare_therapists  # type: ignore[attr-defined]
-    from jaxtherapy.reporting.report import read_evaluation as read_evaluation
+    from jaxtherapy.evaluation.reading import read_evaluation as read_evaluation
     from jaxtherapy.reporting.report import write_report as write_report
     from jaxtherapy.storage.policies import load_policy as load_policy  # type: ignore[attr-defined]
     from jaxtherapy.storage.policies import save_policy as save_policy  # type: ignore[attr-defined]
-    from jaxtherapy.training.trainer import Change as Change  # type: ignore[attr-defined]
+    from jaxtherapy.training.callbacks import Change as Change
+    from jaxtherapy.training.result import TrainingResult as TrainingResult
     from jaxtherapy.training.trainer import Trainer as Trainer  # type: ignore[attr-defined]
-    from jaxtherapy.training.trainer import TrainingResult as TrainingResult  # type: ignore[attr-defined]
 else:
     __getattr__ = lazily(__name__, _NAMES)
 

@@ -16,7 +16,8 @@ FILE = Path(jt.__file__)
 COMMANDS = {"train", "evaluate", "report", "play", "convert"}
 
 PENDING = {
-    *("Trainer", "TrainingResult", "Change", "compare_therapists", "load_policy", "save_policy")
+    *("Trainer", "TrainingResult", "Change", "compare_therapists", "read_evaluation"),
+    *("load_policy", "save_policy"),
 }
 """Made in branches that this one does not have yet: empty this set when they have landed."""
 
@@ -36,6 +37,7 @@ def test_nothing_else_is_there():
         _ = jt.Nothing
 
 
+@pending  # for jaxtherapy.evaluation.reading
 def test_editors_see_the_same_names_from_the_same_modules():
     block = next(node for node in ast.parse(FILE.read_text()).body if isinstance(node, ast.If))
     seen = {}
@@ -131,35 +133,51 @@ def test_the_environment_is_stepped():
     assert answer[0].history.shape == (50,)
 
 
+def halve(run, row):
+    """A callback: a smaller learning rate, then the end."""
+    if run.step >= 128:
+        return jt.Change(stop="enough")
+    return jt.Change(settings={"learning_rate": run.config.learning_rate / 2})
+
+
 @pytest.fixture(scope="module")
 def trained():
     """A tiny training that touches no disk."""
     config = jt.TrainingConfig(
         **{"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 1, "hidden_size": 8},
-        **{"total_timesteps": 128, "eval_freq": 64, "eval_episodes": 4, "max_sessions": 12},
+        **{"total_timesteps": 1024, "eval_freq": 64, "eval_episodes": 4, "max_sessions": 12},
         **{"device": "cpu", "threshold": 0.5},
     )
-    return jt.Trainer(config).run()
+    return jt.Trainer(config, save=False, callback=halve, loggers=()).run()
 
 
 @pending
 def test_a_therapist_is_trained_without_a_folder(trained):
     assert isinstance(trained, jt.TrainingResult)
     assert trained.folder is None
-    assert list(trained.log["step"]) == [64, 128]
+    assert trained.log["step"].tolist() == [64, 128]
 
 
 @pending
-def test_a_callback_changes_settings_or_stops():
-    assert jt.Change.__doc__
+def test_a_callback_changes_settings_and_stops(trained):
+    assert trained.status == "stopped"
+    assert trained.config.learning_rate == jt.TrainingConfig().learning_rate / 2
 
 
 @pending
 def test_a_policy_is_saved_loaded_and_simulated(trained, tmp_path):
-    jt.save_policy(trained.policy, tmp_path / "policy.pth")
-    policy = jt.load_policy(tmp_path / "policy.pth")
+    therapist = trained.therapist("final")
+    jt.save_policy(trained.weights("final"), tmp_path / "policy.pth")
+    loaded = jt.load_policy(tmp_path / "policy.pth")
     clients = jt.ClientParams(threshold=0.5, max_sessions=12)
-    one, other = (
-        jt.simulate(jax.random.key(0), clients, each, 8) for each in (trained.policy, policy)
-    )
+    one, other = (jt.simulate(jax.random.key(0), clients, who, 8) for who in (therapist, loaded))
     assert (one.time == other.time).all()
+
+
+@pending
+def test_therapists_are_compared_and_reported(tmp_path):
+    clients = jt.ClientParams(threshold=0.5, max_sessions=12)
+    told = jt.compare_therapists(["complementary", "random"], clients, n_episodes=20)
+    assert [each.id for each in told.therapists] == ["complementary", "random"]
+    assert jt.write_report.__doc__
+    assert jt.read_evaluation.__doc__

@@ -4,12 +4,14 @@ A file that is added to one of these folders is tested here without another line
 """
 
 import importlib
+import io
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from rich.console import Console
 
 from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.client.dyad import hold_session, intake, intakes
@@ -17,11 +19,13 @@ from jaxtherapy.client.mechanisms import MECHANISMS
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.patterns import _CHOICES as PATTERNS
 from jaxtherapy.client.therapists import as_therapist
+from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.discovery import Choices
 from jaxtherapy.envs.observations import VIEWS
 from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.networks.encoders import ENCODERS
+from jaxtherapy.storage.progress_log import COLUMNS
 from tests.client.replay import compile_quickly
 
 N_DYADS = 24
@@ -61,6 +65,12 @@ def early_and_late():
 
 def single(tree, i=0):
     return jax.tree.map(lambda x: x[i], tree)
+
+
+try:
+    from jaxtherapy.training.loggers import LOGGERS, Row, Run
+except ImportError:  # made in another branch: import it above when it has landed
+    LOGGERS = {}
 
 
 @pytest.mark.parametrize("choices", [MECHANISMS, PATTERNS, VIEWS, ENCODERS, BASELINES])
@@ -243,3 +253,28 @@ def test_all_weights_of_an_encoder_learn(encoder, view):
     for path, grad in nnx.to_flat_state(nnx.state(grads)):
         assert np.isfinite(grad[...]).all(), path
         assert np.abs(grad[...]).max() > 0, path
+
+
+# --- loggers --------------------------------------------------------------------------------
+
+
+def evaluation(step):
+    row = Row({"epoch": 1.0, "step": float(step), "duration": 0.5} | dict.fromkeys(COLUMNS, 0.25))
+    row.by_seed, row.is_best, row.time_left = {7: dict(row)}, True, 1.0
+    return row
+
+
+@pytest.mark.parametrize("name", LOGGERS)
+def test_a_logger_is_told_and_closed(name, folder):
+    """Also where there is no folder, and where a run breaks off before its first evaluation."""
+    config = TrainingConfig(seed=7)
+    for steps in ((), (64, 128)):
+        run = Run(config, None, Console(file=io.StringIO()), lambda job: job())
+        logger = LOGGERS[name](run)
+        for step in steps:
+            row = evaluation(step)
+            logger.log(step, row)
+            assert row == evaluation(step), "a row is everybody's"
+        logger.close()
+    for path in folder.rglob("*"):
+        assert path.is_dir() or path.stat().st_size, f"{path} is empty after two evaluations"
