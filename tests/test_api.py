@@ -183,10 +183,10 @@ def test_a_policy_is_loaded_saved_and_simulated(tmp_path):
     assert (one.time == other.time).all()
 
 
-@needs("compare_therapists", "read_evaluation")
-def test_therapists_are_compared_and_reported():
+@needs("compare_therapists")
+def test_therapists_are_compared():
     clients = jt.ClientParams(threshold=0.5, max_sessions=12)
-    told = jt.compare_therapists(["complementary", "random"], clients, n_episodes=20)
-    assert [each.id for each in told.therapists] == ["complementary", "random"]
-    assert jt.write_report.__doc__
-    assert jt.read_evaluation.__doc__
+    therapists = {"mine": jt.therapists.mirror, "complementary": "complementary"}
+    told = jt.compare_therapists(therapists, clients, n_episodes=20)
+    assert [each.id for each in told.therapists] == ["mine", "complementary"]
+    assert {each.therapist for each in told.differences} == {"mine"}
