@@ -13,10 +13,12 @@ TORCH_PYTHON ?= $(shell for each in $(PYTHON) python3.12 python3.11; do \
 	&& $$each -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 12))' \
 	&& echo $$each && break; done)
 # An NVIDIA GPU that answers gets JAX with CUDA; everything else gets plain CPU JAX.
-EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda || echo dev)
+EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || echo dev)
+# Two workers: JAX compiles and computes with threads of its own.
+PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile
 
 .PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser fuzz \
-	bench bench-gpu bench-old-stack bench-check lint format clean
+	bench bench-gpu bench-old-stack bench-check lint format hooks pictures clean
 
 help:
 	@echo "make train CONFIG=configs/quickstart.yaml [ARGS=\"--seed 7\"]   train a therapist"
@@ -35,6 +37,8 @@ help:
 	@echo "make bench-check  has anything become slow? compares ratios, in a minute"
 	@echo "make lint         style and types"
 	@echo "make format       put the style right"
+	@echo "make hooks        lint and the subject's length at every commit"
+	@echo "make pictures     draw the pictures in docs/ again"
 	@echo "make setup        install everything, as the others do by themselves"
 	@echo "make clean        remove what setup installed"
 	@echo "make help         this"
@@ -63,17 +67,14 @@ report: setup
 play: setup
 	@$(RUN) -m jaxtherapy.play $(ARGS)
 
-# Two workers: JAX compiles and computes with threads of its own.
 test: setup
-	$(RUN) -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(PYTEST) $(ARGS)
 
 test-long: setup
-	$(RUN) -m pytest --override-ini addopts=-q --numprocesses 2 --dist loadfile \
-	tests/hosts tests/crash tests/benchmarks $(ARGS)
+	$(PYTEST) -m "hosts or crash or benchmarks" $(ARGS)
 
 test-hard: setup
-	JAXTHERAPY_KILLS=30 JAXTHERAPY_FUZZ_INPUTS=20000 \
-	$(RUN) -m pytest --override-ini addopts=-q --numprocesses 2 --dist loadfile tests/crash tests/fuzz $(ARGS)
+	JAXTHERAPY_KILLS=30 JAXTHERAPY_FUZZ_INPUTS=20000 $(PYTEST) -m "crash or fuzz" $(ARGS)
 
 $(FUZZ_VENV)/.installed: pyproject.toml
 	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it, or pass PYTHON=/path/to/python3"; exit 2; }
@@ -95,7 +96,7 @@ test-torch: setup $(TORCH_VENV)/.installed
 
 test-browser: setup
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { echo "error: Chromium and its driver are needed; install them (on Debian and Ubuntu: apt-get install chromium chromium-driver)"; exit 2; }
-	$(RUN) -m pytest --override-ini addopts=-q tests/browser $(ARGS)
+	$(RUN) -m pytest -m browser $(ARGS)
 
 bench: setup
 	$(RUN) -m benchmarks $(ARGS)
@@ -117,6 +118,12 @@ lint: setup
 format: setup
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
+
+hooks: setup
+	$(VENV)/bin/pre-commit install
+
+pictures: setup
+	$(RUN) -m docs.circumplex
 
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(FUZZ_VENV) build *.egg-info

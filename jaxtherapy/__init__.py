@@ -1,21 +1,78 @@
 """Reinforcement-learning therapists against a simulated therapy client, end to end in JAX.
 
-Rooms, in the order in which they may import each other (a room imports only from rooms above it):
+>>> import jaxtherapy as jt
+>>> config = jt.TrainingConfig(patterns=("cold_stuck",), threshold=0.6)
+>>> clients = jt.client_params(config)
 
-* :mod:`jaxtherapy.errors`, :mod:`jaxtherapy.config`: what can go wrong; every setting, once.
-* :mod:`jaxtherapy.fast`: what exists for speed alone, each piece with a plain twin.
-* :mod:`jaxtherapy.client`: the model of a person, without reinforcement learning.
-* :mod:`jaxtherapy.envs`: rewards, observations, the gymnax environment.
-* :mod:`jaxtherapy.networks`: the actor-critic (Flax NNX).
-* :mod:`jaxtherapy.ppo`: the algorithm.
-* :mod:`jaxtherapy.devices`: where runs are computed: devices, hosts, memory, compiled programs.
-* :mod:`jaxtherapy.storage`: files: folders of runs, logs, checkpoints, ``.pth``.
-* :mod:`jaxtherapy.evaluation`: therapists compared, the course of therapy, statistics.
-* :mod:`jaxtherapy.reporting`: figures, tables, the report.
-* :mod:`jaxtherapy.training`: the life of a run.
-* :mod:`jaxtherapy.cli`: the commands.
+* Settings: :class:`TrainingConfig`, :func:`load_config`, :func:`save_config`.
+* Clients: :class:`ClientParams`, :func:`client_params`, :func:`simulate`, :func:`simulate_course`.
+* Therapists: :class:`Therapist`, :data:`BASELINES`, :mod:`therapists <.client.therapists>`,
+  :func:`load_policy`, :func:`save_policy`.
+* Training: :class:`Trainer`, :class:`TrainingResult`, :class:`Change`.
+* Evaluation: :func:`compare_therapists`, :func:`read_evaluation`, :func:`write_report`.
+* Environment: :class:`TherapyEnv`; needs the extra ``gymnax``.
+* Errors, one line each: :class:`ConfigError` of a setting, :class:`RunError` of a run.
 
-This file imports nothing, so that light tools (the ``.pth`` reader) load without JAX.
+Each name is imported when it is first asked for: ``import jaxtherapy`` loads nothing else, so that
+light tools (the ``.pth`` reader, ``--help``) start without JAX. ``docs/design.md`` shows the rooms.
 """
 
+from typing import TYPE_CHECKING
+
+from jaxtherapy.discovery import lazily
+
 __version__ = "0.1.0"
+
+_NAMES = {
+    "BASELINES": "jaxtherapy.client.baselines",
+    "Change": "jaxtherapy.training.callbacks",
+    "ClientParams": "jaxtherapy.client.params",
+    "ConfigError": "jaxtherapy.config",
+    "RunError": "jaxtherapy.errors",
+    "Therapist": "jaxtherapy.client.therapists",
+    "TherapyEnv": "jaxtherapy.envs.therapy",
+    "Trainer": "jaxtherapy.training.trainer",
+    "TrainingConfig": "jaxtherapy.config",
+    "TrainingResult": "jaxtherapy.training.result",
+    "client_params": "jaxtherapy.client.params",
+    "compare_therapists": "jaxtherapy.evaluation.evaluation",
+    "load_config": "jaxtherapy.config",
+    "load_policy": "jaxtherapy.storage.policies",
+    "read_evaluation": "jaxtherapy.evaluation.reading",
+    "save_config": "jaxtherapy.config",
+    "save_policy": "jaxtherapy.storage.policies",
+    "simulate": "jaxtherapy.client.simulation",
+    "simulate_course": "jaxtherapy.client.simulation",
+    "therapists": "jaxtherapy.client.therapists",
+    "write_report": "jaxtherapy.reporting.report",
+}
+__all__ = sorted(["__version__", *_NAMES])
+
+if TYPE_CHECKING:  # the same names, for editors and type checkers
+    from jaxtherapy.client import therapists as therapists
+    from jaxtherapy.client.baselines import BASELINES as BASELINES
+    from jaxtherapy.client.params import ClientParams as ClientParams
+    from jaxtherapy.client.params import client_params as client_params
+    from jaxtherapy.client.simulation import simulate as simulate
+    from jaxtherapy.client.simulation import simulate_course as simulate_course
+    from jaxtherapy.client.therapists import Therapist as Therapist
+    from jaxtherapy.config import ConfigError as ConfigError
+    from jaxtherapy.config import TrainingConfig as TrainingConfig
+    from jaxtherapy.config import load_config as load_config
+    from jaxtherapy.config import save_config as save_config
+    from jaxtherapy.envs.therapy import TherapyEnv as TherapyEnv
+    from jaxtherapy.errors import RunError as RunError
+    from jaxtherapy.evaluation.evaluation import compare_therapists as compare_therapists  # type: ignore[attr-defined]
+    from jaxtherapy.evaluation.reading import read_evaluation as read_evaluation
+    from jaxtherapy.reporting.report import write_report as write_report
+    from jaxtherapy.storage.policies import load_policy as load_policy  # type: ignore[attr-defined]
+    from jaxtherapy.storage.policies import save_policy as save_policy  # type: ignore[attr-defined]
+    from jaxtherapy.training.callbacks import Change as Change
+    from jaxtherapy.training.result import TrainingResult as TrainingResult
+    from jaxtherapy.training.trainer import Trainer as Trainer  # type: ignore[attr-defined]
+else:
+    __getattr__ = lazily(__name__, _NAMES)
+
+
+def __dir__() -> list[str]:
+    return __all__

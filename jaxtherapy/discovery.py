@@ -56,7 +56,8 @@ def lazily(package: str, names: Mapping[str, str]) -> Callable[[str], Any]:
         if name not in names:
             raise AttributeError(f"module {package!r} has no attribute {name!r}")
         module = importlib.import_module(names[name])
-        value = getattr(module, name, module)
+        is_module = names[name].rpartition(".")[2] == name
+        value = module if is_module else getattr(module, name)
         setattr(importlib.import_module(package), name, value)
         return value
 

@@ -16,7 +16,13 @@ from tests import shape_checks
 # Before anything imports the rooms that are checked.
 jaxtyping.install_import_hook(shape_checks.CHECKED, "tests.shape_checks.check")
 
-DATA = Path(__file__).parent / "data"
+TESTS = Path(__file__).parent
+DATA = TESTS / "data"
+
+MARKED_FOLDERS = {"browser", "hosts", "crash", "benchmarks", "fuzz"}
+"""Their tests have the folder's name as a marker."""
+
+collect_ignore = ["torch"]  # in an environment with PyTorch: `make test-torch`
 
 # Derandomised: a test that passes today passes tomorrow. No deadline: the first example compiles.
 hypothesis.settings.register_profile("jaxtherapy", derandomize=True, deadline=None)
@@ -33,6 +39,15 @@ def pytest_configure(config):
     if CACHE not in os.environ:
         os.environ[CACHE] = tempfile.mkdtemp(prefix="jaxtherapy-tests-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(CACHE), ignore_errors=True))
+
+
+@pytest.hookimpl(tryfirst=True)  # before `-m` chooses
+def pytest_collection_modifyitems(items):
+    """Marks tests by their folder."""
+    for item in items:
+        folder = item.path.relative_to(TESTS).parts[0]
+        if folder in MARKED_FOLDERS:
+            item.add_marker(folder)
 
 
 def load_arrays(name):

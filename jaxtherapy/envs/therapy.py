@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax.numpy as jnp
-from gymnax.environments import environment, spaces
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
 from jaxtherapy.client import client as clients
@@ -13,12 +12,19 @@ from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.rewards import reward
 
+try:
+    from gymnax.environments import environment, spaces
+except ModuleNotFoundError:
+    raise ImportError(
+        "TherapyEnv needs gymnax: pip install 'jaxtherapy[gymnax]'", name="gymnax"
+    ) from None
+
 
 class TherapyEnv(environment.Environment[Dyad, ClientParams]):
     """One step is one session: the pending client act, answered by the therapist.
 
     The state is a :class:`~jaxtherapy.client.dyad.Dyad`, the parameters are
-    :class:`~jaxtherapy.client.client.ClientParams`; every numeric leaf of both can be vmapped.
+    :class:`~jaxtherapy.client.params.ClientParams`; every numeric leaf of both can be vmapped.
     """
 
     @property
