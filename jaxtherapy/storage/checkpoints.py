@@ -26,19 +26,37 @@ class Progress:
 
     Attributes:
         step: environment steps so far, per seed.
-        epoch: updates so far, per seed.
+        n_updates: so far, per seed.
         duration: seconds spent training, over all runs.
         csv_rows: rows written to each log.
         best_reward: best evaluation reward so far, of each seed.
         imported_steps: those of ``step`` that were trained elsewhere, and not timed here.
+        changes: settings that a callback changed, and to what; JSON-able.
+        callback_state: what callbacks remember, by name; JSON-able.
     """
 
     step: int = 0
-    epoch: int = 0
+    n_updates: int = 0
     duration: float = 0.0
     csv_rows: int = 0
     best_reward: list[float] = field(default_factory=list)
     imported_steps: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    callback_state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> int:
+        """The name of ``n_updates`` in version 0.1."""
+        return self.n_updates
+
+    @epoch.setter
+    def epoch(self, n_updates: int) -> None:
+        self.n_updates = n_updates
+
+    @classmethod
+    def read(cls, stored: dict[str, Any]) -> "Progress":
+        """As a checkpoint holds it, perhaps one of version 0.1."""
+        return cls(**{"n_updates" if key == "epoch" else key: stored[key] for key in stored})
 
     @property
     def timed_steps(self) -> int:
@@ -132,7 +150,7 @@ class Checkpoints:
         try:
             about = self._restore(step, about=ocp.args.JsonRestore()).about
             shapes = {path: tuple(shape) for path, shape in about["shapes"].items()}
-            progress = Progress(**about["progress"])
+            progress = Progress.read(about["progress"])
         except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
             raise self._damaged(step, error) from None
         for path, leaf in wanted.items():
