@@ -24,8 +24,8 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+from jaxtherapy.storage.experiment import orbax_steps
 from jaxtherapy.storage.progress_log import ProgressLog
-from jaxtherapy.storage.resume import orbax_steps
 from jaxtherapy.storage.run_files import RunFiles, write_atomically
 from jaxtherapy.training.start import from_weights
 

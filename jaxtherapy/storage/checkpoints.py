@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -82,6 +83,19 @@ def _paths(state: PyTree) -> list[str]:
     return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
 
 
+_BEFORE = {"opt_state/0/": "opt_state/1/0/", "dyads/client/utilities": "dyads/client/worth"}
+"""Beginnings of paths, and what they were in version 0.1."""
+
+
+def _stored_name(path: str, stored: Collection[str]) -> str:
+    """Under which path a checkpoint has a leaf, if it has it."""
+    if path not in stored:
+        for now, before in _BEFORE.items():
+            if path.startswith(now):
+                return path.replace(now, before, 1)
+    return path
+
+
 def _unflat(flat: dict[str, jax.Array], template: PyTree) -> PyTree:
     """The inverse of :func:`flat`, in the structure of ``template``."""
 
@@ -153,21 +167,23 @@ class Checkpoints:
             progress = Progress.read(about["progress"])
         except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
             raise self._damaged(step, error) from None
-        for path, leaf in wanted.items():
-            if path not in shapes:
+        names = {path: _stored_name(path, shapes) for path in wanted}
+        for path, name in names.items():
+            if name not in shapes:
                 raise RunError(
                     f"checkpoint {step} in {self.folder} lacks {path}: it was saved by another "
                     f"version or with another configuration; a copy of its checkpoint_{step}.pth "
                     "in a folder of its own can be given to --resume-from"
                 )
-            if shapes[path] != leaf.shape:
+            if shapes[name] != wanted[path].shape:
                 raise RunError(
                     f"checkpoint {step} in {self.folder} does not fit this configuration: {path} "
-                    f"is {shapes[path]}, needed is {leaf.shape}; use the configuration it was "
-                    "trained with"
+                    f"is {shapes[name]}, needed is {wanted[path].shape}; use the configuration "
+                    "it was trained with"
                 )
         try:
-            restored = self._restore(step, state=ocp.args.StandardRestore(wanted)).state
+            stored = {names[path]: leaf for path, leaf in wanted.items()}
+            restored = self._restore(step, state=ocp.args.StandardRestore(stored)).state
         except Exception as error:
             if is_out_of_memory(error):
                 raise RunError(
@@ -176,7 +192,7 @@ class Checkpoints:
                     exit_code=1,
                 ) from None
             raise self._damaged(step, error) from None
-        state = _unflat(restored, template)
+        state = _unflat({path: restored[name] for path, name in names.items()}, template)
         # Fresh buffers of our own: training donates them.
         return jax.jit(partial(jax.tree.map, jnp.copy), out_shardings=sharding)(state), progress
 

@@ -18,7 +18,7 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.optimizer import adam_state
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.storage.run_files import write_atomically
+from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.torch_format import WeightsFileError
 
 # PyTorch's name within an actor or critic, our path, and whether PyTorch stores it transposed.
