@@ -245,3 +245,9 @@ class Checkpoints:
         """Waits, and stops the background threads. What went wrong in them :meth:`wait` tells."""
         with contextlib.suppress(Exception):
             self._manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
