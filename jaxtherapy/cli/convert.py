@@ -11,19 +11,23 @@ import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.schedules import Schedule
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import initial_state
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.schedules import settings_at
-from jaxtherapy.ppo.types import Settings, make_settings
+from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import policies
 from jaxtherapy.storage.checkpoints import Checkpoints, Progress
 from jaxtherapy.storage.experiment import orbax_steps
@@ -61,12 +65,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def convert(given: argparse.Namespace) -> str:
     """One way or the other; says what was written."""
-    of_folders = {"--step": given.step, "--seed": given.seed, "--weights-only": given.weights_only}
     is_folder = given.source.is_dir()
-    others = {"--config": given.config} if is_folder else of_folders
-    for flag, value in others.items():
-        if value not in (None, False):
-            kind = "a folder" if is_folder else "a file"
+    kind, others = ("a folder", ["config"]) if is_folder else ("a file", ["step", "seed"])
+    others += [] if is_folder else ["weights_only"]
+    for name in others:
+        if getattr(given, name) not in (None, False):
+            flag = "--" + name.replace("_", "-")
             raise RunError(f"{flag} has no meaning where {given.source} is {kind}; leave it out")
     if is_folder:
         return to_pth(given.source, given.target, given.step, given.seed, given.weights_only)
@@ -90,26 +94,24 @@ def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare:
     steps = orbax_steps(source, group.part)
     if not steps or (step is not None and step not in steps):
         raise RunError(f"{source} has no such checkpoint; it has {steps or 'none'}")
-    ppo, settings = PPO.of(config), make_settings(config)
-    template = jax.eval_shape(lambda: initial_state(ppo, settings, group.seeds))
+    start = partial(initial_state, PPO.of(config), make_settings(config), group.seeds)
+    template = jax.eval_shape(start)
     with Checkpoints(group.checkpoints) as checkpoints:
         state, progress = checkpoints.restore(
             steps[-1] if step is None else step, template, devices.on_one_device(template)
         )
-    contents = policies.of_state(
-        state,
-        group.seeds.index(seed),
-        _learning_rate(ppo, settings, progress.n_updates),
-        progress.n_updates,
-        progress.step,
-        ppo,
-    )
+    contents = _contents(config, state, group.seeds.index(seed), progress)
     policies.write(target, contents["model"] if bare else contents)
     return f"{target}: seed {seed} at step {progress.step:,}"
 
 
-def _learning_rate(ppo: PPO, settings: Settings, n_updates: int) -> float:
-    return float(settings_at(ppo, settings, jnp.int32(n_updates)).hyperparameters.learning_rate)
+def _contents(config: TrainingConfig, state: TrainState, index: int, now: Progress) -> Any:
+    """Of a ``checkpoint_*.pth``, with the learning rate in force."""
+    rate, ppo = config.learning_rate, PPO.of(config)
+    if isinstance(rate, Schedule):
+        settings = settings_at(ppo, make_settings(config), jnp.int32(now.n_updates))
+        rate = float(settings.hyperparameters.learning_rate)
+    return policies.of_state(state, index, rate, now.n_updates, now.step, ppo)
 
 
 def to_experiment(source: Path, target: Path, config_file: str | None) -> str:
@@ -129,17 +131,16 @@ def to_experiment(source: Path, target: Path, config_file: str | None) -> str:
         "n_seeds": 1,
     }
     config = configuration.load_config(config_file, changes)
-    files, ppo, settings = RunFiles.of(config), PPO.of(config), make_settings(config)
+    files = RunFiles.of(config)
     if files.exists():
         raise RunError(f"{files.present()[0]} belongs to an experiment; name another folder")
-    state = initial_state(ppo, settings, files.seeds)
+    state = initial_state(PPO.of(config), make_settings(config), files.seeds)
     progress = Progress(best_reward=[float("-inf")])
     state, progress = from_weights(pth, state, progress, devices.on_one_device(state))
     files.create()
     write_atomically(files.config, configuration.dump_config(config).encode())
     ProgressLog(files.csv(config.seed)).create()
-    rate = _learning_rate(ppo, settings, progress.n_updates)
-    contents = policies.of_state(state, 0, rate, progress.n_updates, progress.step, ppo)
+    contents = _contents(config, state, 0, progress)
     policies.write(files.checkpoint(config.seed, progress.step), contents)
     with Checkpoints(files.checkpoints) as checkpoints:
         checkpoints.save(state, progress)
