@@ -16,17 +16,14 @@ from pathlib import Path
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.launch import ends_in_one_line
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.config.schedules import Schedule
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import initial_state
 from jaxtherapy.errors import RunError
-from jaxtherapy.ppo.schedules import settings_at
 from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import policies
 from jaxtherapy.storage.checkpoints import Checkpoints, Progress
@@ -107,11 +104,8 @@ def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare:
 
 def _contents(config: TrainingConfig, state: TrainState, index: int, now: Progress) -> Any:
     """Of a ``checkpoint_*.pth``, with the learning rate in force."""
-    rate, ppo = config.learning_rate, PPO.of(config)
-    if isinstance(rate, Schedule):
-        settings = settings_at(ppo, make_settings(config), jnp.int32(now.n_updates))
-        rate = float(settings.hyperparameters.learning_rate)
-    return policies.of_state(state, index, rate, now.n_updates, now.step, ppo)
+    rate = config.at(now.step).learning_rate
+    return policies.of_state(state, index, rate, now.n_updates, now.step, PPO.of(config))
 
 
 def to_experiment(source: Path, target: Path, config_file: str | None) -> str:

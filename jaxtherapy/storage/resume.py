@@ -93,7 +93,7 @@ def base_config(given: dict[str, Any]) -> Path | None:
     try:
         if given.get("resume_from"):
             candidate = _config_beside(_expanded(str(given["resume_from"])))
-        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on"):
+        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on", "1"):
             candidate = load_config(None, given).output_path / "config.yaml"
         else:
             return None
