@@ -28,8 +28,9 @@ from jaxtherapy.ppo.types import Settings, make_settings
 from jaxtherapy.reporting.learning_curves import draw_learning_curve
 from jaxtherapy.storage import disk_space as disk
 from jaxtherapy.storage import resume, run_info
+from jaxtherapy.storage.locks import ExperimentLock
 from jaxtherapy.storage.resume import Start
-from jaxtherapy.storage.run_files import ExperimentLock, RunFiles
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training import trainer as loop
 from jaxtherapy.training.display import TrainingDisplay, console
 from jaxtherapy.training.signals import StopRequest
@@ -55,7 +56,7 @@ def read_configuration(arguments: Sequence[str]) -> tuple[TrainingConfig, list[s
     """The configuration in force (flag, then file, then default), and what to tell about it."""
     given = configuration.parse_flags(_parser(), arguments)
     path = given.pop("config", None) or resume.base_config(given)
-    config = configuration.load_config(path, given)
+    config = resume.where_it_lies(configuration.load_config(path, given), given.keys())
     notes = []
     if path is not None:
         in_file = configuration.read_config_file(path)
@@ -86,7 +87,7 @@ def train(config: TrainingConfig, notes: list[str], command: list[str]) -> int:
         with ExitStack() as held:
             stop = held.enter_context(StopRequest())
             if hosts.is_first_host():
-                _hold(files, held)
+                notes = [*notes, *_hold(files, held)]
             run = Run(config, PPO.of(config), make_settings(config), stop, out, command)
             return _train_all(run, files, notes)
     except BaseException as error:
@@ -107,12 +108,13 @@ class Run:
     command: list[str]
 
 
-def _hold(files: RunFiles, held: ExitStack) -> None:
-    """Keeps other runs out until the end of this one."""
+def _hold(files: RunFiles, held: ExitStack) -> list[str]:
+    """Keeps other runs out until the end of this one; says where that is impossible."""
     try:
-        held.enter_context(ExperimentLock(files.output))
-        held.enter_context(ExperimentLock(files.log, f".{files.name}.lock"))
+        locks = ExperimentLock(files.output), ExperimentLock(files.log, f".{files.name}.lock")
+        notes = [held.enter_context(lock).note for lock in locks]
         files.sweep()
+        return list(filter(None, notes))[:1]
     except OSError as error:
         raise RunError(
             f"can't write to {error.filename or files.output}: {error.strerror}; choose other "

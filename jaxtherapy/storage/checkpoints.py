@@ -4,6 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from pathlib import Path
@@ -26,19 +27,37 @@ class Progress:
 
     Attributes:
         step: environment steps so far, per seed.
-        epoch: updates so far, per seed.
+        n_updates: so far, per seed.
         duration: seconds spent training, over all runs.
         csv_rows: rows written to each log.
         best_reward: best evaluation reward so far, of each seed.
         imported_steps: those of ``step`` that were trained elsewhere, and not timed here.
+        changes: settings that a callback changed, and to what; JSON-able.
+        callback_state: what callbacks remember, by name; JSON-able.
     """
 
     step: int = 0
-    epoch: int = 0
+    n_updates: int = 0
     duration: float = 0.0
     csv_rows: int = 0
     best_reward: list[float] = field(default_factory=list)
     imported_steps: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    callback_state: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def epoch(self) -> int:
+        """The name of ``n_updates`` in version 0.1."""
+        return self.n_updates
+
+    @epoch.setter
+    def epoch(self, n_updates: int) -> None:
+        self.n_updates = n_updates
+
+    @classmethod
+    def read(cls, stored: dict[str, Any]) -> "Progress":
+        """As a checkpoint holds it, perhaps one of version 0.1."""
+        return cls(**{"n_updates" if key == "epoch" else key: stored[key] for key in stored})
 
     @property
     def timed_steps(self) -> int:
@@ -62,6 +81,19 @@ def flat(state: PyTree) -> dict[str, jax.Array]:
 def _paths(state: PyTree) -> list[str]:
     leaves = jax.tree_util.tree_flatten_with_path(state)[0]
     return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+
+
+_BEFORE = {"opt_state/0/": "opt_state/1/0/", "dyads/client/utilities": "dyads/client/worth"}
+"""Beginnings of paths, and what they were in version 0.1."""
+
+
+def _stored_name(path: str, stored: Collection[str]) -> str:
+    """Under which path a checkpoint has a leaf, if it has it."""
+    if path not in stored:
+        for now, before in _BEFORE.items():
+            if path.startswith(now):
+                return path.replace(now, before, 1)
+    return path
 
 
 def _unflat(flat: dict[str, jax.Array], template: PyTree) -> PyTree:
@@ -132,24 +164,26 @@ class Checkpoints:
         try:
             about = self._restore(step, about=ocp.args.JsonRestore()).about
             shapes = {path: tuple(shape) for path, shape in about["shapes"].items()}
-            progress = Progress(**about["progress"])
+            progress = Progress.read(about["progress"])
         except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
             raise self._damaged(step, error) from None
-        for path, leaf in wanted.items():
-            if path not in shapes:
+        names = {path: _stored_name(path, shapes) for path in wanted}
+        for path, name in names.items():
+            if name not in shapes:
                 raise RunError(
                     f"checkpoint {step} in {self.folder} lacks {path}: it was saved by another "
                     f"version or with another configuration; a copy of its checkpoint_{step}.pth "
                     "in a folder of its own can be given to --resume-from"
                 )
-            if shapes[path] != leaf.shape:
+            if shapes[name] != wanted[path].shape:
                 raise RunError(
                     f"checkpoint {step} in {self.folder} does not fit this configuration: {path} "
-                    f"is {shapes[path]}, needed is {leaf.shape}; use the configuration it was "
-                    "trained with"
+                    f"is {shapes[name]}, needed is {wanted[path].shape}; use the configuration "
+                    "it was trained with"
                 )
         try:
-            restored = self._restore(step, state=ocp.args.StandardRestore(wanted)).state
+            stored = {names[path]: leaf for path, leaf in wanted.items()}
+            restored = self._restore(step, state=ocp.args.StandardRestore(stored)).state
         except Exception as error:
             if is_out_of_memory(error):
                 raise RunError(
@@ -158,7 +192,7 @@ class Checkpoints:
                     exit_code=1,
                 ) from None
             raise self._damaged(step, error) from None
-        state = _unflat(restored, template)
+        state = _unflat({path: restored[name] for path, name in names.items()}, template)
         # Fresh buffers of our own: training donates them.
         return jax.jit(partial(jax.tree.map, jnp.copy), out_shardings=sharding)(state), progress
 
@@ -211,3 +245,9 @@ class Checkpoints:
         """Waits, and stops the background threads. What went wrong in them :meth:`wait` tells."""
         with contextlib.suppress(Exception):
             self._manager.close()
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()

@@ -14,7 +14,7 @@ SHARE = 0.1
 
 
 def bytes_of_a_save(ppo: PPO, settings: Settings) -> int:
-    """Of one seed: weights and Adam's moments as ``.pth``, and the whole state for Orbax."""
+    """Of one seed: weights and Adam's state as ``.pth``, and the whole state for Orbax."""
     state = state_shapes(ppo, settings)
     learned = bytes_of((state.params, state.opt_state))
     return 2 * learned + bytes_of(state.dyads)

@@ -1,34 +1,45 @@
 """Between the training state and PyTorch's ``.pth`` files, by the names that their users know.
 
 ``policy_*.pth`` holds the weights; ``checkpoint_*.pth`` adds Adam's state and counters, so that
-training can go on in PyTorch, or here from what PyTorch (or Tianshou 1.x) trained.
+training can go on in PyTorch, or here from what PyTorch (or Tianshou 1.x) trained. Weights of
+networks that PyTorch's users do not have (of another view or encoder) stand under their own paths,
+such as ``critic.preprocess.hidden_1.kernel``, which the strict old stack refuses.
 """
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from flax import nnx
+from flax import nnx, traverse_util
 from jaxtyping import PyTree
 
+from jaxtherapy.client.therapists import Therapist
+from jaxtherapy.config import ConfigError, load_config
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
+from jaxtherapy.networks.actor_critic import param_shapes
+from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.optimizer import adam_state
 from jaxtherapy.ppo.types import TrainState
-from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.storage.run_files import write_atomically
-from jaxtherapy.storage.torch_format import WeightsFileError
+from jaxtherapy.storage import torch_format
+from jaxtherapy.storage.experiment import experiment_folder
+from jaxtherapy.storage.files import write_atomically
 
+Arrays = dict[str, np.ndarray]
+TreePath = tuple[Any, ...]
+
+NETWORKS = ("actor", "critic")
 # PyTorch's name within an actor or critic, our path, and whether PyTorch stores it transposed.
-_LAYERS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
-    (
-        "preprocess.client_action_embed.weight",
-        ("preprocess", "client_action_embed", "embedding"),
-        False,
+_LAYERS: tuple[tuple[str, TreePath, bool], ...] = (
+    *(
+        (f"preprocess.{name}.weight", ("preprocess", name, "embedding"), False)
+        for name in ("client_action_embed", "history_embed")
     ),
-    ("preprocess.history_embed.weight", ("preprocess", "history_embed", "embedding"), False),
     ("preprocess.mlp.0.weight", ("preprocess", "hidden_1", "kernel"), True),
     ("preprocess.mlp.0.bias", ("preprocess", "hidden_1", "bias"), False),
     ("preprocess.mlp.2.weight", ("preprocess", "hidden_2", "kernel"), True),
@@ -36,15 +47,15 @@ _LAYERS: tuple[tuple[str, tuple[str, ...], bool], ...] = (
     ("output_layer.weight", ("output_layer", "kernel"), True),
     ("output_layer.bias", ("output_layer", "bias"), False),
 )
+_OWN_HEAD = "output_layer.kernel"
+"""Which name tells that a network's weights stand under their own paths."""
 
-_TWIN_PREFIX = "_actor_critic."
+_SECOND_PREFIX = "_actor_critic."
 """Tianshou's ``PPOPolicy`` holds the same modules twice and insists on both names."""
-
-Arrays = dict[str, np.ndarray]
 
 
 @dataclass(frozen=True)
-class AdamMoments:
+class AdamState:
     """Adam's state, by the same names as the weights."""
 
     count: int
@@ -57,83 +68,131 @@ class Checkpoint:
     """What a ``.pth`` file holds. ``adam`` and counters are missing from a ``policy_*.pth``."""
 
     weights: Arrays
-    adam: AdamMoments | None = None
+    adam: AdamState | None = None
     epoch: int = 0
     env_step: int = 0
 
     @property
     def hidden_size(self) -> int:
         """Width of the hidden layers."""
-        return self.weights["actor.preprocess.mlp.0.bias"].shape[0]
+        own = self.weights.get(f"actor.{_OWN_HEAD}")
+        return len(self.weights["actor.preprocess.mlp.0.bias"] if own is None else own)
 
     @property
     def shared_trunk(self) -> bool:
         """Whether actor and critic have one trunk."""
         name = "preprocess.mlp.0.bias"
-        return self.weights[f"actor.{name}"] is self.weights[f"critic.{name}"]
+        if f"critic.{_OWN_HEAD}" in self.weights:
+            return not any(each.startswith("critic.preprocess.") for each in self.weights)
+        return self.weights[f"critic.{name}"] is self.weights.get(f"actor.{name}")
 
 
-def _names() -> list[tuple[str, tuple[str, ...], bool]]:
-    """Name, path and transposition of every parameter, actor first."""
-    return [
-        (f"{network}.{name}", (network, *path), transposed)
-        for network in ("actor", "critic")
+# --- parameters and names -----------------------------------------------------------------------
+
+
+def expected_shapes(hidden: int, networks: Iterable[str] = NETWORKS) -> dict[str, tuple[int, ...]]:
+    """Shape of every weight, by PyTorch's name, in the order of its optimiser."""
+    trunk = ((8, 16), (9, 8), (hidden, 417), (hidden,), (hidden, hidden), (hidden,))
+    names = [name for name, _, _ in _LAYERS]
+    shapes: dict[str, tuple[int, ...]] = {}
+    for network in networks:
+        n_out = 8 if network == "actor" else 1
+        sizes = (*trunk, (n_out, hidden), (n_out,))
+        shapes |= {f"{network}.{name}": size for name, size in zip(names, sizes, strict=True)}
+    return shapes
+
+
+def _leaves(params: PyTree) -> dict[TreePath, Any]:
+    return traverse_util.flatten_dict(nnx.to_pure_dict(params))
+
+
+def _has_own_names(network: str, leaves: dict[TreePath, Any], ppo: PPO | None) -> bool:
+    """Whether PyTorch's users have no such network: of another view, encoder or shape."""
+    if ppo is not None and (
+        getattr(ppo, f"{network}_view") != "history" or ppo.encoder not in ("auto", "history")
+    ):
+        return True
+    found = {path[1:]: leaf.shape for path, leaf in leaves.items() if path[0] == network}
+    if network == "critic" and not any(path[0] == "preprocess" for path in found):
+        return _has_own_names("actor", leaves, ppo)  # a shared trunk
+    hidden = found.get(("preprocess", "hidden_1", "bias"), (0,))
+    shapes = expected_shapes(hidden[0], (network,))
+    return found != {
+        path: shapes[f"{network}.{name}"][:: -1 if transposed else 1]
         for name, path, transposed in _LAYERS
-    ]
+    }
 
 
-def _dig(tree: Any, path: tuple[str, ...]) -> Any:
-    for key in path:
-        tree = tree.get(key) if isinstance(tree, dict) else None
-    return tree
-
-
-def to_named_arrays(params: PyTree) -> Arrays:
-    """Parameters by PyTorch's names, in PyTorch's orientation (out, in).
+def to_named_arrays(params: PyTree, ppo: PPO | None = None) -> Arrays:
+    """Parameters by PyTorch's names, in PyTorch's orientation (out, in), or by their own paths.
 
     With a shared trunk, its arrays stand under both names and share memory.
+
+    Args:
+        params: of one actor-critic.
+        ppo: its settings; without them, views are taken for the ordinary ones.
     """
-    tree = jax.tree.map(np.asarray, nnx.to_pure_dict(params))
+    leaves = {path: np.asarray(leaf) for path, leaf in _leaves(params).items()}
     arrays: Arrays = {}
-    for name, path, transposed in _names():
-        value = _dig(tree, path)
-        if value is None:  # the critic's share of a shared trunk
-            arrays[name] = arrays[name.replace("critic.", "actor.", 1)]
-        else:
-            arrays[name] = np.ascontiguousarray(value.T) if transposed else value
+    for network in NETWORKS:
+        if _has_own_names(network, leaves, ppo):
+            own = {path: leaf for path, leaf in leaves.items() if path[0] == network}
+            arrays |= {".".join(map(str, path)): leaf for path, leaf in own.items()}
+            continue
+        for name, path, transposed in _LAYERS:
+            leaf = leaves.get((network, *path))
+            if leaf is None:  # the critic's share of a shared trunk
+                arrays[f"{network}.{name}"] = arrays[f"actor.{name}"]
+            else:
+                arrays[f"{network}.{name}"] = np.ascontiguousarray(leaf.T) if transposed else leaf
     return arrays
 
 
 def from_named_arrays(arrays: Arrays, template: PyTree) -> PyTree:
-    """The inverse of :func:`to_named_arrays`, in the structure of ``template``."""
-    tree = nnx.to_pure_dict(template)
-    for name, path, transposed in _names():
-        owner = _dig(tree, path[:-1])
-        if owner is not None:
-            owner[path[-1]] = jnp.array(arrays[name].T if transposed else arrays[name])
+    """The inverse of :func:`to_named_arrays`, in the structure of ``template``.
+
+    Raises:
+        RunError: the networks are others than those of the template.
+    """
+    ours = {path: (name, transposed) for name, path, transposed in _LAYERS}
+    leaves = _leaves(template)
+    for path, like in leaves.items():
+        name, transposed = ".".join(map(str, path)), False
+        if f"{path[0]}.{_OWN_HEAD}" not in arrays and path[1:] in ours:
+            name, transposed = ours[path[1:]]
+            name = f"{path[0]}.{name}"
+        array = arrays.get(name)
+        if array is None or array.shape != like.shape[:: -1 if transposed else 1]:
+            raise RunError(
+                f"the weights have no {name} as these settings need it; use the config.yaml that "
+                "they were trained with: its views, encoder and hidden_size"
+            )
+        leaves[path] = jnp.array(array.T if transposed else array)
     restored = jax.tree.map(lambda x: x, template)
-    nnx.replace_by_pure_dict(restored, tree)
+    nnx.replace_by_pure_dict(restored, traverse_util.unflatten_dict(leaves))
     return restored
 
 
+# --- writing ------------------------------------------------------------------------------------
+
+
 def state_dict(weights: Arrays) -> Arrays:
-    """The PyTorch state dict: every array under its name and, shared, under its twin's."""
-    return weights | {_TWIN_PREFIX + name: array for name, array in weights.items()}
+    """The PyTorch state dict; all that PyTorch's users know, under both of Tianshou's names."""
+    if any(f"{network}.{_OWN_HEAD}" in weights for network in NETWORKS):
+        return weights
+    return weights | {_SECOND_PREFIX + name: array for name, array in weights.items()}
 
 
 def _optimizer_names(weights: Arrays) -> list[str]:
     """Names in the order in which PyTorch's optimiser numbers them; a shared trunk counts once."""
-    seen: set[int] = set()
-    names = []
+    names: dict[int, str] = {}
     for name, array in weights.items():
-        if id(array) not in seen:
-            seen.add(id(array))
-            names.append(name)
-    return names
+        names.setdefault(id(array), name)
+    return list(names.values())
 
 
 def checkpoint_dict(
-    weights: Arrays, adam: AdamMoments, *, learning_rate: float, epoch: int, env_step: int
+    weights: Arrays, adam: AdamState, *, learning_rate: float, epoch: int, env_step: int
 ) -> dict[str, Any]:
     """The contents of a ``checkpoint_*.pth``."""
     names = _optimizer_names(weights)
@@ -151,7 +210,7 @@ def checkpoint_dict(
         "decoupled_weight_decay": False,
         "params": list(range(len(names))),
     }
-    moments = {
+    of_parameters = {
         number: {
             "step": np.array(adam.count, np.float32),
             "exp_avg": adam.mean[name],
@@ -161,7 +220,7 @@ def checkpoint_dict(
     }
     return {
         "model": state_dict(weights),
-        "optim": {"state": moments, "param_groups": [group]},
+        "optim": {"state": of_parameters, "param_groups": [group]},
         "epoch": int(epoch),
         "env_step": int(env_step),
         "gradient_step": int(adam.count),
@@ -169,17 +228,22 @@ def checkpoint_dict(
 
 
 def of_state(
-    state: TrainState, index: int, learning_rate: float, epoch: int, env_step: int
+    state: TrainState,
+    index: int,
+    learning_rate: float,
+    epoch: int,
+    env_step: int,
+    ppo: PPO | None = None,
 ) -> dict[str, Any]:
     """The contents of a ``checkpoint_*.pth`` of one seed of a training state."""
     adam = adam_state(state.opt_state)
     params, count, mean, mean_of_squares = jax.tree.map(
         lambda x: np.asarray(x[index]), (state.params, adam.count, adam.mu, adam.nu)
     )
-    moments = AdamMoments(int(count), to_named_arrays(mean), to_named_arrays(mean_of_squares))
+    mean, mean_of_squares = to_named_arrays(mean, ppo), to_named_arrays(mean_of_squares, ppo)
     return checkpoint_dict(
-        to_named_arrays(params),
-        moments,
+        to_named_arrays(params, ppo),
+        AdamState(int(count), mean, mean_of_squares),
         learning_rate=learning_rate,
         epoch=epoch,
         env_step=env_step,
@@ -188,10 +252,10 @@ def of_state(
 
 def write(path: Path, contents: dict[str, Any]) -> None:
     """Writes a ``.pth`` file, whole or not at all."""
-    write_atomically(path, torch_weights.dumps(contents))
+    write_atomically(path, torch_format.dumps(contents))
 
 
-# --- reading --------------------------------------------------------------------------------
+# --- reading ------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Checkpoint:
@@ -201,9 +265,8 @@ def read(path: Path) -> Checkpoint:
         RunError: one line saying what is wrong with the file.
     """
     try:
-        contents = torch_weights.load(path)
-        return _interpret(contents)
-    except WeightsFileError as error:
+        return _interpret(torch_format.load(path))
+    except torch_format.WeightsFileError as error:
         raise RunError(str(error)) from None
     except _NotAPolicy as error:
         raise RunError(f"{path} {error}") from None
@@ -250,44 +313,28 @@ def _array(value: Any, name: str, shape: tuple[int, ...] | None = None) -> np.nd
 
 
 def _weights(model: dict[str, Any]) -> Arrays:
-    bias = _array(model.get("actor.preprocess.mlp.0.bias"), "actor.preprocess.mlp.0.bias")
-    if bias.ndim != 1 or not bias.size:
+    own = [network for network in NETWORKS if f"{network}.{_OWN_HEAD}" in model]
+    first = f"actor.{_OWN_HEAD}" if "actor" in own else "actor.preprocess.mlp.0.bias"
+    array = _array(model.get(first), first)
+    if array.ndim != (2 if "actor" in own else 1) or not array.size:
         raise _NotAPolicy("has an actor without hidden units")
-    hidden = bias.shape[0]
-    weights = {}
-    for name, shape in expected_shapes(hidden).items():
-        weights[name] = _array(model.get(name), name, shape)
-    same = all(
-        np.array_equal(weights[f"actor.{name}"], weights[f"critic.{name}"])
-        for name, *_ in _LAYERS
-        if name.startswith("preprocess")
-    )
-    if same:  # one trunk: written twice, numbered once
-        for name, *_ in _LAYERS:
-            if name.startswith("preprocess"):
-                weights[f"critic.{name}"] = weights[f"actor.{name}"]
+    weights: Arrays = {}
+    for network in NETWORKS:
+        shapes: dict[str, Any] = expected_shapes(len(array), (network,))
+        if network in own:
+            names = [name for name in model if str(name).startswith(f"{network}.")]
+            head = shapes[f"{network}.output_layer.weight"][::-1]
+            shapes = dict.fromkeys(names) | {f"{network}.{_OWN_HEAD}": head}
+        weights |= {name: _array(model.get(name), name, shapes[name]) for name in shapes}
+    trunk = [name for name, *_ in _LAYERS if name.startswith("preprocess")]
+    pairs = [(f"actor.{name}", f"critic.{name}") for name in trunk]
+    if not own and all(np.array_equal(weights[one], weights[other]) for one, other in pairs):
+        for one, other in pairs:  # one trunk: written twice, numbered once
+            weights[other] = weights[one]
     return weights
 
 
-def expected_shapes(hidden: int) -> dict[str, tuple[int, ...]]:
-    """Shape of every weight, by PyTorch's name, in the order of its optimiser."""
-    trunk: dict[str, tuple[int, ...]] = {
-        "preprocess.client_action_embed.weight": (8, 16),
-        "preprocess.history_embed.weight": (9, 8),
-        "preprocess.mlp.0.weight": (hidden, 417),
-        "preprocess.mlp.0.bias": (hidden,),
-        "preprocess.mlp.2.weight": (hidden, hidden),
-        "preprocess.mlp.2.bias": (hidden,),
-    }
-    shapes: dict[str, tuple[int, ...]] = {}
-    for network, n_out in (("actor", 8), ("critic", 1)):
-        shapes |= {f"{network}.{name}": shape for name, shape in trunk.items()}
-        shapes[f"{network}.output_layer.weight"] = (n_out, hidden)
-        shapes[f"{network}.output_layer.bias"] = (n_out,)
-    return shapes
-
-
-def _adam(optim: Any, weights: Arrays) -> AdamMoments | None:
+def _adam(optim: Any, weights: Arrays) -> AdamState | None:
     state = optim.get("state") if isinstance(optim, dict) else None
     if not isinstance(state, dict):
         raise _NotAPolicy("has an 'optim' that is no optimiser's state dict")
@@ -309,11 +356,10 @@ def _adam(optim: Any, weights: Arrays) -> AdamMoments | None:
         counts.add(_step(entry.get("step"), name))
     if len(counts) != 1:
         raise _NotAPolicy("has Adam step counts that do not agree")
-    for arrays in (mean, mean_of_squares):  # a shared trunk's moments stand under both names
-        for name, weight in weights.items():
-            if name not in arrays:
-                arrays[name] = next(arrays[n] for n in names if weights[n] is weight)
-    return AdamMoments(counts.pop(), mean, mean_of_squares)
+    numbered = {id(weights[name]): name for name in names}
+    for arrays in (mean, mean_of_squares):  # a shared trunk's stand under both names
+        arrays |= {name: arrays[numbered[id(weight)]] for name, weight in weights.items()}
+    return AdamState(counts.pop(), mean, mean_of_squares)
 
 
 def _step(value: Any, name: str) -> int:
@@ -325,3 +371,73 @@ def _step(value: Any, name: str) -> int:
     if value != int(value):
         raise _NotAPolicy(f"has an Adam step count for {name} that is no whole number")
     return int(value)
+
+
+# --- trained therapists -------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A trained therapist.
+
+    Attributes:
+        weights: by the names of their files; see :func:`to_named_arrays`.
+        ppo: what its networks are and whether it takes its most likely act; the rest is default.
+        experiment: the folder that it comes from, if any.
+    """
+
+    weights: Arrays
+    ppo: PPO
+    experiment: Path | None = None
+
+    @cached_property
+    def params(self) -> PyTree:
+        """Actor and critic, as :func:`jaxtherapy.networks.actor_critic.with_weights` takes them."""
+        return from_named_arrays(self.weights, param_shapes(self.ppo))
+
+    def therapist(self, deterministic: bool | None = None) -> Therapist:
+        """To simulate or evaluate with.
+
+        Args:
+            deterministic: takes its most likely act; None: as its training was evaluated.
+        """
+        ppo = self.ppo
+        if deterministic is not None:
+            ppo = replace(ppo, eval_deterministic=deterministic)
+        return policy_therapist(ppo, self.params)
+
+
+_OF_A_POLICY = ("actor_view", "critic_view", "encoder", "precision", "eval_deterministic")
+
+
+def load_policy(path: str | Path) -> Policy:
+    """A trained therapist, from a ``.pth`` file or the best one of an experiment's folder.
+
+    What its networks see, and how, tells the experiment's ``config.yaml``.
+
+    Raises:
+        RunError: there is none, or it can't be read.
+    """
+    path = Path(path).expanduser()
+    file = path / "policy_best.pth" if path.is_dir() else path
+    if not file.is_file() and (seeds := sorted(path.glob("seed_*/policy_best.pth"))):
+        raise RunError(f"{path} has {len(seeds)} seeds; choose one, such as {seeds[0]}")
+    if not file.is_file():
+        raise RunError(f"{file} does not exist; give a .pth file or an experiment's folder")
+    read_file = read(file)
+    folder = experiment_folder(file)
+    try:
+        config = load_config(folder / "config.yaml")
+    except (ConfigError, OSError, ValueError):  # not ours: an ordinary policy needs none
+        return Policy(read_file.weights, _ppo_of(read_file))
+    known = {name: getattr(config, name) for name in _OF_A_POLICY}
+    return Policy(read_file.weights, replace(_ppo_of(read_file), **known), folder)
+
+
+def _ppo_of(file: Checkpoint) -> PPO:
+    return PPO(hidden_size=file.hidden_size, shared_trunk=file.shared_trunk)
+
+
+def save_policy(path: str | Path, policy: Policy) -> None:
+    """Writes a policy as a ``.pth`` file, whole or not at all."""
+    write(Path(path), cast(dict[str, Any], state_dict(policy.weights)))

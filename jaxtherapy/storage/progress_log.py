@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 
 from jaxtherapy.errors import RunError
-from jaxtherapy.storage.run_files import write_atomically
+from jaxtherapy.storage.files import write_atomically
 
 COLUMNS = (
     "epoch",
@@ -88,6 +88,11 @@ class ProgressLog:
     def numbers(self) -> list[Row]:
         """The same by column, as numbers."""
         return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in self.rows()]
+
+    def n_rows_until(self, step: int) -> int:
+        """How many rows are of this step or earlier ones."""
+        at = COLUMNS.index("step")
+        return sum(len(row) > at and float(row[at]) <= step for row in self.rows())
 
     def has_better_after(self, n_rows: int, reward: float) -> bool:
         """Whether an evaluation after the first ``n_rows`` rows earned more than ``reward``.

@@ -1,7 +1,8 @@
-"""Where a run starts from: nothing, a checkpoint with its Orbax twin, or a ``.pth`` alone."""
+"""Where a run starts from: nothing, a checkpoint with its Orbax state, or a ``.pth`` alone."""
 
 import os
-import re
+import shutil
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -11,20 +12,26 @@ from jaxtherapy.config import (
     ConfigError,
     TrainingConfig,
     config_as_dict,
+    get_default_config,
     load_config,
 )
 from jaxtherapy.errors import RunError
+from jaxtherapy.storage import overwrite
 from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage.experiment import (
+    experiment_folder,
+    find_log,
+    log_folder,
+    orbax_steps,
+    parts,
+    read_record,
+)
+from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles, step_in
 
 FIXED_ON_RESUME = (
-    "seed",
-    "n_seeds",
-    "seeds_at_once",
-    "n_envs",
-    "hidden_size",
-    "shared_trunk",
-    "mechanism",
+    *("seed", "n_seeds", "seeds_at_once", "n_envs", "mechanism"),
+    *("hidden_size", "shared_trunk", "actor_view", "critic_view", "encoder"),
 )
 """What shapes the stored state or is part of it; everything else may change on the way."""
 
@@ -46,6 +53,7 @@ class Start:
         source: the file or folder that was given, absolute, unless this is in place.
         new_yardstick: whether clients or evaluation are other ones than before, so that earlier
             evaluation rewards say nothing about later ones.
+        logs: of the original, whose rows the log of a copied experiment begins with; by seed.
         note: what the user should know about it.
     """
 
@@ -55,28 +63,37 @@ class Start:
     pth: weights.Checkpoint | None = None
     source: Path | None = None
     new_yardstick: bool = False
+    logs: tuple[tuple[int, Path], ...] = ()
     note: str = ""
 
+    def copy_logs(self, files: RunFiles) -> None:
+        """Gives a copied experiment a log of its own."""
+        for seed, log in self.logs:
+            shutil.copyfile(log, files.csv(seed))
 
-def experiment_folder(path: Path) -> Path:
-    """The experiment that a file or folder given to ``--resume-from`` belongs to."""
-    folder = path if path.is_dir() else path.parent
-    while re.fullmatch(r"[0-9]+|seeds_[0-9]+_[0-9]+", folder.name) and "checkpoints" in (
-        folder.parent.name,
-        folder.parent.parent.name,
-    ):
-        folder = folder.parent
-    if folder.name == "checkpoints":
-        folder = folder.parent
-    return folder.parent if re.fullmatch(r"seed_\d+", folder.name) else folder
+
+# --- the configuration to continue with ---------------------------------------------------------
+
+
+def source_of(config: TrainingConfig) -> Path:
+    """What is to be continued, of a configuration that continues something."""
+    given = config.resume_from
+    return config.output_path if given is None else _expanded(given)
+
+
+def _expanded(path: str) -> Path:
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:  # no home to speak of
+        return Path(path)
 
 
 def base_config(given: dict[str, Any]) -> Path | None:
     """The configuration to resume with when no ``--config`` is given: the experiment's own."""
     try:
         if given.get("resume_from"):
-            candidate = _config_beside(Path(str(given["resume_from"])))
-        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on"):
+            candidate = _config_beside(_expanded(str(given["resume_from"])))
+        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on", "1"):
             candidate = load_config(None, given).output_path / "config.yaml"
         else:
             return None
@@ -100,32 +117,59 @@ def _config_beside(path: Path) -> Path | None:
     return folder / "config.yaml" if made_here else None
 
 
+def where_it_lies(config: TrainingConfig, given: Collection[str] = ()) -> TrainingConfig:
+    """With the places of the experiment to continue, where no other name or place is given.
+
+    Args:
+        config: of the run.
+        given: the settings that were given explicitly, beside those that differ from defaults and
+            from what the experiment was trained with.
+    """
+    if not (config.resume or config.resume_from):
+        return config
+    try:
+        beside = _config_beside(source_of(config))
+        recorded = read_record(beside.parent) if beside else None
+    except (OSError, ValueError):  # find_start says what is wrong
+        return config
+    if beside is None or recorded is None:
+        return config
+
+    def is_another(name: str) -> bool:
+        known = getattr(recorded, name), getattr(get_default_config(), name)
+        return name in given or getattr(config, name) not in known
+
+    folder, output, log = beside.parent, config.output_dir, config.log_dir
+    if config.experiment_name != recorded.experiment_name:
+        # A folder that was moved is recorded as it is, without the name to replace.
+        fixed = "{experiment_name}" not in output and not is_another("output_dir")
+        if fixed and recorded.output_path.resolve() == folder.resolve():
+            output = str(folder.parent / "{experiment_name}")
+            if log == recorded.log_dir == recorded.output_dir:
+                log = output
+        return replace(config, output_dir=output, log_dir=log)
+    if is_another("output_dir") and config.output_path.resolve() != folder.resolve():
+        return config
+    if config.output_path.resolve() != folder.resolve():
+        output = str(folder)
+    if not is_another("log_dir"):
+        log = str(log_folder(folder, recorded))
+        log = recorded.log_dir if Path(log) == recorded.log_path else log
+    return replace(config, output_dir=output, log_dir=log)
+
+
 def as_trained(config: TrainingConfig) -> TrainingConfig:
     """With the groups of the run to continue, where the configuration leaves them open."""
     if not (config.resume or config.resume_from) or config.seeds_at_once is not None:
         return config
     try:
-        trained_with = load_config(_config_beside(Path(config.resume_from or config.output_path)))
+        trained_with = load_config(_config_beside(source_of(config)))
     except (ConfigError, OSError, ValueError):  # find_start says what is wrong
         return config
     return replace(config, seeds_at_once=trained_with.seeds_at_once)
 
 
-def orbax_steps(folder: Path, part: str = "") -> list[int]:
-    """Steps of the complete checkpoints below an experiment's folder, without opening them."""
-    checkpoints = folder / "checkpoints" / part
-    if not checkpoints.is_dir():
-        return []
-    return sorted(
-        int(path.name)
-        for path in checkpoints.iterdir()
-        if path.name.isascii() and path.name.isdecimal() and path.is_dir()
-    )
-
-
-def _parts(folder: Path) -> list[str]:
-    """The groups of an experiment; the empty one is that of all seeds."""
-    return ["", *(path.name for path in (folder / "checkpoints").glob("seeds_*"))]
+# --- where to start -----------------------------------------------------------------------------
 
 
 def find_start(config: TrainingConfig, files: RunFiles, again: bool = False) -> Start:
@@ -145,33 +189,25 @@ def find_start(config: TrainingConfig, files: RunFiles, again: bool = False) -> 
             "--resume continues what --overwrite would replace; keep one, or say with "
             "--resume-from which checkpoint to go back to"
         )
-    if config.resume_from is None and not config.resume:
-        try:
-            exists = files.exists()
-        except OSError as error:
-            raise _unreadable(files.output, error) from None
-        if exists and not config.overwrite:
-            raise RunError(
-                f"{files.output} holds an experiment already; continue it with "
-                f"--resume-from {files.output}, replace it with --overwrite, or choose another "
-                "--experiment-name"
-            )
-        return Start()
-    source = files.output if config.resume_from is None else Path(config.resume_from)
+    source = source_of(config)
     try:
+        if config.resume_from is None and not config.resume:
+            if config.overwrite:
+                return Start(note=overwrite.plan(files).note)
+            if occupied := overwrite.occupied(files):
+                raise RunError(occupied)
+            return Start()
         if not source.exists():
             raise RunError(f"{source} does not exist; there is nothing to resume")
-        if source.is_dir():
-            start = _from_folder(source, config, files, again)
-        else:
-            start = _from_file(source, config, files, again)
+        find = _from_folder if source.is_dir() else _from_file
+        start = find(source, config, files, again)
+        if not start.in_place and config.overwrite:
+            note = overwrite.plan(files).note
+            start = replace(start, note="; ".join(filter(None, [start.note, note])))
         return start if start.in_place or start.source else replace(start, source=source.absolute())
     except OSError as error:
-        raise _unreadable(source, error) from None
-
-
-def _unreadable(path: Path, error: OSError) -> RunError:
-    return RunError(f"{error.filename or path} can't be read: {error.strerror or error}")
+        path = error.filename or source
+        raise RunError(f"{path} can't be read: {error.strerror or error}") from None
 
 
 def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles, again: bool) -> Start:
@@ -179,7 +215,7 @@ def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles, again: b
     steps = orbax_steps(experiment, files.part)
     if steps:
         return _exact(experiment, steps[-1], config, files, again)
-    if any(orbax_steps(experiment, part) for part in _parts(experiment)):
+    if any(orbax_steps(experiment, part) for part in parts(experiment)):
         _changes_since(experiment, config)  # of other seeds or groups, or these have yet to begin
     if _is_own(experiment, files) and files.config.exists() and not again:
         if files.have_weights() and not files.checkpoints.exists():  # a run makes the folder first
@@ -197,7 +233,7 @@ def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles, again: b
 
 
 def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool) -> Start:
-    pth = weights.read(path)  # a damaged file is refused even where its twin is whole
+    pth = weights.read(path)  # a damaged file is refused even where its Orbax checkpoint is whole
     experiment = experiment_folder(path)
     step = step_in(path.name)
     steps = orbax_steps(experiment, files.part)
@@ -211,11 +247,8 @@ def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool)
             f"{path} lies in the folder that --overwrite would empty; move it, or give another "
             "--experiment-name"
         )
-    if files.exists() and not config.overwrite and not again:
-        raise RunError(
-            f"{path} has no Orbax twin to continue exactly, and {files.output} holds an "
-            "experiment already; give another --experiment-name, or --overwrite"
-        )
+    if not again:
+        _refuse_occupied(files, config, f"{path} has no Orbax checkpoint to continue exactly, and ")
     if pth.adam is not None and pth.env_step >= config.total_timesteps:
         raise RunError(
             f"{path} is at step {pth.env_step} already; pass --total-timesteps beyond it"
@@ -229,10 +262,10 @@ def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool)
         wanted = str(pth.shared_trunk).lower()
         raise RunError(f"{path} has shared_trunk {wanted}; pass --shared-trunk {wanted}")
     if pth.adam is None:
-        restored = "weights only: Adam's moments, counters and return statistics start anew"
+        restored = "weights only: Adam's state, counters and return statistics start anew"
     else:
         restored = (
-            "weights, Adam's moments and counters; clients, random keys and return statistics "
+            "weights, Adam's state and counters; clients, random keys and return statistics "
             "could not be restored and start anew"
         )
     return Start(pth=pth, note=f"from {path}: {restored}")
@@ -240,6 +273,15 @@ def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool)
 
 def _is_own(experiment: Path, files: RunFiles) -> bool:
     return experiment.resolve() == files.output.resolve()
+
+
+def _refuse_occupied(files: RunFiles, config: TrainingConfig, why: str = "") -> None:
+    """Never advises to overwrite: what is there need not be what the user has in mind."""
+    if config.overwrite or not files.exists():
+        return
+    path = files.present(any_seed=True)[0]
+    where = files.output if path.is_relative_to(files.output) else path
+    raise RunError(f"{why}{where} holds an experiment already; choose another --experiment-name")
 
 
 def _exact(
@@ -260,39 +302,70 @@ def _exact(
             f"{experiment} is at step {step} already, without a final policy; pass "
             "--total-timesteps beyond it"
         )
-    if not in_place and files.exists() and not config.overwrite and not again:
-        raise RunError(
-            f"{files.output} holds an experiment already; choose another --experiment-name or "
-            "pass --overwrite"
-        )
+    if not in_place and not again:
+        _refuse_occupied(files, config)
     if not in_place and done:
         raise RunError(
             f"{experiment} is at step {step} already; branch off with --total-timesteps beyond it"
         )
     note = f"continuing at step {step:,}" + ("" if in_place else f", into {files.output}")
-    notes = [note, *changes.values()]
+    logs = _original_logs(experiment, files) if in_place else ()
     new_yardstick = not YARDSTICK.isdisjoint(changes)
-    if in_place and new_yardstick:
-        notes.append("policy_best.pth is chosen anew, by evaluations from here on")
+    notes = [note, *changes.values()]
+    if in_place:
+        notes += _dropped(step, files, config.overwrite)
+        if logs:
+            notes.append(f"its log goes on in {files.log}: {logs[0][1]} is the original's")
+        if new_yardstick:
+            notes.append("policy_best.pth is chosen anew, by evaluations from here on")
     return Start(
         experiment / "checkpoints" / files.part,
         step,
         in_place,
         new_yardstick=new_yardstick,
+        logs=logs,
         note="; ".join(notes),
     )
+
+
+def _original_logs(experiment: Path, files: RunFiles) -> tuple[tuple[int, Path], ...]:
+    """The logs of the experiment that this one is a copy of, where it has none of its own."""
+    recorded = read_record(experiment)
+    if recorded is None:
+        return ()
+    found = ((seed, find_log(experiment, recorded, seed)) for seed in files.seeds)
+    return tuple((seed, log) for seed, log in found if log and not files.csv(seed).exists())
+
+
+def _dropped(step: int, files: RunFiles, overwriting: bool) -> list[str]:
+    """What going back to a step costs, in words."""
+    told = []
+    if later := files.later_weights(step):
+        verb = "removed" if overwriting else f"set aside in later_than_{step}, as no Orbax "
+        verb += "" if overwriting else "checkpoint of theirs is there"
+        told.append(f"{len(later)} checkpoint_*.pth of later steps are {verb}")
+    logs = [ProgressLog(files.csv(seed)) for seed in files.seeds if files.csv(seed).is_file()]
+    if rows := sum(len(log.rows()) - log.n_rows_until(step) for log in logs):
+        told.append(f"{rows} later rows of the log are made again")
+    return told
 
 
 def _changes_since(experiment: Path, config: TrainingConfig) -> dict[str, str]:
     """By setting: what differs from the one that the checkpoint was trained with, in words.
 
     Raises:
-        RunError: something that can't change.
+        RunError: something that can't change, or there is nothing to tell what it was.
     """
+    path = experiment / "config.yaml"
+    if not path.is_file():
+        raise RunError(
+            f"{experiment} has checkpoints, but no config.yaml to say what they are of; put it "
+            f"back, or continue from a copy of one of its .pth files elsewhere"
+        )
     try:
-        trained_with = load_config(experiment / "config.yaml")
-    except ConfigError:
-        return {}  # the shapes are still checked when the checkpoint is read
+        trained_with = load_config(path)
+    except ConfigError as error:
+        raise RunError(f"{experiment} can't be continued: {error}") from None
     for name in FIXED_ON_RESUME:
         then, wanted = getattr(trained_with, name), getattr(config, name)
         if then != wanted:

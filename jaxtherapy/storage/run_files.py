@@ -1,22 +1,21 @@
 """Where a run's files are, and how they are written: whole or not at all."""
 
-import contextlib
-import fcntl
-import operator
 import os
 import re
-import shutil
-from collections.abc import Callable, Collection, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.errors import RunError
+from jaxtherapy.storage.experiment import checkpoint_folders, log_name
+from jaxtherapy.storage.files import side_by_side as side_by_side
+from jaxtherapy.storage.files import sweep
+from jaxtherapy.storage.files import write_atomically as write_atomically
 
+_SEED = re.compile(r"seed_[0-9]+")
+_ASIDE = re.compile(r"later_than_[0-9]+(?:_[0-9]+)?")
 _WEIGHTS = re.compile(r"policy_(?:best|final)\.pth|checkpoint_([0-9]+)\.pth")
 
 
@@ -26,59 +25,11 @@ def step_in(name: str) -> int | None:
     return int(match[1]) if match and match[1] else None
 
 
-def write_atomically(path: Path, contents: bytes) -> None:
-    """Writes beside, flushes to the disk and renames: readers see the old file or the new one.
-
-    Raises:
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
-        raise
-    _sync_folder(path.parent)
-
-
-def side_by_side(jobs: Iterable[Callable[[], None]], n_bytes: int = 0) -> None:
-    """Does jobs that write files, a few at once: most of the time they wait for the disk.
-
-    Args:
-        jobs: to be done.
-        n_bytes: that each of them writes; large files are written one by one.
-
-    Raises:
-        Exception: of the first job that raised one; jobs not begun by then are not done.
-    """
-    with ThreadPoolExecutor(4 if n_bytes < 2**26 else 1, "files") as pool:
-        for _ in pool.map(operator.call, jobs):  # an error here cancels the others
-            pass
-
-
-def _sweep(folder: Path, names: str) -> None:
-    """Removes what killed writes of files with these names (a pattern) left in a folder."""
-    leftover = re.compile(rf"\.(?:{names})\.[0-9]+\.tmp")
-    for path in folder.glob(".*.tmp"):
-        if leftover.fullmatch(path.name):
-            path.unlink(missing_ok=True)
-
-
-def _holds_weights(folder: Path) -> bool:
-    """Whether there is a file that a run would write or remove."""
-    return folder.is_dir() and any(_WEIGHTS.fullmatch(path.name) for path in folder.iterdir())
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+def weights_in(folder: Path) -> list[Path]:
+    """The files that are named as a run names its weights."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _WEIGHTS.fullmatch(path.name))
 
 
 def in_groups(seeds: tuple[int, ...], at_once: int | None) -> list[tuple[int, ...]]:
@@ -162,8 +113,7 @@ class RunFiles:
 
     def csv(self, seed: int) -> Path:
         """A seed's log."""
-        suffix = "" if len(self.all_seeds) == 1 else f"_seed{seed}"
-        return self.log / f"{self.name}{suffix}_progress.csv"
+        return self.log / log_name(self.name, seed if len(self.all_seeds) > 1 else None)
 
     @property
     def picture(self) -> Path:
@@ -175,21 +125,39 @@ class RunFiles:
         """Statistics across seeds at every evaluation."""
         return self.log / f"{self.name}_summary.csv"
 
+    def present(self, any_seed: bool = False) -> list[Path]:
+        """What is there already of all that the whole run may write, its record last.
+
+        Args:
+            any_seed: the weights of other seeds too.
+        """
+        checkpoints = self.output / "checkpoints"
+        found = [path for folder in self.weights_folders(any_seed) for path in weights_in(folder)]
+        if checkpoints.is_dir():
+            found += checkpoint_folders(self.output)
+        elif os.path.lexists(checkpoints):
+            found.append(checkpoints)
+        logs = [self.csv(seed) for seed in self.all_seeds]
+        named = self.run, *logs, self.picture, self.summary, self.config
+        return found + [path for path in named if os.path.lexists(path)]
+
     def exists(self) -> bool:
-        """Whether there is an experiment of this name already, finished or not."""
-        ours = self.config, self.run, self.checkpoints, self.csv(self.seeds[0])
-        folders = [self.output, *self._seed_folders()]
-        return any(path.exists() for path in ours) or any(map(_holds_weights, folders))
+        """Whether there is an experiment of this name already, or anything like one."""
+        return bool(self.present(any_seed=True))
 
     def have_weights(self) -> bool:
         """Whether there are weights of these seeds, of whatever run."""
-        return any(_holds_weights(self.weights_folder(seed)) for seed in self.seeds)
+        return any(weights_in(self.weights_folder(seed)) for seed in self.seeds)
 
-    def _seed_folders(self) -> Iterator[Path]:
-        """Those that are there, of whatever seeds."""
-        for folder in self.output.glob("seed_*"):
-            if re.fullmatch(r"seed_[0-9]+", folder.name) and folder.is_dir():
-                yield folder
+    def weights_folders(self, any_seed: bool = False) -> Iterator[Path]:
+        """Those that are there, and those of weights that were set aside."""
+        folders = {self.weights_folder(seed) for seed in self.all_seeds}
+        if any_seed:
+            seeds = self.output.glob("seed_*")
+            folders |= {self.output, *(path for path in seeds if _SEED.fullmatch(path.name))}
+        for folder in sorted(folders):
+            yield from (path for path in folder.glob("later_than_*") if _ASIDE.fullmatch(path.name))
+            yield folder
 
     def create(self) -> None:
         """Makes the folders."""
@@ -200,78 +168,43 @@ class RunFiles:
     def sweep(self) -> None:
         """Removes what killed writes left. Only for who holds the locks: others may be writing."""
         name = re.escape(self.name)
-        _sweep(
+        sweep(
             self.log, rf"{name}(?:_seed[0-9]+)?_progress\.csv|{name}_(?:progress\.png|summary\.csv)"
         )
         for folder in {self.output, *map(self.weights_folder, self.seeds)}:
-            _sweep(folder, rf"config\.yaml|started_from\.txt|run\.json|{_WEIGHTS.pattern}")
+            sweep(folder, rf"config\.yaml|started_from\.txt|run\.json|{_WEIGHTS.pattern}")
 
-    def remove(self) -> None:
-        """Removes what an earlier run of this name wrote, and nothing else."""
-        for folder in [*self._seed_folders(), self.output]:
-            for path in folder.glob("*.pth"):
-                if _WEIGHTS.fullmatch(path.name):
-                    path.unlink()
-            if folder != self.output:
-                with contextlib.suppress(OSError):  # the user keeps something there
-                    folder.rmdir()
-        checkpoints = self.output / "checkpoints"
-        if checkpoints.exists():
-            shutil.rmtree(checkpoints)
-        for path in (self.config, self.started_from, self.run, self.picture, self.summary):
-            path.unlink(missing_ok=True)
-        log = re.compile(rf"{re.escape(self.name)}(?:_seed[0-9]+)?_progress\.csv")
-        for path in self.log.glob("*_progress.csv"):
-            if log.fullmatch(path.name):
-                path.unlink()
+    def later_weights(self, step: int) -> list[Path]:
+        """The ``checkpoint_*.pth`` of later steps."""
+        folders = [self.weights_folder(seed) for seed in self.seeds]
+        found = [path for folder in folders for path in weights_in(folder)]
+        return [path for path in found if (step_in(path.name) or -1) > step]
 
-    def remove_after(self, step: int, without_best: Collection[int] = ()) -> None:
+    def remove_after(
+        self, step: int, without_best: Collection[int] = (), keep: bool = False
+    ) -> None:
         """Removes the ``checkpoint_*.pth`` of later steps, and with them the final policy.
 
         Args:
             step: of the checkpoint to go back to.
             without_best: seeds whose best policy is of a later step and goes too. Where it is of
                 an earlier one it stays: only the log can tell.
+            keep: set them aside in ``later_than_{step}/`` instead.
         """
         for seed in self.seeds:
-            folder = self.weights_folder(seed)
-            found = {path: _WEIGHTS.fullmatch(path.name) for path in folder.glob("*.pth")}
-            later = [path for path, name in found.items() if name and int(name[1] or -1) > step]
-            if later and seed in without_best:
-                self.best(seed).unlink(missing_ok=True)
-            # These last: a kill meanwhile leaves the sign that the others have to go.
-            for path in [self.final(seed), *later] if later else []:
-                path.unlink(missing_ok=True)
+            later = self.of_group((seed,)).later_weights(step)
+            best = [self.best(seed)] if seed in without_best else []
+            # Later checkpoints last: a kill meanwhile leaves the sign that the others have to go.
+            for path in [*best, self.final(seed), *later] if later else []:
+                if keep and path.exists():
+                    _set_aside(path, step)
+                else:
+                    path.unlink(missing_ok=True)
 
 
-class ExperimentLock:
-    """Held while a run writes to a folder under a name; a second run is refused.
-
-    The kernel drops the lock when its process ends, however it ends.
-    """
-
-    def __init__(self, folder: Path, name: str = ".lock") -> None:
-        self._folder = folder
-        self._name = name
-        self._handle = -1
-
-    def __enter__(self) -> "ExperimentLock":
-        self._folder.mkdir(parents=True, exist_ok=True)
-        self._handle = os.open(self._folder / self._name, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(self._handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            os.close(self._handle)
-            raise RunError(
-                f"another run is writing to {self._folder}; wait for it, or give this one another "
-                "--experiment-name"
-            ) from None
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        os.close(self._handle)
+def _set_aside(path: Path, step: int) -> None:
+    folder, number = path.parent / f"later_than_{step}", 2
+    while (folder / path.name).exists():
+        folder, number = path.parent / f"later_than_{step}_{number}", number + 1
+    folder.mkdir(exist_ok=True)
+    path.rename(folder / path.name)

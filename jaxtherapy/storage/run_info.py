@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import PyTree
 
 import jaxtherapy
-from jaxtherapy.storage.run_files import write_atomically
+from jaxtherapy.storage.files import write_atomically
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax", "numpy")
 
@@ -93,6 +93,12 @@ def read(path: Path) -> dict[str, Any]:
     except (OSError, ValueError):
         return {}
     return info if isinstance(info, dict) else {}
+
+
+def is_ours(path: Path) -> bool:
+    """Whether a run of ours wrote the file."""
+    versions = read(path).get("versions")
+    return isinstance(versions, dict) and "jaxtherapy" in versions
 
 
 def status(path: Path) -> str:

@@ -15,6 +15,7 @@ from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import Programs
 from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
 from jaxtherapy.ppo.types import TrainState
+from jaxtherapy.storage import overwrite
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.checkpoints import Checkpoints, Progress
 from jaxtherapy.storage.progress_log import ProgressLog
@@ -50,8 +51,9 @@ def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Pro
     recorded = configuration.dump_config(config).encode()
     if hosts.is_first_host():
         if not start.in_place and config.overwrite and files.is_first_group:
-            files.remove()
+            overwrite.plan(files).carry_out()
         files.create()
+        start.copy_logs(files)
         if not start.in_place:
             if elsewhere:  # tells where to start again, for seeds that have no checkpoint yet
                 write_atomically(files.started_from, os.fsencode(f"{start.source}\n"))
@@ -75,7 +77,8 @@ def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Pro
         # rows, and the log still tells which best policies are of dropped steps.
         if hosts.is_first_host():
             checkpoints.delete_after(start.orbax_step)
-        files.of_group(tuple(files.seeds[i] for i in own)).remove_after(start.orbax_step, stale)
+        own_files = files.of_group(tuple(files.seeds[i] for i in own))
+        own_files.remove_after(start.orbax_step, stale, keep=not config.overwrite)
         hosts.wait_for_all("later steps dropped")
         checkpoints.reload()
         for log in logs:

@@ -5,7 +5,7 @@ import pytest
 
 from jaxtherapy.cli.convert import main
 from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.storage.resume import orbax_steps
+from jaxtherapy.storage.experiment import orbax_steps
 from tests.conftest import DATA
 from tests.training import tiny
 

@@ -21,8 +21,8 @@ import yaml
 
 from jaxtherapy.config import load_config
 from jaxtherapy.storage import torch_format as torch_weights
+from jaxtherapy.storage.experiment import orbax_steps
 from jaxtherapy.storage.progress_log import COLUMNS
-from jaxtherapy.storage.resume import orbax_steps
 from tests.training import tiny
 
 N_KILLS = int(os.environ.get("JAXTHERAPY_KILLS", "4"))

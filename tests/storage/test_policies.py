@@ -1,14 +1,18 @@
 """Names, orientation and sharing of the exported weights, and what is refused on reading."""
 
+import shutil
 import warnings
+from types import SimpleNamespace
 
 import jax
 import numpy as np
+import optax
 import pytest
 
 from jaxtherapy.config import load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
+from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.ppo import init
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
@@ -166,3 +170,134 @@ def test_half_and_double_precision_are_read_as_float32(state, tmp_path):
         for name, array in read.weights.items():
             assert array.dtype == np.float32
             np.testing.assert_array_equal(array, model[name].astype(dtype).astype(np.float32))
+
+
+# --- other views and encoders -------------------------------------------------------------------
+
+
+@pytest.fixture
+def everything(monkeypatch):
+    """A view of the client's hidden state, which only a simulation knows."""
+    from jaxtherapy.envs.observations import VIEWS, View
+
+    def see(dyad, params):
+        return {"rs": dyad.client.rs, "memory": dyad.client.memory}
+
+    view = View(see)
+    get = type(VIEWS).__getitem__
+    monkeypatch.setattr(
+        type(VIEWS),
+        "__getitem__",
+        lambda all, name: view if name == "everything" else get(all, name),
+    )
+
+
+def ppo_with(**changes):
+    """Past the check of names: the view is in no file."""
+    ppo = PPO(n_envs=1, n_steps=1, hidden_size=H)
+    for name, value in changes.items():
+        object.__setattr__(ppo, name, value)
+    return ppo
+
+
+OTHERS = {
+    "privileged critic": {"critic_view": "everything"},
+    "privileged actor": {"actor_view": "everything"},
+    "both": {"actor_view": "everything", "critic_view": "everything"},
+    "both, a shared trunk": {
+        "actor_view": "everything",
+        "critic_view": "everything",
+        "shared_trunk": True,
+    },
+    "another encoder": {"encoder": "flat"},
+}
+
+
+@pytest.mark.parametrize("changes", OTHERS.values(), ids=OTHERS.keys())
+def test_other_networks_stand_under_their_own_paths_and_come_back(everything, tmp_path, changes):
+    ppo = ppo_with(**changes)
+    rng = np.random.default_rng(0)
+    shapes = param_shapes(ppo)
+    params, mu, nu = (
+        jax.tree.map(lambda x: np.float32(rng.uniform(1, 2, x.shape)), shapes) for _ in range(3)
+    )
+    learnt = params, (optax.ScaleByAdamState(np.int32(1), mu, nu),)
+    learnt = jax.tree.map(lambda x: x[None], learnt)
+    state = SimpleNamespace(params=learnt[0], opt_state=learnt[1])
+    contents = weights.of_state(state, 0, 1e-3, epoch=3, env_step=7, ppo=ppo)
+    ordinary = weights.expected_shapes(H)
+    for network in ("actor", "critic"):
+        is_own = changes.get(f"{network}_view", "history") != "history" or "encoder" in changes
+        names = {name for name in contents["model"] if name.startswith(network)}
+        assert (f"{network}.output_layer.kernel" in names) == is_own
+        assert (names <= ordinary.keys()) != is_own
+    # The old stack's load_state_dict is strict: it refuses what lacks a name, and any other name.
+    assert not set(contents["model"]) >= ordinary.keys()
+    weights.write(tmp_path / "c.pth", contents)
+    read = weights.read(tmp_path / "c.pth")
+    assert read.hidden_size == H and read.shared_trunk == changes.get("shared_trunk", False)
+    assert (read.epoch, read.env_step, read.adam.count) == (3, 7, 1)
+    for named, expected in (
+        (read.weights, params),
+        (read.adam.mean, mu),
+        (read.adam.mean_of_squares, nu),
+    ):
+        back = weights.from_named_arrays(named, params)
+        jax.tree.map(np.testing.assert_array_equal, back, expected)
+
+
+def test_another_view_with_the_ordinary_encoder_is_no_ordinary_network(state):
+    params = jax.tree.map(lambda x: x[0], state.params)
+    other = ppo_with(actor_view="everything", encoder="history")
+    assert "actor.output_layer.kernel" in weights.to_named_arrays(params, other)
+
+
+def test_weights_of_other_networks_are_refused_with_one_line(state):
+    params = jax.tree.map(lambda x: x[0], state.params)
+    arrays = weights.to_named_arrays(params, ppo_with(actor_view="everything"))
+    del arrays["actor.preprocess.hidden_1.kernel"]
+    with pytest.raises(RunError, match=r"no actor\.preprocess\.hidden_1\.kernel .*config\.yaml"):
+        weights.from_named_arrays(arrays, params)
+
+
+# --- the front door -----------------------------------------------------------------------------
+
+
+def test_a_policy_comes_back_and_plays(undisturbed, tmp_path):
+    from jaxtherapy.client.params import ClientParams
+    from jaxtherapy.client.simulation import simulate
+
+    folder = undisturbed / "models/tiny"
+    policy = weights.load_policy(folder)
+    assert policy.experiment == folder and policy.ppo.hidden_size == H
+    same = weights.load_policy(str(folder / "policy_best.pth"))
+    assert same.ppo == policy.ppo
+    weights.save_policy(tmp_path / "copy.pth", policy)
+    assert (tmp_path / "copy.pth").read_bytes() == (folder / "policy_best.pth").read_bytes()
+    alone = weights.load_policy(tmp_path / "copy.pth")
+    assert alone.experiment is None
+    key, clients = jax.random.key(1), ClientParams(max_sessions=5)
+    ended = [
+        simulate(key, clients, each.therapist(deterministic=True), 20) for each in (policy, alone)
+    ]
+    jax.tree.map(np.testing.assert_array_equal, *[jax.tree.leaves(each.client) for each in ended])
+
+
+def test_a_policy_says_what_its_experiment_does(undisturbed, tmp_path):
+    shutil.copytree(undisturbed / "models/tiny", tmp_path / "a")
+    path = tmp_path / "a/config.yaml"
+    text = path.read_text().replace("eval_deterministic: false", "eval_deterministic: true")
+    path.write_text(text)
+    assert weights.load_policy(tmp_path / "a").ppo.eval_deterministic
+    path.write_text("of: another program\n")
+    assert not weights.load_policy(tmp_path / "a").ppo.eval_deterministic
+
+
+def test_what_is_no_policy_is_refused_with_one_line(undisturbed, tmp_path):
+    for seed in (3, 4):
+        shutil.copytree(undisturbed / "models/tiny", tmp_path / f"two/seed_{seed}")
+    cases = {"two": "2 seeds; choose one, such as", "none.pth": "does not exist", "": "not exist"}
+    for name, expected in cases.items():
+        with pytest.raises(RunError, match=expected) as error:
+            weights.load_policy(tmp_path / name)
+        assert "\n" not in str(error.value)

@@ -9,9 +9,9 @@ import pytest
 
 from jaxtherapy.config import load_config
 from jaxtherapy.errors import RunError
+from jaxtherapy.storage.locks import ExperimentLock
 from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
 from jaxtherapy.storage.run_files import (
-    ExperimentLock,
     RunFiles,
     side_by_side,
     write_atomically,
@@ -48,30 +48,6 @@ def test_lock_is_exclusive_and_released(tmp_path):
         pass
     with ExperimentLock(tmp_path):
         pass
-
-
-def test_remove_takes_what_a_run_wrote_and_nothing_else(tmp_path):
-    config = load_config(
-        None, {"output_dir": str(tmp_path), "log_dir": str(tmp_path), "n_seeds": 2, "seed": 3}
-    )
-    files = RunFiles.of(config)
-    files.create()
-    ours = ["config.yaml", "run.json", "policy_best.pth", "checkpoint_5.pth"]
-    ours += ["seed_3/policy_final.pth", "therapy_ppo_seed3_progress.csv", "started_from.txt"]
-    theirs = ["notes.txt", "seed_3/plot.png", "weights.pth", "policy_mine.pth", "seed_x/a.txt"]
-    theirs += ["checkpoint_5_mine.pth", "checkpoint_x.pth", "seed_3/policy_of_mine.pth"]
-    theirs += ["seed_best/policy_best.pth", "seed_best/checkpoint_5.pth"]
-    # Of other experiments that log to the same folder.
-    theirs += ["therapy_ppo_seedling_progress.csv", "therapy_ppo_seed_progress.csv"]
-    theirs += ["therapy_ppo_seed3_b_progress.csv", "a_therapy_ppo_seed3_progress.csv"]
-    theirs += ["therapy_ppo_seed3_x_seed4_progress.csv", "therapy_ppo2_progress.csv"]
-    for name in ("seed_x", "seed_best"):
-        (tmp_path / name).mkdir()
-    for name in ours + theirs:
-        (tmp_path / name).write_text("x")
-    files.remove()
-    left = {str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file()}
-    assert left == set(theirs)
 
 
 def test_sweep_takes_what_killed_writes_left_and_nothing_else(tmp_path):

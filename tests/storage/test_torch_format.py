@@ -14,8 +14,7 @@ import ml_dtypes
 import numpy as np
 import pytest
 
-from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.storage.torch_format import WeightsFileError, dumps, load, loads, save
+from jaxtherapy.storage.torch_format import WeightsFileError, dumps, load, loads, reader, save
 
 DATA = Path(__file__).parents[1] / "data"
 POLICY = DATA / "tianshou_policy.pth"
@@ -776,25 +775,25 @@ def peak_memory(contents: bytes) -> int:
 
 @pytest.mark.parametrize("name", BOMBS | HARMLESS_BOMBS)
 def test_bombs_cost_little_memory(name, monkeypatch):
-    monkeypatch.setattr(torch_weights, "_MAX_OPERATIONS", LIMIT)
+    monkeypatch.setattr(reader, "_MAX_OPERATIONS", LIMIT)
     contents = program((BOMBS | HARMLESS_BOMBS)[name], FOUR)
     assert peak_memory(contents) < 5 * 2**20 + 6 * len(contents)
 
 
 @pytest.mark.parametrize("name", BOMBS)
 def test_bombs_are_refused(name, monkeypatch):
-    monkeypatch.setattr(torch_weights, "_MAX_OPERATIONS", LIMIT)
+    monkeypatch.setattr(reader, "_MAX_OPERATIONS", LIMIT)
     refusal(program(BOMBS[name], FOUR))
 
 
 @pytest.mark.parametrize("name", HARMLESS_BOMBS)
 def test_large_but_honest_files_are_read(name, monkeypatch):
-    monkeypatch.setattr(torch_weights, "_MAX_OPERATIONS", LIMIT)
+    monkeypatch.setattr(reader, "_MAX_OPERATIONS", LIMIT)
     loads(program(HARMLESS_BOMBS[name], FOUR))
 
 
 def test_as_many_objects_as_the_real_bound_allows_cost_little_memory():
-    empty_dicts = b"(" + b"}" * (torch_weights._MAX_OPERATIONS - 3) + b"t."
+    empty_dicts = b"(" + b"}" * (reader._MAX_OPERATIONS - 3) + b"t."
     assert peak_memory(program(empty_dicts)) < 40 * 2**20
 
 
@@ -804,8 +803,8 @@ def test_reading_takes_a_small_multiple_of_the_file():
 
 
 def test_limits_of_depth():
-    assert loads(program(deep(torch_weights._MAX_DEPTH))) is not None
-    assert "too deep" in refusal(program(deep(torch_weights._MAX_DEPTH + 2)))
+    assert loads(program(deep(reader._MAX_DEPTH))) is not None
+    assert "too deep" in refusal(program(deep(reader._MAX_DEPTH + 2)))
 
 
 def test_any_failure_within_is_reported_as_ours(monkeypatch):
@@ -814,7 +813,7 @@ def test_any_failure_within_is_reported_as_ours(monkeypatch):
         def fail(*arguments, error=error):
             raise error
 
-        monkeypatch.setattr(torch_weights, "_check_result", fail)
+        monkeypatch.setattr(reader, "_check_result", fail)
         assert type(error).__name__ in refusal(program(GOOD))
 
 

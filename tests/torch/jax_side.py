@@ -10,7 +10,6 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 import numpy as np
-import optax
 
 from jaxtherapy.client.dyad import Observation
 from jaxtherapy.config import load_config
@@ -18,6 +17,7 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import initial_state
 from jaxtherapy.networks.actor_critic import with_weights
+from jaxtherapy.ppo.optimizer import adam
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.checkpoints import Progress
@@ -48,13 +48,9 @@ def main(source: Path, target: Path) -> None:
         "values": networks.critic(obs),
     }
     if pth.adam is not None:
-        from jaxtherapy.ppo.optimizer import clipped_adam
-
-        never_clipped = clipped_adam(settings.hyperparameters.learning_rate, jnp.float32(np.inf))
         gradients = jax.tree.map(jnp.sin, state.params)
-        updates, _ = never_clipped.update(
-            gradients, state.opt_state, state.params, norm=optax.tree.norm(gradients)
-        )
+        rule = adam(settings.hyperparameters.learning_rate)
+        updates, _ = rule.update(gradients, state.opt_state, state.params)
         stepped = jax.tree.map(jnp.add, state.params, updates)
         results |= {
             f"stepped/{name}": array for name, array in weights.to_named_arrays(stepped).items()

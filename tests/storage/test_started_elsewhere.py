@@ -10,7 +10,7 @@ import pytest
 from jaxtherapy import convert
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.checkpoints import Checkpoints
-from jaxtherapy.storage.resume import orbax_steps
+from jaxtherapy.storage.experiment import orbax_steps
 from jaxtherapy.training import trainer as loop
 from tests.training import tiny
 

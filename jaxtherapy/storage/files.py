@@ -1,0 +1,64 @@
+"""How files are written: whole or not at all."""
+
+import errno
+import operator
+import os
+import re
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+
+def write_atomically(path: Path, contents: bytes) -> None:
+    """Writes beside, flushes to the disk and renames: readers see the old file or the new one.
+
+    Raises:
+        OSError: the folder is gone, read-only or full; ``path`` is as it was.
+    """
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        with open(beside, "wb") as file:
+            file.write(contents)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(beside, path)
+    except BaseException:
+        beside.unlink(missing_ok=True)
+        raise
+    _sync_folder(path.parent)
+
+
+def side_by_side(jobs: Iterable[Callable[[], None]], n_bytes: int = 0) -> None:
+    """Does jobs that write files, a few at once: most of the time they wait for the disk.
+
+    Args:
+        jobs: to be done.
+        n_bytes: that each of them writes; large files are written one by one.
+
+    Raises:
+        Exception: of the first job that raised one; jobs not begun by then are not done.
+    """
+    with ThreadPoolExecutor(4 if n_bytes < 2**26 else 1, "files") as pool:
+        for _ in pool.map(operator.call, jobs):  # an error here cancels the others
+            pass
+
+
+def sweep(folder: Path, names: str) -> None:
+    """Removes what killed writes of files with these names (a pattern) left in a folder."""
+    leftover = re.compile(rf"\.(?:{names})\.[0-9]+\.tmp")
+    for path in folder.glob(".*.tmp"):
+        if leftover.fullmatch(path.name):
+            path.unlink(missing_ok=True)
+
+
+def _sync_folder(folder: Path) -> None:
+    if os.name == "nt":  # has no handles of folders
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOTSUP, errno.EBADF):
+            raise  # else the file system can't; the file itself is on the disk
+    finally:
+        os.close(handle)

@@ -1,0 +1,52 @@
+"""One run at a time in a folder."""
+
+import errno
+from pathlib import Path
+from types import TracebackType
+
+from filelock import FileLock, Timeout
+
+from jaxtherapy.errors import RunError
+
+_NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
+"""What file systems without locks answer: some NFS and Lustre."""
+
+
+class ExperimentLock:
+    """Held while a run writes to a folder under a name; a second run is refused.
+
+    The kernel drops the lock when its process ends, however it ends. ``note`` says so where the
+    file system has no locks, and nothing keeps a second run out.
+    """
+
+    def __init__(self, folder: Path, name: str = ".lock") -> None:
+        self._folder = folder
+        # Kept, and no marker file instead of a lock: that would outlive a run that is killed.
+        self._lock = FileLock(folder / name, preserve_lock_file=True)
+        self.note = ""
+
+    def __enter__(self) -> "ExperimentLock":
+        self._folder.mkdir(parents=True, exist_ok=True)
+        try:
+            self._lock.acquire(blocking=False)
+        except Timeout:
+            raise RunError(
+                f"another run is writing to {self._folder}; wait for it, or give this one another "
+                "--experiment-name"
+            ) from None
+        except (OSError, NotImplementedError) as error:
+            if isinstance(error, OSError) and error.errno not in _NO_LOCKS:
+                raise
+            self.note = (
+                f"{self._folder} is on a file system without locks: nothing but you keeps a second "
+                "run from writing there"
+            )
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._lock.release()

@@ -1,0 +1,129 @@
+"""What ``--overwrite`` takes away: what the experiment's own record names, checked first."""
+
+import os
+import shlex
+import shutil
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from jaxtherapy.errors import RunError
+from jaxtherapy.storage import run_info
+from jaxtherapy.storage.experiment import is_checkpoint, log_folder, read_record
+from jaxtherapy.storage.run_files import RunFiles
+
+
+@dataclass(frozen=True)
+class Removal:
+    """Files and Orbax checkpoints to remove, in order: the record of what is ours comes last."""
+
+    output: Path
+    paths: list[Path]
+
+    @property
+    def note(self) -> str:
+        """What the user should know before it happens; nothing where there is nothing."""
+        if not self.paths:
+            return ""
+        weights = sum(path.suffix == ".pth" for path in self.paths)
+        orbax = sum(path.is_dir() for path in self.paths)
+        logs = [path for path in self.paths if path.suffix in (".csv", ".png")]
+        told = [f"{weights} .pth files", f"{orbax} Orbax checkpoints"]
+        told += map(str, logs) if len(logs) <= 3 else [f"{len(logs)} files in {logs[0].parent}"]
+        return f"--overwrite removes the experiment in {self.output}: {', '.join(told)}"
+
+    def carry_out(self) -> None:
+        """Removes all of it.
+
+        Raises:
+            RunError: something can't be removed; says what is gone by then.
+        """
+        for path in self.paths:
+            _check_removable(path)
+        for number, path in enumerate(self.paths):
+            try:
+                if path.is_dir() and not path.is_symlink():
+                    shutil.rmtree(path)
+                else:
+                    path.unlink(missing_ok=True)
+            except OSError as error:
+                gone = ", ".join(map(str, self.paths[:number])) or "nothing"
+                raise RunError(
+                    f"can't remove {error.filename or path}: {error.strerror or error}; "
+                    f"{gone} of the earlier experiment is gone, the rest is intact",
+                    exit_code=1,
+                ) from None
+        folders = {path.parent for path in self.paths} - {self.output}
+        for folder in sorted(folders, key=lambda path: -len(path.parts)):
+            if folder.is_relative_to(self.output) and not folder.is_symlink():
+                _remove_if_empty(folder)
+
+
+def _remove_if_empty(folder: Path) -> None:
+    try:
+        folder.rmdir()
+    except OSError:  # the user keeps something there
+        return
+
+
+def _check_removable(path: Path) -> None:
+    folders = [path.parent, path] if path.is_dir() and not path.is_symlink() else [path.parent]
+    for folder in folders:
+        if not os.access(folder, os.W_OK | os.X_OK):
+            raise RunError(f"{path} can't be removed: {folder} is read-only; nothing was removed")
+
+
+def plan(files: RunFiles) -> Removal:
+    """What a run under this name replaces.
+
+    Raises:
+        RunError: it would replace something that no experiment's record in its folder names.
+    """
+    recorded = _recorded(files.output)
+    own = [path for path in recorded.present() if _is_ours(path)] if recorded else []
+    if stranger := next((path for path in files.present() if path not in own), None):
+        raise RunError(
+            f"{stranger} is nothing that an experiment in {files.output} says it wrote, so "
+            "--overwrite leaves it alone; move it, or choose another --experiment-name"
+        )
+    if recorded and recorded.started_from.is_file():
+        own.insert(0, recorded.started_from)
+    return Removal(files.output, own)
+
+
+def _recorded(output: Path) -> RunFiles | None:
+    """The files of the experiment that a folder has the record of."""
+    config = read_record(output)
+    if config is None:
+        return None
+    log = str(log_folder(output, config))
+    return RunFiles.of(replace(config, output_dir=str(output), log_dir=log))
+
+
+def _is_ours(path: Path) -> bool:
+    """Whether it holds what its name says."""
+    if path.name == "run.json":
+        return run_info.is_ours(path)
+    if path.name == "config.yaml":
+        return read_record(path.parent) is not None
+    if path.suffix in (".pth", ".csv", ".png"):
+        return path.is_file() and not path.is_symlink()
+    return is_checkpoint(path) and not path.is_symlink()
+
+
+def occupied(files: RunFiles) -> str:
+    """What a run may not replace unasked, and what to do; nothing where there is nothing."""
+    there = files.present(any_seed=True)
+    if not there:
+        return ""
+    output = shlex.quote(str(files.output))
+    try:
+        plan(files)
+    except RunError:
+        return (
+            f"{there[0]} is there already, and no experiment in {output} says it wrote it; "
+            "choose another --experiment-name"
+        )
+    return (
+        f"{files.output} holds an experiment already; continue it with --resume-from {output}, "
+        "replace it with --overwrite, or choose another --experiment-name"
+    )

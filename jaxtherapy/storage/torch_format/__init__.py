@@ -1,0 +1,113 @@
+"""Read and write PyTorch weight files (``.pth``) with NumPy alone.
+
+``save`` writes what ``torch.load(file, weights_only=True)`` reads; ``load`` reads what
+``torch.save`` writes. NumPy arrays stand for tensors both ways (``ml_dtypes`` adds bfloat16)::
+
+    save("policy.pth", {"layer.weight": np.zeros((8, 64), np.float32)})
+    weights = load("policy.pth")["layer.weight"]
+
+**The format** (PyTorch 1.6 and later; sources: PyTorch's ``torch/serialization.py``,
+``torch/_utils.py``, ``torch/_weights_only_unpickler.py``, ``caffe2/serialize/inline_container.cc``)
+is an uncompressed zip archive of one folder, its records aligned to 64 bytes:
+
+* ``data.pkl``: the object, as a protocol-2 pickle. A tensor is a call of
+  ``torch._utils._rebuild_tensor_v2(storage, offset, size, stride, requires_grad, hooks)``, its
+  storage the persistent id ``("storage", torch.FloatStorage, key, device, element count)``. Offset
+  and strides count elements. Tensors that name the same key share memory.
+* ``data/{key}``: the raw elements of a storage, in the byte order that ``byteorder`` names.
+* ``version``: the number of the format.
+
+Whatever is wrong with a file, ``WeightsFileError`` is what it raises; nothing in it is ever run.
+"""
+
+import os
+import stat
+from typing import Any, BinaryIO
+
+from jaxtherapy.storage.torch_format.common import (
+    Refused,
+    WeightsFileError,
+    one_line_error,
+    require,
+)
+from jaxtherapy.storage.torch_format.reader import MAGIC_BYTES, check_magic, parse
+from jaxtherapy.storage.torch_format.writer import Writer
+
+__all__ = ["WeightsFileError", "dumps", "load", "loads", "save"]
+
+_MAX_FILE_BYTES = 8 * 2**30  # hidden_size 16384 takes 6.5 GB with Adam's state
+
+
+def save(file: str | os.PathLike[str] | BinaryIO, obj: Any) -> None:
+    """Write ``obj`` to a path or a binary file object, for ``torch.load(weights_only=True)``.
+
+    ``obj``: arrays, str, int, float, bool and None, in any nesting of dicts (keys: str or int),
+    lists and tuples. Arrays that are views of one base array share a storage, and share memory
+    when read back. The same object makes the same bytes. A path is written in place.
+    """
+    name = _name_of(file)
+    contents = _dumps(obj, name)
+    try:
+        if isinstance(file, (str, os.PathLike)):
+            with open(file, "wb") as stream:
+                stream.write(contents)
+        else:
+            file.write(contents)
+    except OSError as error:
+        raise one_line_error(name, "cannot be written", error) from None
+
+
+def dumps(obj: Any) -> bytes:
+    """The bytes that ``save`` writes."""
+    return _dumps(obj, "<bytes>")
+
+
+def load(file: str | os.PathLike[str] | BinaryIO) -> Any:
+    """Read a path or a binary file object. The arrays are writable and independent of the file."""
+    name = _name_of(file)
+    try:
+        if isinstance(file, (str, os.PathLike)):
+            mode = os.stat(file).st_mode
+            require(not stat.S_ISDIR(mode), "it is a directory", "give the path of a .pth file")
+            # A pipe or a device need never end.
+            require(stat.S_ISREG(mode), "it is no regular file", "give the path of a .pth file")
+            with open(file, "rb") as stream:
+                start = stream.read(MAGIC_BYTES)
+                check_magic(start)  # before a huge file of another kind fills the memory
+                size = os.fstat(stream.fileno()).st_size
+                require(size <= _MAX_FILE_BYTES, "it is too large", "save nothing but weights")
+                contents = start + stream.read(_MAX_FILE_BYTES)
+        else:
+            contents = file.read()
+    except (Refused, OSError, ValueError, MemoryError) as error:
+        raise one_line_error(name, "cannot be read", error) from None
+    return _loads(contents, name)
+
+
+def loads(contents: bytes) -> Any:
+    """Read the bytes of a file."""
+    return _loads(contents, "<bytes>")
+
+
+def _name_of(file: Any) -> str:
+    is_path = isinstance(file, (str, os.PathLike))
+    text = str(file if is_path else getattr(file, "name", "<file object>"))
+    return text if text.isprintable() else ascii(text)  # keeps the message on one line
+
+
+def _loads(contents: bytes, name: str) -> Any:
+    try:
+        return parse(contents)
+    # The net under the checks: no file may raise anything else, be it out of NumPy or zipfile.
+    except Exception as error:
+        raise one_line_error(name, "cannot be read", error) from None
+
+
+def _dumps(obj: Any, name: str) -> bytes:
+    try:
+        return Writer(obj).contents()
+    except RecursionError:
+        problem = Refused("it nests too deep or contains itself; flatten it")
+        raise one_line_error(name, "cannot be written", problem) from None
+    except Exception as error:
+        raise one_line_error(name, "cannot be written", error) from None
