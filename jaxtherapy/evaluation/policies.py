@@ -1,0 +1,132 @@
+"""Where trained policies are: files of weights and what is known about their training. No JAX."""
+
+import csv
+import re
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+
+from jaxtherapy.config import TrainingConfig, load_config
+from jaxtherapy.config.schedules import Schedule
+from jaxtherapy.config.settings import ClientNumbers
+from jaxtherapy.errors import RunError
+from jaxtherapy.storage.run_files import RunFiles, step_in
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A file of weights, the group of its seeds, and its experiment's folder, if known."""
+
+    file: Path
+    group: str
+    experiment: Path | None = None
+    seed: int | None = None
+
+    @property
+    def config(self) -> TrainingConfig | None:
+        """What it was trained with."""
+        return config_of(self.experiment) if self.experiment else None
+
+    @property
+    def log(self) -> str | None:
+        """The training's CSV log: beside the experiment, else where the training wrote it."""
+        if self.experiment is None or self.seed is None:
+            return None
+        config = config_of(self.experiment)
+        root, own = self.experiment.resolve(), config.output_path
+        if own.parts and root.parts[-len(own.parts) :] == own.parts:
+            beside = Path(*root.parts[: -len(own.parts)])
+            path = RunFiles.of(replace(config, log_dir=str(beside / config.log_path))).csv(
+                self.seed
+            )
+            if path.is_file():
+                return str(path)
+        path = RunFiles.of(config).csv(self.seed)
+        return str(path) if path.is_file() and _may_be_of(path, self.file.parent) else None
+
+
+def _may_be_of(log: Path, folder: Path) -> bool:
+    """Whether a log goes as far as the checkpoints in a folder: another experiment's may not."""
+    steps = [step for path in folder.iterdir() if (step := step_in(path.name)) is not None]
+    if not steps:
+        return True
+    try:
+        with open(log, newline="", encoding="utf-8") as file:
+            last = [row["step"] for row in csv.DictReader(file)][-1:]
+        return last == [str(max(steps))]
+    except (OSError, UnicodeDecodeError, KeyError):
+        return False
+
+
+def find_policies(path: Path, which: str) -> list[PolicyFile]:
+    """The policies that a path means: a ``.pth`` file, or an experiment's folder with its seeds.
+
+    Raises:
+        RunError: there is none, or its name can't be written down.
+    """
+    if not str(path.absolute()).isprintable():
+        raise RunError(f"{str(path)!r} has characters in its name that can't be shown; rename it")
+    if path.is_file():
+        experiment = _experiment_of(path.parent)
+        name = f"{path.parent.name}/{path.stem}" if experiment else path.stem
+        return [PolicyFile(path, name, experiment, _seed_of(path.parent, experiment))]
+    if not path.is_dir():
+        raise RunError(f"{path} does not exist; give a .pth file or an experiment's folder")
+    name = f"policy_{which}.pth"
+    label = path.resolve().name + ("" if which == "best" else f" ({which})")
+    folders = sorted(path.glob("seed_*"), key=lambda folder: (len(folder.name), folder.name))
+    folders = [folder for folder in folders if folder.is_dir()] or [path]
+    missing = [folder / name for folder in folders if not (folder / name).is_file()]
+    if missing:
+        raise RunError(f"{missing[0]} does not exist; give an experiment's folder or a .pth file")
+    return [
+        PolicyFile(
+            folder / name, label, _experiment_of(folder), _seed_of(folder, _experiment_of(path))
+        )
+        for folder in folders
+    ]
+
+
+def find_all(paths: Sequence[Path], which: str, reserved: Collection[str] = ()) -> list[PolicyFile]:
+    """The policies of several paths; each path is a group of its own name, none of ``reserved``."""
+    found: list[PolicyFile] = []
+    for path in paths:
+        policies = find_policies(path, which)
+        name = unused(policies[0].group, {policy.group for policy in found} | set(reserved))
+        found += [replace(policy, group=name) for policy in policies]
+    return found
+
+
+def unused(name: str, taken: Collection[str]) -> str:
+    """The name, with a number after it if it is taken."""
+    number, candidate = 2, name
+    while candidate in taken:
+        number, candidate = number + 1, f"{name} #{number}"
+    return candidate
+
+
+def settled(config: TrainingConfig) -> TrainingConfig:
+    """The clients at the end of a training: a number that changes in it has its last value."""
+    numbers = {field.name: getattr(config, field.name) for field in fields(ClientNumbers)}
+    changing = {name: value for name, value in numbers.items() if isinstance(value, Schedule)}
+    return replace(config, **{name: value.end for name, value in changing.items()})
+
+
+def config_of(experiment: Path) -> TrainingConfig:
+    """The configuration that an experiment was trained with."""
+    return load_config(experiment / "config.yaml")
+
+
+def _experiment_of(folder: Path) -> Path | None:
+    """The folder with ``config.yaml`` that weights in ``folder`` belong to."""
+    for each in (folder, folder.parent) if folder.name.startswith("seed_") else (folder,):
+        if (each / "config.yaml").is_file():
+            return each
+    return None
+
+
+def _seed_of(folder: Path, experiment: Path | None) -> int | None:
+    match = re.fullmatch(r"seed_(\d+)", folder.name)
+    if match:
+        return int(match[1])
+    return config_of(experiment).seed if experiment else None
