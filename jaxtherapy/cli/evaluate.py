@@ -19,10 +19,11 @@ from typing import TYPE_CHECKING, Any
 
 import jaxtherapy
 from jaxtherapy import config as configuration
+from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
 from jaxtherapy.cli.launch import ends_in_one_line
 from jaxtherapy.client.baselines import BASELINES
-from jaxtherapy.config import SETTINGS, ConfigError, TrainingConfig
-from jaxtherapy.config.settings import MATRICES, MECHANISMS, PATTERNS
+from jaxtherapy.config import ConfigError, TrainingConfig
+from jaxtherapy.config.settings import MECHANISMS
 from jaxtherapy.errors import RunError
 
 if TYPE_CHECKING:  # with JAX, which --help does without
@@ -32,8 +33,6 @@ if TYPE_CHECKING:  # with JAX, which --help does without
     from jaxtherapy.evaluation.evaluation import Request
     from jaxtherapy.evaluation.results import Evaluation
 
-REFERENCE = "complementary"
-DEFAULT_BASELINES = ("complementary", "random", "myopic")
 MOST_THERAPIES = 10**8
 LARGEST_MATRIX = 100_000
 """Characters; 64 numbers need a thousand."""
@@ -41,157 +40,37 @@ LARGEST_MATRIX = 100_000
 AXES = ("patterns", "mechanism", "threshold", "entropy", "utility_matrix")
 """Client settings that make cells."""
 
-SHARED = (
-    *("max_sessions", "bond_alpha", "bond_offset", "history_weight", "bond_power", "smoothing"),
-    *("recency_ratio", "enable_parataxic", "baseline_accuracy", "anticomplement"),
-)
-"""Client settings that are the same in all cells."""
-
 
 @ends_in_one_line("interrupted; nothing was written")
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0, or 2 for what can't be run, 1 for what broke off."""
     arguments = sys.argv[1:] if argv is None else list(argv)
-    given = build_parser().parse_args(arguments)
+    given = build_parser(__doc__).parse_args(arguments)
     return run(given, ["python", "-m", "jaxtherapy.evaluate", *arguments])
-
-
-# --- command line ---------------------------------------------------------------------------
-
-
-def build_parser() -> argparse.ArgumentParser:
-    """All flags. Values of client settings are checked as in a training's configuration."""
-    parser = configuration.OneLineParser(
-        prog="python -m jaxtherapy.evaluate",
-        description=__doc__,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
-    )
-    _add_therapist_flags(parser.add_argument_group("Therapists"))
-    _add_cell_flags(parser.add_argument_group("Clients: every combination is a cell"))
-    shared = parser.add_argument_group("Clients: the same in all cells")
-    for name in SHARED:
-        default = "(default: of the experiment, else of a training)"
-        configuration.add_setting(shared, name, f"{SETTINGS[name].help} {default}")
-    _add_run_flags(parser.add_argument_group("Evaluation"))
-    return parser
-
-
-def _add_therapist_flags(group: Any) -> None:
-    group.add_argument(
-        "policies", nargs="*", metavar="POLICY", help=".pth file, or an experiment's folder"
-    )
-    group.add_argument(
-        "--weights",
-        choices=("best", "final"),
-        default="best",
-        help="which weights of an experiment's folder (default best)",
-    )
-    group.add_argument(
-        "--baselines",
-        nargs="+",
-        default=list(DEFAULT_BASELINES),
-        metavar="NAME",
-        help=f"of {', '.join(BASELINES)}; or all, or none; {REFERENCE} is always there "
-        f"(default {' '.join(DEFAULT_BASELINES)})",
-    )
-    group.add_argument(
-        "--therapist",
-        action="append",
-        default=[],
-        metavar="MODULE:NAME",
-        help="a pure JAX function (key, observation) -> act, or (key, dyad, params) -> act, which "
-        "sees all, or a Therapist with a memory; may be repeated",
-    )
-    group.add_argument(
-        "--deterministic",
-        action=argparse.BooleanOptionalAction,
-        default=None,
-        help="policies take their most likely act (default: as the experiment evaluates)",
-    )
-
-
-def _add_cell_flags(group: Any) -> None:
-    source = "default: of the experiment, else of a training"
-    group.add_argument(
-        "--patterns",
-        nargs="+",
-        metavar="NAME",
-        help=f"of {', '.join(PATTERNS)}; or all; repeat one to weigh it more ({source})",
-    )
-    group.add_argument(
-        "--mechanisms",
-        "--mechanism",
-        nargs="+",
-        metavar="NAME",
-        help=f"of {', '.join(MECHANISMS)}; or all ({source})",
-    )
-    group.add_argument(
-        "--thresholds", "--threshold", nargs="+", metavar="X", help=f"in (0, 1] ({source})"
-    )
-    group.add_argument(
-        "--entropies", "--entropy", nargs="+", metavar="X", help=f"above 0 ({source})"
-    )
-    group.add_argument(
-        "--matrices",
-        "--utility-matrix",
-        nargs="+",
-        metavar="MATRIX",
-        help=f"random, of {', '.join(MATRICES)}, 8 rows of 8 numbers, or a .json/.yaml file "
-        f"with them ({source})",
-    )
-
-
-def _add_run_flags(group: Any) -> None:
-    group.add_argument(
-        "--config", metavar="FILE", help="YAML file of client settings, instead of the experiment's"
-    )
-    group.add_argument("--episodes", default="10000", metavar="N", help="per cell (default 10000)")
-    group.add_argument(
-        "--course-episodes",
-        default="2000",
-        metavar="N",
-        help="per therapist, over all cells, for the course of therapy; 0: none (default 2000)",
-    )
-    group.add_argument(
-        "--bootstrap-samples", default="2000", metavar="N", help="of each interval (default 2000)"
-    )
-    group.add_argument(
-        "--confidence", default="0.95", metavar="X", help="of intervals and tests (default 0.95)"
-    )
-    group.add_argument("--seed", default="0", metavar="N", help="decides the clients (default 0)")
-    group.add_argument("--name", metavar="TEXT", help="default: that of the first policy")
-    group.add_argument(
-        "--output-dir", metavar="DIR", default="reports/{name}", help="default reports/{name}"
-    )
-    group.add_argument(
-        "--report",
-        action=argparse.BooleanOptionalAction,
-        default=True,
-        help="draw report.html and figures too (default: yes)",
-    )
-    group.add_argument("--device", choices=("auto", "cpu", "gpu"), default="auto")
 
 
 # --- from flags to a request ----------------------------------------------------------------
 
 
-def _whole(flag: str, text: str, low: int, high: int) -> int:
+def _number(given: argparse.Namespace, flag: str, low: int, high: int) -> int:
+    """A whole number from a flag."""
+    text = getattr(given, flag.replace("-", "_"))
     try:
         value = int(text.replace("_", ""))
     except ValueError:
-        value = low - 1
+        value = -1
     if not low <= value <= high:
         raise ConfigError(f"--{flag} is {text!r}, must be a whole number from {low} to {high}")
     return value
 
 
-def _fraction(flag: str, text: str) -> float:
+def _confidence(text: str) -> float:
     try:
         value = float(text)
     except ValueError:
         value = 0.0
     if not 0.5 <= value < 1:
-        raise ConfigError(f"--{flag} is {text!r}, must be a number from 0.5 to below 1")
+        raise ConfigError(f"--confidence is {text!r}, must be a number from 0.5 to below 1")
     return value
 
 
@@ -278,7 +157,7 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
     Raises:
         ConfigError: a value that can't be used.
     """
-    from jaxtherapy.evaluation.cells import cell_params, shared_settings
+    from jaxtherapy.evaluation.cells import cell_params
     from jaxtherapy.evaluation.evaluation import Request
     from jaxtherapy.evaluation.statistics import Intervals
 
@@ -290,19 +169,20 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
     if not given.output_dir.isprintable():
         raise ConfigError(f"--output-dir is {given.output_dir!r}, must be printable text")
     cells, weights = make_cells(given, config)
+    alpha = 5.0 if config.bond_alpha is None else config.bond_alpha
     request = Request(
         name=name,
         cells=cells,
         clients=tuple(cell_params(config, cell) for cell in cells),
         weights=weights,
-        shared=shared_settings(config),
+        shared={name: getattr(config, name) for name in SHARED} | {"bond_alpha": alpha},
         reference=REFERENCE,
-        episodes=_whole("episodes", given.episodes, 2, 10_000_000),
-        course_episodes=_whole("course-episodes", given.course_episodes, 0, 1_000_000),
+        episodes=_number(given, "episodes", 2, 10_000_000),
+        course_episodes=_number(given, "course-episodes", 0, 1_000_000),
         intervals=Intervals(
-            _fraction("confidence", given.confidence),
-            _whole("bootstrap-samples", given.bootstrap_samples, 100, 100_000),
-            _whole("seed", given.seed, 0, 2**31 - 1),
+            _confidence(given.confidence),
+            _number(given, "bootstrap-samples", 100, 100_000),
+            _number(given, "seed", 0, 2**31 - 1),
         ),
     )
     total = len(cells) * request.episodes * len(panel.therapists)

@@ -2,7 +2,6 @@
 
 import importlib
 import logging
-import re
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -25,16 +24,13 @@ from jaxtherapy.client.therapists import (
     checked,
     n_required,
 )
-from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.control import untrained
 from jaxtherapy.evaluation.grid import Candidate, Family
-from jaxtherapy.evaluation.policies import PolicyFile, unused
+from jaxtherapy.evaluation.policies import PolicyFile, read_policy, unused
 from jaxtherapy.evaluation.results import GroupInfo, TherapistInfo
-from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
-from jaxtherapy.storage import policies as weights
 
 _LONGEST_REASON = 200
 
@@ -151,40 +147,6 @@ def _panel(
 
 
 # --- policies -------------------------------------------------------------------------------
-
-
-def read_policy(
-    file: Path, config: TrainingConfig | None, deterministic: bool | None = None
-) -> tuple[PPO, PyTree]:
-    """A file's weights, and what their program depends on: architecture, precision, sampling.
-
-    Raises:
-        RunError: the file can't be read, or its weights are so large that answers overflow.
-    """
-    checkpoint = weights.read(file)
-    trained = config or TrainingConfig()
-    ppo = PPO(
-        hidden_size=checkpoint.hidden_size,
-        precision=trained.precision,
-        actor_view=trained.actor_view,
-        critic_view=trained.critic_view,
-        encoder=trained.encoder,
-        eval_deterministic=trained.eval_deterministic if deterministic is None else deterministic,
-    )
-    params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo))
-    if _largest_logit(checkpoint.weights) > np.finfo(np.float32).max:
-        raise RunError(f"{file} has weights so large that its answers overflow; use another file")
-    return ppo, params
-
-
-def _largest_logit(arrays: Mapping[str, np.ndarray]) -> float:
-    """A bound of the actor's logits, whatever it sees: layer by layer, in float64."""
-    size = {name: np.abs(array.astype(float)) for name, array in arrays.items()}
-    actor = [name.removesuffix(".weight") for name in size if re.match(r"actor\..*\.weight", name)]
-    bound = max(1.0, *(size[f"{name}.weight"].max() for name in actor if "embed" in name))
-    for name in (name for name in actor if f"{name}.bias" in size):
-        bound = size[f"{name}.weight"].sum(1).max() * bound + size[f"{name}.bias"].max()
-    return float(bound)
 
 
 def _policies(ppo: PPO) -> Family:

@@ -14,12 +14,6 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import ClientSettings
 from jaxtherapy.evaluation.results import CellInfo
 
-SHARED = (
-    *("max_sessions", "bond_alpha", "bond_offset", "history_weight", "bond_power", "smoothing"),
-    *("recency_ratio", "enable_parataxic", "baseline_accuracy", "anticomplement"),
-)
-"""Settings of a training that hold for all cells of an evaluation."""
-
 
 def exact(number: float) -> str:
     """At most six digits if they say it all, else as many as it takes."""
@@ -71,12 +65,6 @@ def cell_params(config: TrainingConfig, cell: CellInfo) -> ClientParams:
             utility_matrix=matrix or cell.matrix,
         )
     )
-
-
-def shared_settings(config: TrainingConfig) -> dict[str, Any]:
-    """The client settings that all cells have in common."""
-    shared = {name: getattr(config, name) for name in SHARED}
-    return shared | {"bond_alpha": 5.0 if config.bond_alpha is None else config.bond_alpha}
 
 
 def given_cells(

@@ -1,14 +1,20 @@
-"""Where trained policies are: files of weights and what is known about their training. No JAX."""
+"""Trained policies: where their files are, what is known of their training, and how to read them.
+
+Files are found without JAX, so that commands can answer before they load it.
+"""
 
 import csv
 import re
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.config.schedules import Schedule
-from jaxtherapy.config.settings import ClientNumbers
+from jaxtherapy.config.settings import PPO, ClientNumbers
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage.run_files import RunFiles, step_in
 
@@ -130,3 +136,40 @@ def _seed_of(folder: Path, experiment: Path | None) -> int | None:
     if match:
         return int(match[1])
     return config_of(experiment).seed if experiment else None
+
+
+def read_policy(
+    file: Path, config: TrainingConfig | None, deterministic: bool | None = None
+) -> tuple[PPO, Any]:
+    """A file's weights, and what their program depends on: architecture, precision, sampling.
+
+    Raises:
+        RunError: the file can't be read, or its weights are so large that answers overflow.
+    """
+    from jaxtherapy.networks.actor_critic import param_shapes
+    from jaxtherapy.storage import policies as weights
+
+    checkpoint = weights.read(file)
+    trained = config or TrainingConfig()
+    ppo = PPO(
+        hidden_size=checkpoint.hidden_size,
+        precision=trained.precision,
+        actor_view=trained.actor_view,
+        critic_view=trained.critic_view,
+        encoder=trained.encoder,
+        eval_deterministic=trained.eval_deterministic if deterministic is None else deterministic,
+    )
+    params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo))
+    if _largest_logit(checkpoint.weights) > np.finfo(np.float32).max:
+        raise RunError(f"{file} has weights so large that its answers overflow; use another file")
+    return ppo, params
+
+
+def _largest_logit(arrays: Mapping[str, np.ndarray]) -> float:
+    """A bound of the actor's logits, whatever it sees: layer by layer, in float64."""
+    size = {name: np.abs(array.astype(float)) for name, array in arrays.items()}
+    actor = [name.removesuffix(".weight") for name in size if re.match(r"actor\..*\.weight", name)]
+    bound = max(1.0, *(size[f"{name}.weight"].max() for name in actor if "embed" in name))
+    for name in (name for name in actor if f"{name}.bias" in size):
+        bound = size[f"{name}.weight"].sum(1).max() * bound + size[f"{name}.bias"].max()
+    return float(bound)
