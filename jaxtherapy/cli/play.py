@@ -110,17 +110,15 @@ def reveal(game: Game, out: Console) -> None:
         out.print(f"reward {float(reward(game.dyad, game.params)):.0f}")
     if not game.sessions:
         return
-    start = game.share(float(game.dyad.initial_rs))
-    threshold = float(game.params.threshold)
-    rs = [start, *(each.rs for each in game.sessions)]
+    rs = [game.share(float(game.dyad.initial_rs)), *(each.rs for each in game.sessions)]
     out.print(session_table(game.sessions))
     out.print(
         f"RS   {sparkline(rs, min(rs), max(rs))}  {rs[0]:.3f} → {rs[-1]:.3f}; success at "
-        f"{threshold:.2f} of the client's range"
+        f"{float(game.params.threshold):.2f} of the client's range"
     )
     bonds = [each.bond for each in game.sessions]
-    line = sparkline(bonds, min(bonds), max(bonds))
-    out.print(f"bond {line}  {bonds[0]:.3f} → {bonds[-1]:.3f}")
+    spark = sparkline(bonds, min(bonds), max(bonds))
+    out.print(f"bond {spark}  {bonds[0]:.3f} → {bonds[-1]:.3f}")
     n = len(game.sessions)
     misheard = sum(each.heard != each.therapist for each in game.sessions)
     complements = sum(each.therapist == COMPLEMENT[each.client] for each in game.sessions)
