@@ -90,7 +90,7 @@ def read_matrix(text: str) -> Any:
     if path.suffix in (".json", ".yaml", ".yml"):
         try:
             with open(path, encoding="utf-8") as file:
-                text = file.read(LARGEST_MATRIX + 1).strip()
+                text = file.read(LARGEST_MATRIX + 1)
         except (OSError, UnicodeDecodeError) as error:
             reason = getattr(error, "strerror", None) or "not UTF-8 text"
             raise ConfigError(f"matrix file {path} can't be read: {reason}") from None
@@ -99,7 +99,7 @@ def read_matrix(text: str) -> Any:
         raise ConfigError(
             f"{what} has over {LARGEST_MATRIX:,} characters; give 8 rows of 8 numbers"
         )
-    return text
+    return text.strip()
 
 
 def make_cells(given: argparse.Namespace, config: TrainingConfig) -> Any:

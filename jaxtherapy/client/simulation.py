@@ -40,7 +40,7 @@ class Meeting(NamedTuple):
 
 
 def begin(
-    key: PRNGKeyArray, number: Int[Array, ""], therapist: Therapist, params: ClientParams
+    key: PRNGKeyArray, number: int | Int[Array, ""], therapist: Therapist, params: ClientParams
 ) -> Meeting:
     """The intake of client ``number`` of this key."""
     dyad = intake(jax.random.fold_in(key, 0), params, number)
@@ -50,7 +50,7 @@ def begin(
 def session(
     key: PRNGKeyArray,
     time: Int[Array, ""],
-    number: Int[Array, ""],
+    number: int | Int[Array, ""],
     before: Meeting,
     therapist: Therapist,
     params: ClientParams,

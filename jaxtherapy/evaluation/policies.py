@@ -160,7 +160,7 @@ def read_policy(
         eval_deterministic=trained.eval_deterministic if deterministic is None else deterministic,
     )
     params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo))
-    if _largest_logit(checkpoint.weights) > np.finfo(np.float32).max:
+    if _largest_logit(checkpoint.weights) > float(np.finfo(np.float32).max):
         raise RunError(f"{file} has weights so large that its answers overflow; use another file")
     return ppo, params
 

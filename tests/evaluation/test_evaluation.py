@@ -120,10 +120,7 @@ def with_clients(keys):
 def test_no_client_of_an_evaluation_was_met_in_any_training():
     seeds = range(20)
     of_training = jnp.concatenate(
-        [
-            jnp.append(jax.random.split(jax.random.key(seed), 4), jax.random.key(seed))
-            for seed in seeds
-        ]
+        [jnp.append(jax.random.split(key, 4), key) for key in map(jax.random.key, seeds)]
     )
     of_summaries = jnp.stack([summary.summary_key(seed) for seed in seeds])
     ours = with_clients(jnp.stack([evaluation_key(seed) for seed in seeds]))

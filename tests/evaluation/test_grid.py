@@ -230,7 +230,10 @@ def test_no_client_is_recorded_in_two_cells_if_there_are_enough():
 
 def test_workers_are_counted_where_affinity_is_unknown(monkeypatch):
     """macOS has no ``os.sched_getaffinity``. With asynchronous dispatch there is one."""
-    assert not jax.config.read("jax_cpu_enable_async_dispatch")
+    asynchronous = True
+    monkeypatch.setattr(jax.config, "read", lambda name: asynchronous)
+    assert grids.worker_count("cpu") == 1
+    asynchronous = False
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert grids.worker_count("cpu") == 3 and grids.worker_count("gpu") == 1
