@@ -355,7 +355,7 @@ def holm(p_values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return adjusted.reshape(np.shape(p_values))
 
 
-# --- over seeds -----------------------------------------------------------------------------
+# --- across seeds ---------------------------------------------------------------------------
 
 
 def interquartile_mean(scores: Float[Array, "... seeds cells"]) -> Float[Array, "..."]:

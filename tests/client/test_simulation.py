@@ -211,7 +211,7 @@ def test_what_a_therapist_draws_tells_nothing_of_how_it_is_heard():
     """
 
     def drawing(key, dyad, params):
-        return jnp.floor(8 * jax.random.uniform(key))
+        return jnp.int8(jnp.floor(8 * jax.random.uniform(key)))
 
     simulated = partial(simulate_course, jax.random.key(9), SHORT, drawing, N_DYADS)
     habit = jax.vmap(habitual_act)(simulated(0)[0].client.memory)
@@ -224,7 +224,7 @@ def test_what_a_therapist_draws_tells_nothing_of_how_it_is_heard():
 
 # --- checks ---------------------------------------------------------------------------------
 
-FEW = ClientParams(max_sessions=2)
+BRIEF = ClientParams(max_sessions=2)
 
 
 @pytest.mark.parametrize(
@@ -243,23 +243,23 @@ FEW = ClientParams(max_sessions=2)
 )
 def test_clients_that_cannot_be_are_refused(changes, complaint):
     with pytest.raises(ValueError, match=complaint):
-        simulate(jax.random.key(0), FEW.replace(**changes), therapists.mirror, 2)
+        simulate(jax.random.key(0), BRIEF.replace(**changes), therapists.mirror, 2)
 
 
 @pytest.mark.parametrize("act", [9, -1, 300, 2.7])
 def test_acts_that_are_none_are_refused(act):
     complaint = "whole number" if isinstance(act, float) else "acts outside"
     with pytest.raises(ValueError, match=complaint):
-        simulate(jax.random.key(0), FEW, lambda key, observation: jnp.asarray(act), 2)
+        simulate(jax.random.key(0), BRIEF, lambda key, observation: jnp.asarray(act), 2)
     with pytest.raises(ValueError, match=complaint):
-        simulate_course(jax.random.key(0), FEW, lambda key, observation: jnp.asarray(act), 2, 2)
+        simulate_course(jax.random.key(0), BRIEF, lambda key, observation: jnp.asarray(act), 2, 2)
 
 
 def test_within_jit_nothing_is_checked_and_nothing_changes():
     run = lambda params: simulate(jax.random.key(0), params, therapists.random, 20)  # noqa: E731
-    outside, inside = run(FEW), jax.jit(run)(arrays(FEW))
+    outside, inside = run(BRIEF), jax.jit(run)(arrays(BRIEF))
     np.testing.assert_array_equal(outside.history, inside.history)
-    batched = jax.vmap(lambda x: run(FEW.replace(threshold=x)).success.mean())
+    batched = jax.vmap(lambda x: run(BRIEF.replace(threshold=x)).success.mean())
     assert batched(jnp.array([0.1, 1.0])).shape == (2,)
-    constant = jax.jit(lambda: run(FEW))()  # parameters are known, what happens is not
+    constant = jax.jit(lambda: run(BRIEF))()  # parameters are known, what happens is not
     np.testing.assert_array_equal(outside.history, constant.history)
