@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Any
 import jaxtherapy
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
-from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.baselines import BASELINES
-from jaxtherapy.config import ConfigError, TrainingConfig
+from jaxtherapy.config import ConfigError, TrainingConfig, expanded
 from jaxtherapy.config.settings import MECHANISMS
 from jaxtherapy.errors import RunError
 
@@ -76,17 +76,15 @@ def _confidence(text: str) -> float:
 
 def base_config(given: argparse.Namespace, experiments: Sequence[str]) -> TrainingConfig:
     """Client settings in force: flag, then ``--config`` or the first experiment, then default."""
-    from jaxtherapy.evaluation.policies import settled
-
     overrides = {name: getattr(given, name) for name in SHARED}
     overrides = {name: value for name, value in overrides.items() if value is not None}
     path = given.config or next((str(Path(e) / "config.yaml") for e in experiments), None)
-    return settled(configuration.load_config(path, overrides))
+    return configuration.load_config(path, overrides).at_end()
 
 
 def read_matrix(text: str) -> Any:
     """A matrix as ``utility_matrix`` takes it: a name, inline rows, or those of a file."""
-    path = Path(text)
+    path = Path(expanded(text))
     if path.suffix in (".json", ".yaml", ".yml"):
         try:
             with open(path, encoding="utf-8") as file:
@@ -147,7 +145,7 @@ def make_panel(given: argparse.Namespace) -> Panel:
     from jaxtherapy.evaluation.policies import find_all
 
     baselines = chosen_baselines(given.baselines)
-    policies = find_all([Path(path) for path in given.policies], given.weights, BASELINES)
+    policies = find_all([Path(expanded(path)) for path in given.policies], given.weights, BASELINES)
     return assemble(policies, baselines, list(dict.fromkeys(given.therapist)), given.deterministic)
 
 
@@ -224,19 +222,20 @@ def notes(given: argparse.Namespace, panel: Panel, request: Request) -> list[str
 
 def run(given: argparse.Namespace, command: list[str]) -> int:
     """Evaluates, prints and writes."""
-    import jax
+    with importing():
+        import jax
 
-    from jaxtherapy.devices.layout import choose_device
-    from jaxtherapy.reporting import csv_files
-    from jaxtherapy.reporting.report import remove_report
-    from jaxtherapy.reporting.tables import print_evaluation
-    from jaxtherapy.training.display import console
+        from jaxtherapy.devices.layout import choose_device
+        from jaxtherapy.reporting import csv_files
+        from jaxtherapy.reporting.report import remove_report
+        from jaxtherapy.reporting.tables import print_evaluation
+        from jaxtherapy.training.display import console
 
     out = console()
     choose_device(given.device)
     panel = make_panel(given)
     request = make_request(given, panel)
-    folder = Path(given.output_dir.replace("{name}", request.name))
+    folder = Path(expanded(given.output_dir).replace("{name}", request.name))
     total = len(request.cells) * request.episodes * len(panel.therapists)
     cells = "1 cell" if len(request.cells) == 1 else f"{len(request.cells)} cells"
     with _prepared(folder):

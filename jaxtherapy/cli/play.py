@@ -20,10 +20,10 @@ from rich.text import Text
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.game import Game, Policy, Session
-from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
 from jaxtherapy.config import SETTINGS, TrainingConfig
-from jaxtherapy.evaluation.policies import find_policies, read_policy, settled
+from jaxtherapy.evaluation.policies import find_policies, read_policy
 from jaxtherapy.training.display import console
 
 if TYPE_CHECKING:  # with JAX, which the first line does without
@@ -172,7 +172,7 @@ def client_config(given: argparse.Namespace, experiment: Path | None) -> Trainin
     overrides = {name: getattr(given, name) for name in (*CLIENT_SETTINGS, "seed")}
     overrides = {name: value for name, value in overrides.items() if value is not None}
     path = given.config or (experiment / "config.yaml" if experiment else None)
-    return settled(configuration.load_config(path, overrides))
+    return configuration.load_config(path, overrides).at_end()
 
 
 def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
@@ -200,7 +200,9 @@ def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
 def run(given: argparse.Namespace) -> int:
     """Plays one therapy."""
     out = console()
-    policies = find_policies(Path(given.policy), "best") if given.policy else []
+    policies = (
+        find_policies(Path(configuration.expanded(given.policy)), "best") if given.policy else []
+    )
     chosen = policies[0] if policies else None
     config = client_config(given, chosen.experiment if chosen else None)
     seed = config.seed if given.seed is not None else secrets.randbelow(2**31)
@@ -237,7 +239,8 @@ def run(given: argparse.Namespace) -> int:
 
 
 def _use(device: str) -> None:
-    from jaxtherapy.devices.layout import choose_device
+    with importing():
+        from jaxtherapy.devices.layout import choose_device
 
     choose_device(device)
 

@@ -6,15 +6,14 @@ Files are found without JAX, so that commands can answer before they load it.
 import csv
 import re
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxtherapy.config import TrainingConfig, load_config
-from jaxtherapy.config.schedules import Schedule
-from jaxtherapy.config.settings import PPO, ClientNumbers
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage.run_files import RunFiles, step_in
 
@@ -109,13 +108,6 @@ def unused(name: str, taken: Collection[str]) -> str:
     while candidate in taken:
         number, candidate = number + 1, f"{name} #{number}"
     return candidate
-
-
-def settled(config: TrainingConfig) -> TrainingConfig:
-    """The clients at the end of a training: a number that changes in it has its last value."""
-    numbers = {field.name: getattr(config, field.name) for field in fields(ClientNumbers)}
-    changing = {name: value for name, value in numbers.items() if isinstance(value, Schedule)}
-    return replace(config, **{name: value.end for name, value in changing.items()})
 
 
 def config_of(experiment: Path) -> TrainingConfig:

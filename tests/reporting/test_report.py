@@ -319,9 +319,7 @@ def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
     record = Record(acts.T[:, None], np.full((40, 1, 21), 0.5))
     therapies = decode(record, np.full((1, 21), 0.5), np.ones((1, 21), bool))
     therapies.rs[0, 10:] = 0.1
-    course = exports.plain(
-        course_of("complementary", therapies, Intervals(0.95, 100, 0))
-    )
+    course = exports.plain(course_of("complementary", therapies, Intervals(0.95, 100, 0)))
     of_one = figures.course_of_one(told, course, 1)
     by_session = next(panel for panel in of_one.panels if panel.title == "session by session")
     assert "enacted: 100 % at first, 100 % midway, 100 % at the end" in by_session.alt
