@@ -6,7 +6,7 @@ intervals are normal-theory, with therapies as clusters: a pooled share is a rat
 therapies, linearised.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -112,17 +112,12 @@ def therapies_of(design: Design, ends: Outcomes, record: Record) -> Therapies:
 _BOND = ("bond_alpha", "bond_offset")
 
 
-def octant_distance(a: Int[Array, "*n"], b: Int[Array, "*n"]) -> Int[Array, "*n"]:
-    """Steps between octants on the circle, 0..4."""
-    around = np.abs(a - b)
-    return np.minimum(around, N_OCTANTS - around)
-
-
 def distance_from_complement(
     client_act: Int[Array, "*n"], answer: Int[Array, "*n"]
 ) -> Int[Array, "*n"]:
-    """Octants between an answer and the complement of the client's act; 0 is complementary."""
-    return octant_distance(COMPLEMENT[client_act].astype(int), answer)
+    """Octants, 0..4, between an answer and the complement of the client's act."""
+    around = np.abs(COMPLEMENT[client_act].astype(int) - answer)
+    return np.minimum(around, N_OCTANTS - around)
 
 
 def bond_at(rs: Float[Array, "*n"], alpha: Any, offset: Any) -> Float[Array, "*n"]:
@@ -198,20 +193,16 @@ def _band(values: Float[Array, "n points"], there: Bool[Array, "n points"]) -> B
     return Band(mean=_numbers(mean, seen), n=count.tolist(), **points)
 
 
-def _client_act_masks(therapies: Therapies) -> Iterator[tuple[str, Bool[Array, "n sessions"]]]:
-    act = therapies.client_act
-    masks = therapies.held, np.isin(act, WARM), np.isin(act, COLD)
-    for kind, mask in zip(CLIENT_ACT_KINDS, masks, strict=True):
-        yield kind, mask & therapies.held
-
-
 Reader = Callable[[Float[Array, "n sessions"]], Float[Array, "n points"]]
 
 
 def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence: float) -> Strand:
     """``read`` takes values per session to the points of an axis."""
     strand = Strand({}, {}, rs, bond)
-    masks = {kind: (mask, read(windowed_sums(mask))) for kind, mask in _client_act_masks(therapies)}
+    held, act = therapies.held, therapies.client_act
+    told = [held, held & np.isin(act, WARM), held & np.isin(act, COLD)]
+    kinds = zip(CLIENT_ACT_KINDS, told, strict=True)
+    masks = {kind: (mask, read(windowed_sums(mask))) for kind, mask in kinds}
     for acts in ACT_KINDS:
         distance, _ = therapies.distances(acts)
         measures = (

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, fields
 from functools import partial
-from types import TracebackType
 from typing import Any, NamedTuple
 
 import jax
@@ -34,10 +33,9 @@ from jaxtherapy.evaluation.results import TherapistInfo
 NOT_HELD = -1
 """Code of a record where there was no session; ``INVALID``: one without an act of the eight."""
 
-CPU_BATCH = 2_000
-"""Therapies in lockstep: few enough that their state stays in a core's cache."""
+BATCH = {"cpu": 2_000, "gpu": 131_072}
+"""Therapies in lockstep: on a CPU few enough that their state stays in a core's cache."""
 
-GPU_BATCH = 131_072
 RECORD_BYTES = {"cpu": 2**26, "gpu": 2**31}
 
 Family = Callable[[PyTree], Therapist]
@@ -190,8 +188,7 @@ def play(
 def batch_size(total: int, n_sessions: int, platform: str, workers: int) -> int:
     """Therapies per call: a whole number of nearly full batches, within cache and memory."""
     device = "cpu" if platform == "cpu" else "gpu"
-    largest = {"cpu": CPU_BATCH, "gpu": GPU_BATCH}[device]
-    largest = max(1, min(largest, RECORD_BYTES[device] // (6 * n_sessions)))
+    largest = max(1, min(BATCH[device], RECORD_BYTES[device] // (6 * n_sessions)))
     n_batches = -(-total // largest)
     if device == "cpu":
         n_batches = -(-n_batches // workers) * workers  # every worker gets as many
@@ -281,14 +278,10 @@ class Programs:
     def __enter__(self) -> "Programs":
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *error: object) -> None:
+        broken = any(error)
         for pool in (self._compiler, self._pool):
-            pool.shutdown(wait=kind is None, cancel_futures=kind is not None)
+            pool.shutdown(wait=not broken, cancel_futures=broken)
 
     def _compile(self, family: Family, mechanism: str, weights: PyTree) -> Any:
         started = time.perf_counter()
