@@ -150,7 +150,6 @@ def compare_therapists(
     reference: str | None = None,
     course_episodes: int = 0,
     confidence: float = 0.95,
-    n_samples: int = 2_000,
 ) -> Evaluation:
     """Therapists with the same clients: outcomes, intervals and paired tests; touches no files.
 
@@ -164,7 +163,7 @@ def compare_therapists(
         seed: decides the clients and everything that happens to them.
         reference: whom the others are compared with; complementary if it is there, else the first.
         course_episodes: therapies per therapist for the course of therapy.
-        confidence, n_samples: of intervals: their level, and resamples of each.
+        confidence: of intervals and tests.
 
     Raises:
         ValueError: what is no therapist or no client, or acts outside 0..7.
@@ -192,7 +191,7 @@ def compare_therapists(
         reference=reference,
         episodes=n_episodes,
         course_episodes=course_episodes,
-        intervals=Intervals(confidence, n_samples, seed),
+        intervals=Intervals(confidence, seed=seed),
     )
     try:
         return evaluate_panel(request, panel, {})

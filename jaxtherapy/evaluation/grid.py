@@ -95,6 +95,19 @@ def rs_share(rs: Float[Array, ""], dyad: Dyad) -> Float[Array, ""]:
     return (rs - client.u_low) / (client.u_high - client.u_low)
 
 
+def outcome(dyad: Dyad, params: ClientParams) -> Outcomes:
+    """How one therapy ended."""
+    return Outcomes(
+        success=dyad.success,
+        dropout=dyad.dropped_out,
+        sessions=dyad.time,
+        reward=reward(dyad, params),
+        rs=rs_share(dyad.client.rs, dyad),
+        bond=dyad.client.bond,
+        initial_rs=rs_share(dyad.initial_rs, dyad),
+    )
+
+
 class Cells(NamedTuple):
     """Cells of one mechanism: what they share, and what differs along a leading axis."""
 
@@ -170,16 +183,7 @@ def play(
         jnp.zeros((n_sessions, len(cell)), first.dyad.client.rs.dtype),
     )
     _, (last, _), records = jax.lax.while_loop(going, advance, (jnp.int32(0), first, blank))
-    outcomes = Outcomes(
-        success=last.success,
-        dropout=last.dropped_out,
-        sessions=last.time,
-        reward=jax.vmap(lambda dyad, own: reward(dyad, params(own)))(last, own),
-        rs=jax.vmap(rs_share)(last.client.rs, last),
-        bond=last.client.bond,
-        initial_rs=jax.vmap(rs_share)(last.initial_rs, last),
-    )
-    return outcomes, records
+    return jax.vmap(lambda dyad, own: outcome(dyad, params(own)))(last, own), records
 
 
 # --- batches --------------------------------------------------------------------------------
@@ -378,7 +382,7 @@ def play_recorded(
     programs: Programs,
     candidate: Candidate,
     design: Design,
-    answers: Float[np.ndarray, "cells 8 8"],
+    answers: Float[np.ndarray, "cells 8 8"] | None,
 ) -> tuple[Outcomes, Record]:
     """One therapist with the recorded clients; ``answers``: those of the control in every cell."""
     futures = list(programs.start(candidate, *design.recorded, answers))

@@ -13,13 +13,13 @@ from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.client.simulation import simulate
 from jaxtherapy.client.therapists import complementary
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.evaluation import compare_therapists
 from jaxtherapy.evaluation import evaluation as evaluations
 from jaxtherapy.evaluation.candidates import Panel, assemble
 from jaxtherapy.evaluation.cells import cell_params
 from jaxtherapy.evaluation.evaluation import (
     Request,
     across_seeds,
-    compare_therapists,
     evaluation_key,
     follow,
 )
@@ -214,7 +214,7 @@ def test_therapists_are_compared_in_three_lines():
     def contrary(key, observation):
         return (observation.client_action + 4) % 8
 
-    told = compare_therapists(["complementary", contrary], FEW, n_episodes=30, n_samples=50)
+    told = compare_therapists(["complementary", contrary], FEW, n_episodes=30)
     assert [each.id for each in told.therapists] == ["complementary", "contrary"]
     assert [row.cell for row in told.outcomes] == ["clients", "all"] * 2
     assert {row.therapist for row in told.differences} == {"contrary"}
@@ -224,7 +224,7 @@ def test_therapists_are_compared_in_three_lines():
 
 def test_clients_that_differ_in_anything_are_compared():
     kinds = {"deaf": replace(FEW, baseline_accuracy=0.1), "short": replace(FEW, max_sessions=3)}
-    told = compare_therapists({"me": "mirror"}, kinds, 20, course_episodes=10, n_samples=50)
+    told = compare_therapists({"me": "mirror"}, kinds, 20, course_episodes=10)
     assert [cell.id for cell in told.cells] == ["deaf", "short"]
     assert told.settings["max_sessions"] == 6 and len(told.courses) == 1
     assert told.outcomes[1].metrics["sessions"].estimate <= 3
@@ -247,7 +247,6 @@ def test_clients_that_differ_in_anything_are_compared():
     ],
 )
 def test_nonsense_is_refused(changes, complaint):
-    sizes = {"n_episodes": 4, "n_samples": 10}
-    given = {"therapists": ["mirror"], "clients": FEW, **sizes} | changes
+    given = {"therapists": ["mirror"], "clients": FEW, "n_episodes": 4} | changes
     with pytest.raises(ValueError, match=complaint):
         compare_therapists(**given)
