@@ -25,7 +25,7 @@ from jaxtherapy.client.therapists import (
     n_required,
 )
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.errors import RunError
+from jaxtherapy.errors import RunError, shown
 from jaxtherapy.evaluation.control import untrained
 from jaxtherapy.evaluation.grid import Candidate, Family
 from jaxtherapy.evaluation.policies import PolicyFile, read_policy, unused
@@ -179,10 +179,10 @@ def load_therapist(name: str) -> Therapist:
 
 def _tried(name: str, function: Any) -> Therapist:
     """The therapist, tried on two clients, so that mistakes surface here and not in a program."""
-    try:
-        n_parameters = 3 if isinstance(function, Therapist) else n_required(function)
-    except (TypeError, ValueError) as error:
-        raise RunError(f"therapist {name} can't be imported: {reason_of(error)}") from None
+    if not (isinstance(function, Therapist) or callable(function)):
+        given = f"TypeError: {shown(function)} is not a function"
+        raise RunError(f"therapist {name} can't be imported: {given}")
+    n_parameters = 3 if isinstance(function, Therapist) else n_required(function)
     if n_parameters not in (2, 3):
         raise RunError(
             f"therapist {name} needs {n_parameters} arguments; it must take (key, observation) "
