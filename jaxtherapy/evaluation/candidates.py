@@ -182,7 +182,10 @@ def _tried(name: str, function: Any) -> Therapist:
     if not (isinstance(function, Therapist) or callable(function)):
         given = f"TypeError: {shown(function)} is not a function"
         raise RunError(f"therapist {name} can't be imported: {given}")
-    n_parameters = 3 if isinstance(function, Therapist) else n_required(function)
+    try:
+        n_parameters = 3 if isinstance(function, Therapist) else n_required(function)
+    except ValueError as error:  # some built-in functions don't tell
+        raise RunError(f"therapist {name} fails: {reason_of(error)}") from None
     if n_parameters not in (2, 3):
         raise RunError(
             f"therapist {name} needs {n_parameters} arguments; it must take (key, observation) "
