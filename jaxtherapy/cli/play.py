@@ -4,118 +4,36 @@ A simulated client acts, you answer with an octant of the interpersonal circle. 
 hears and feels stays hidden until the end, as it is for a trained therapist.
 """
 
+from __future__ import annotations
+
 import argparse
 import secrets
 import sys
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import jax
-import jax.numpy as jnp
 import numpy as np
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
 from jaxtherapy import config as configuration
-from jaxtherapy.cli.launch import ends_in_one_line
-from jaxtherapy.client.dyad import Dyad, Observation, hold_session, intake, is_over, observe
+from jaxtherapy.cli.game import Game, Policy, Session
+from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
-from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.config import SETTINGS, TrainingConfig
-from jaxtherapy.config.settings import PPO
-from jaxtherapy.devices.layout import choose_device
-from jaxtherapy.envs.rewards import reward
-from jaxtherapy.evaluation.therapists import find_policies
-from jaxtherapy.networks.actor_critic import param_shapes, with_weights
-from jaxtherapy.storage import policies as weights
+from jaxtherapy.evaluation.policies import find_policies, read_policy
 from jaxtherapy.training.display import console
+
+if TYPE_CHECKING:  # with JAX, which the first line does without
+    from jaxtherapy.client.dyad import Dyad
+    from jaxtherapy.client.params import ClientParams
 
 CLIENT_SETTINGS = tuple(name for name, about in SETTINGS.items() if about.group == "Clients")
 BLOCKS = "▁▂▃▄▅▆▇█"
 WIDEST = 60
-
-Policy = Callable[[Observation], Any]
-"""From what a therapist sees to the probabilities of its eight acts."""
-
-
-@dataclass(frozen=True)
-class Session:
-    """One exchange; RS as a share of the client's range."""
-
-    client: int
-    therapist: int
-    heard: int
-    rs: float
-    bond: float
-    policy: tuple[float, ...] | None = None
-
-
-@dataclass
-class Game:
-    """A therapy in progress and what has happened so far."""
-
-    key: Any
-    params: ClientParams
-    dyad: Dyad
-    policy: Policy | None = None
-    sessions: list[Session] = field(default_factory=list)
-
-    @classmethod
-    def begin(cls, seed: int, params: ClientParams, policy: Policy | None = None) -> "Game":
-        """A new client walks in."""
-        key = jax.random.key(seed)
-        return cls(key, params, _intake(jax.random.fold_in(key, 0), params), policy)
-
-    @property
-    def over(self) -> bool:
-        """Whether the therapy has ended."""
-        return bool(is_over(self.dyad, self.params))
-
-    @property
-    def client_act(self) -> int:
-        """The act on the table."""
-        return int(self.dyad.client_act)
-
-    def answer(self, act: int) -> Session:
-        """Holds a session with this act of the therapist."""
-        probabilities = None
-        if self.policy is not None:
-            seen = self.policy(observe(self.dyad, self.params))
-            probabilities = tuple(float(each) for each in seen)
-        key = jax.random.fold_in(self.key, len(self.sessions) + 1)
-        client = self.client_act
-        self.dyad = _hold_session(key, self.dyad, jnp.int8(act), self.params)
-        self.sessions.append(
-            Session(
-                client,
-                act,
-                int(self.dyad.heard_act),
-                self.share(float(self.dyad.client.rs)),
-                float(self.dyad.client.bond),
-                probabilities,
-            )
-        )
-        return self.sessions[-1]
-
-    def share(self, rs: float) -> float:
-        """RS as a share of the client's range."""
-        low, high = float(self.dyad.client.u_low), float(self.dyad.client.u_high)
-        return (rs - low) / (high - low) if high > low else 0.0
-
-    @property
-    def outcome(self) -> str:
-        """How it ended, in words."""
-        if bool(self.dyad.dropped_out):
-            return "dropout: the client is worse off than at the start and leaves"
-        if bool(self.dyad.success):
-            return "success"
-        return "out of sessions" if self.over else "stopped"
-
-
-_intake, _hold_session = jax.jit(intake), jax.jit(hold_session)
+CODES = ", ".join(f"{number} {code}" for number, code in enumerate(OCTANTS))
 
 
 class Quit(Exception):
@@ -187,20 +105,20 @@ def reveal(game: Game, out: Console) -> None:
     """The end: outcome, RS and bond, what was heard, and how policy and complement compare."""
     out.print(Text.assemble("\n", (game.outcome, "bold"), f" after {len(game.sessions)} sessions"))
     if game.over:
+        from jaxtherapy.envs.rewards import reward
+
         out.print(f"reward {float(reward(game.dyad, game.params)):.0f}")
     if not game.sessions:
         return
-    start = game.share(float(game.dyad.initial_rs))
-    threshold = float(game.params.threshold)
-    rs = [start, *(each.rs for each in game.sessions)]
+    rs = [game.share(float(game.dyad.initial_rs)), *(each.rs for each in game.sessions)]
     out.print(session_table(game.sessions))
     out.print(
         f"RS   {sparkline(rs, min(rs), max(rs))}  {rs[0]:.3f} → {rs[-1]:.3f}; success at "
-        f"{threshold:.2f} of the client's range"
+        f"{float(game.params.threshold):.2f} of the client's range"
     )
     bonds = [each.bond for each in game.sessions]
-    line = sparkline(bonds, min(bonds), max(bonds))
-    out.print(f"bond {line}  {bonds[0]:.3f} → {bonds[-1]:.3f}")
+    spark = sparkline(bonds, min(bonds), max(bonds))
+    out.print(f"bond {spark}  {bonds[0]:.3f} → {bonds[-1]:.3f}")
     n = len(game.sessions)
     misheard = sum(each.heard != each.therapist for each in game.sessions)
     complements = sum(each.therapist == COMPLEMENT[each.client] for each in game.sessions)
@@ -235,20 +153,15 @@ def build_parser() -> argparse.ArgumentParser:
         description=__doc__,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
     )
-    parser.add_argument(
-        "--policy",
-        metavar="FILE",
-        help="a .pth file or an experiment's folder: after each session, tells what it would do",
-    )
-    parser.add_argument(
-        "--open", action="store_true", help="tell after each session what was heard, RS and bond"
-    )
+    told = "a .pth file or an experiment's folder: after each session, tells what it would do"
+    parser.add_argument("--policy", metavar="FILE", help=told)
+    told = "tell after each session what was heard, RS and bond"
+    parser.add_argument("--open", action="store_true", help=told)
     parser.add_argument("--seed", metavar="N", help="decides the client (default: a new one)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="cpu")
     group = parser.add_argument_group("Clients")
-    group.add_argument(
-        "--config", metavar="FILE", help="YAML file of client settings (default: the policy's own)"
-    )
+    told = "YAML file of client settings (default: the policy's own)"
+    group.add_argument("--config", metavar="FILE", help=told)
     for name in CLIENT_SETTINGS:
         configuration.add_setting(group, name, configuration.help_text(name))
     return parser
@@ -256,38 +169,47 @@ def build_parser() -> argparse.ArgumentParser:
 
 def client_config(given: argparse.Namespace, experiment: Path | None) -> TrainingConfig:
     """Client settings in force: flag, then ``--config`` or the policy's own, then default."""
-    overrides = {name: getattr(given, name) for name in CLIENT_SETTINGS}
+    overrides = {name: getattr(given, name) for name in (*CLIENT_SETTINGS, "seed")}
     overrides = {name: value for name, value in overrides.items() if value is not None}
-    if given.seed is not None:
-        overrides["seed"] = given.seed
     path = given.config or (experiment / "config.yaml" if experiment else None)
-    return configuration.load_config(path, overrides)
+    return configuration.load_config(path, overrides).at_end()
 
 
-def load_policy(file: Path, precision: Any = "auto") -> Policy:
+def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
     """The probabilities of a trained therapist's acts.
 
     Raises:
         RunError: the file can't be read.
     """
-    checkpoint = weights.read(file)
-    ppo = PPO(hidden_size=checkpoint.hidden_size, precision=precision)
-    params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo))
-    return jax.jit(lambda seen: jax.nn.softmax(with_weights(ppo, params).actor(seen)))
+    import jax
+
+    from jaxtherapy.envs.observations import VIEWS
+    from jaxtherapy.networks.actor_critic import with_weights
+
+    ppo, weights = read_policy(file, config)
+    view = VIEWS[ppo.actor_view]
+
+    @jax.jit
+    def chances(dyad: Dyad, params: ClientParams) -> Any:
+        actor = with_weights(ppo, weights).actor
+        return jax.nn.softmax(actor(view.observe(dyad, params)))
+
+    return chances
 
 
 def run(given: argparse.Namespace) -> int:
     """Plays one therapy."""
     out = console()
-    choose_device(given.device)
-    policies = find_policies(Path(given.policy), "best") if given.policy else []
+    policies = (
+        find_policies(Path(configuration.expanded(given.policy)), "best") if given.policy else []
+    )
     chosen = policies[0] if policies else None
     config = client_config(given, chosen.experiment if chosen else None)
     seed = config.seed if given.seed is not None else secrets.randbelow(2**31)
-    params = client_params(config)
-    policy = load_policy(chosen.file, config.precision) if chosen else None
-    with out.status("a client is coming"):
-        game = Game.begin(seed, params, policy)
+    policy = None
+    if chosen:  # what can't be read is told before anything else
+        _use(given.device)
+        policy = load_policy(chosen.file, chosen.config)
     if chosen and len(policies) > 1:
         out.print(f"of {len(policies)} seeds the policy is {chosen.file}; name another to take it")
     if chosen and not given.config:
@@ -300,10 +222,13 @@ def run(given: argparse.Namespace) -> int:
     out.print(
         f"A client walks in (--seed {seed}). You have {config.max_sessions} sessions; RS must "
         f"reach {config.threshold:g} of the client's range.\n"
-        "Answer each act with a number or letters: "
-        + ", ".join(f"{number} {code}" for number, code in enumerate(OCTANTS))
-        + "; q ends and reveals."
+        f"Answer each act with a number or letters: {CODES}; q ends and reveals."
     )
+    with out.status("a client is coming"):
+        _use(given.device)
+        from jaxtherapy.client.params import client_params
+
+        game = Game(seed, client_params(config), policy)
     try:
         while not game.over:
             _one_session(game, given.open, out)
@@ -311,6 +236,13 @@ def run(given: argparse.Namespace) -> int:
         pass
     reveal(game, out)
     return 0
+
+
+def _use(device: str) -> None:
+    with importing():
+        from jaxtherapy.devices.layout import choose_device
+
+    choose_device(device)
 
 
 def _one_session(game: Game, is_open: bool, out: Console) -> None:
@@ -339,5 +271,4 @@ def _ask(out: Console) -> int:
         act = read_octant(text)
         if act is not None:
             return act
-        codes = ", ".join(f"{number} {code}" for number, code in enumerate(OCTANTS))
-        out.print(f"that is none of {codes}; or q")
+        out.print(f"that is none of {CODES}; or q")

@@ -48,6 +48,29 @@ _LEAVES = [field.name for field in dataclasses.fields(ClientParams) if field.nam
 jax.tree_util.register_dataclass(ClientParams, _LEAVES, ["mechanism"])
 
 
+def check_params(params: ClientParams) -> None:
+    """Refuses numbers that no client can have, as configurations do.
+
+    Raises:
+        ValueError: one line that names the number and what is allowed.
+    """
+    for field in dataclasses.fields(ClientNumbers):
+        about, value = field.metadata["setting"], np.asarray(getattr(params, field.name))
+        if value.shape != ():
+            raise ValueError(f"{field.name} has shape {value.shape}; vmap over clients that differ")
+        bound = f"above {about.above:g}" if about.above > -np.inf else f"from {about.minimum:g}"
+        # In float32, where a bound may be rounded beyond itself.
+        low, high, above = np.array([about.minimum, about.maximum, about.above], np.float32)
+        if not low <= value <= high or value <= above:
+            raise ValueError(f"{field.name} is {value}, must be {bound} to {about.maximum:g}")
+    leaves = params.pattern_weights, params.u_min, params.u_max
+    weights, u_min, u_max = (np.asarray(leaf, np.float32) for leaf in leaves)
+    if not (np.all(weights >= 0) and 0 < weights.sum() < np.inf):
+        raise ValueError("pattern_weights must be at least 0, and one of them above")
+    if not 0 < np.ptp([u_min, u_max]) < np.inf:
+        raise ValueError("u_min and u_max must be numbers, and not all the same")
+
+
 def client_params(settings: ClientSettings) -> ClientParams:
     """The clients of these settings, every number an array (float32, int32 or bool)."""
     u_min, u_max = utility_bounds(settings.utility_matrix)

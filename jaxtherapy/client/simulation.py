@@ -5,16 +5,17 @@ therapist is and however many dyads there are, two therapists given the same key
 clients.
 """
 
+from dataclasses import replace
 from functools import partial
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
 from jaxtherapy.client.dyad import Dyad, hold_session, intake, is_over
-from jaxtherapy.client.params import ClientParams
-from jaxtherapy.client.therapists import Answer, Therapist, as_therapist
+from jaxtherapy.client.params import ClientParams, check_params
+from jaxtherapy.client.therapists import INVALID, Answer, Therapist, as_therapist, checked
 
 _THERAPISTS = 2**31
 """Beyond the numbers of dyads: sets the therapists' keys apart from their clients' draws."""
@@ -39,7 +40,7 @@ class Meeting(NamedTuple):
 
 
 def begin(
-    key: PRNGKeyArray, number: Int[Array, ""], therapist: Therapist, params: ClientParams
+    key: PRNGKeyArray, number: int | Int[Array, ""], therapist: Therapist, params: ClientParams
 ) -> Meeting:
     """The intake of client ``number`` of this key."""
     dyad = intake(jax.random.fold_in(key, 0), params, number)
@@ -49,7 +50,7 @@ def begin(
 def session(
     key: PRNGKeyArray,
     time: Int[Array, ""],
-    number: Int[Array, ""],
+    number: int | Int[Array, ""],
     before: Meeting,
     therapist: Therapist,
     params: ClientParams,
@@ -87,8 +88,12 @@ def simulate(
 
     Returns:
         The dyads as they ended, with a leading axis ``n_dyads``.
+
+    Raises:
+        ValueError: numbers that no client can have, or acts that are none of 0..7. Within ``jit``
+            and ``vmap``, where values are not known, nothing is checked.
     """
-    therapist, numbers = as_therapist(therapist), jnp.arange(n_dyads)
+    therapist, numbers = _checked(key, params, therapist), jnp.arange(n_dyads)
     Carry = tuple[Int[Array, ""], Meeting]
 
     def still_going(carry: Carry) -> Bool[Array, ""]:
@@ -100,7 +105,7 @@ def simulate(
         return time + 1, held(numbers, before)
 
     first = jax.vmap(lambda i: begin(key, i, therapist, params))(numbers)
-    return jax.lax.while_loop(still_going, next_session, (jnp.int32(1), first))[1].dyad
+    return _valid(jax.lax.while_loop(still_going, next_session, (jnp.int32(1), first))[1])
 
 
 def simulate_course(
@@ -111,7 +116,7 @@ def simulate_course(
     n_sessions: int,
 ) -> tuple[Dyad, Course]:
     """Like :func:`simulate`, for at most ``n_sessions`` (static), with everything recorded."""
-    therapist, numbers = as_therapist(therapist), jnp.arange(n_dyads)
+    therapist, numbers = _checked(key, params, therapist), jnp.arange(n_dyads)
 
     def next_session(before: Meeting, time: Int[Array, ""]) -> tuple[Meeting, Course]:
         held = jax.vmap(lambda i, each: session(key, time, i, each, therapist, params))
@@ -119,4 +124,36 @@ def simulate_course(
 
     first = jax.vmap(lambda i: begin(key, i, therapist, params))(numbers)
     last, course = jax.lax.scan(next_session, first, jnp.arange(1, n_sessions + 1))
-    return last.dyad, course
+    return _valid(last), course
+
+
+class _ActsValid(NamedTuple):
+    """The memory of a therapist whose acts are checked, beside its own."""
+
+    own: PyTree
+    valid: Bool[Array, ""]
+
+
+def _checked(key: PRNGKeyArray, params: ClientParams, therapist: Therapist | Answer) -> Therapist:
+    """The therapist, which remembers whether its acts are valid where numbers are known."""
+    if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((key, params))):
+        return as_therapist(therapist)
+    check_params(params)
+    careful = checked(therapist)
+
+    def act(key: PRNGKeyArray, memory: _ActsValid, view: Any) -> tuple[_ActsValid, Int[Array, ""]]:
+        own, act = careful.act(key, memory.own, view)
+        return _ActsValid(own, memory.valid & (act != INVALID)), act
+
+    return replace(
+        careful, act=act, begin=lambda params: _ActsValid(careful.begin(params), jnp.bool_(True))
+    )
+
+
+def _valid(last: Meeting) -> Dyad:
+    known = isinstance(last.memory, _ActsValid) and not isinstance(
+        last.memory.valid, jax.core.Tracer
+    )
+    if known and not last.memory.valid.all():
+        raise ValueError("the therapist does acts outside 0..7")
+    return last.dyad

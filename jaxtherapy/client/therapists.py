@@ -7,7 +7,7 @@ functions, ``(key, dyad, params) -> act`` or ``(key, observation) -> act``.
 
 import inspect
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any
 
@@ -17,7 +17,11 @@ from jaxtyping import Array, Int, PRNGKeyArray
 
 from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.client.dyad import Dyad, Observation, observe
+from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
+
+INVALID = -2
+"""What a checked therapist does instead of an act that is none of the eight."""
 
 Answer = Callable[..., Int[Array, ""]]
 """``(key, dyad, params) -> act`` or ``(key, observation) -> act``."""
@@ -55,6 +59,27 @@ def as_therapist(therapist: Therapist | Answer) -> Therapist:
         lambda key, memory, view: (memory, therapist(key, *view)),
         see=lambda dyad, params: (dyad, params),
     )
+
+
+def checked(therapist: Therapist | Answer) -> Therapist:
+    """The same therapist, whose acts outside 0..7 become ``INVALID``: no cast hides them.
+
+    Raises:
+        ValueError: when it acts, with anything but one whole number.
+    """
+    own = as_therapist(therapist)
+
+    def act(key: PRNGKeyArray, memory: Any, view: Any) -> tuple[Any, Int[Array, ""]]:
+        memory, act = own.act(key, memory, view)
+        act = jnp.asarray(act)
+        if act.shape != () or not jnp.issubdtype(act.dtype, jnp.integer):
+            raise ValueError(
+                f"the therapist answers with {act.dtype} of shape {act.shape}; "
+                "it must be one whole number, 0..7"
+            )
+        return memory, jnp.where((act >= 0) & (act < N_OCTANTS), act, INVALID)
+
+    return replace(own, act=act)
 
 
 def n_required(function: Callable[..., object]) -> int:

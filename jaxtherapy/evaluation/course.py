@@ -6,15 +6,15 @@ intervals are normal-theory, with therapies as clusters: a pooled share is a rat
 therapies, linearised.
 """
 
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from jaxtherapy.client.octants import CD, COMPLEMENT, CS, N_OCTANTS, WD, WS, C, W
-from jaxtherapy.evaluation.grid import NOT_HELD
+from jaxtherapy.evaluation.grid import NOT_HELD, Design, Outcomes, Record
 from jaxtherapy.evaluation.results import (
     ACT_KINDS,
     CLIENT_ACT_KINDS,
@@ -28,7 +28,8 @@ from jaxtherapy.evaluation.results import (
     ResponseMap,
     Strand,
 )
-from jaxtherapy.evaluation.shape import Pairs, shapes_of
+from jaxtherapy.evaluation.shape import Distances, shapes_of
+from jaxtherapy.evaluation.statistics import Intervals
 
 WINDOW = 10
 TIMES = np.arange(1, 21) / 20
@@ -43,7 +44,8 @@ Array = np.ndarray
 class Therapies(NamedTuple):
     """Recorded therapies, one row each; sessions not held are padding.
 
-    RS is the share of the client's range, after each session.
+    RS is the share of the client's range; RS and bond are those after each session. ``cell`` is
+    the place of the client's cell.
     """
 
     held: Bool[Array, "n sessions"]
@@ -51,17 +53,21 @@ class Therapies(NamedTuple):
     therapist_act: Int[Array, "n sessions"]
     heard_act: Int[Array, "n sessions"]
     rs: Float[Array, "n sessions"]
+    bond: Float[Array, "n sessions"]
     initial_rs: Float[Array, " n"]
+    initial_bond: Float[Array, " n"]
     success: Bool[Array, " n"]
+    cell: Int[Array, " n"]
 
     @property
     def length(self) -> Int[Array, " n"]:
         """Sessions held."""
         return self.held.sum(1)
 
-    def answers(self, kind: str) -> Int[Array, "n sessions"]:
-        """The therapist's acts, as ``enacted`` or as ``heard``."""
-        return self.therapist_act if kind == "enacted" else self.heard_act
+    def distances(self, acts: str) -> Distances:
+        """Octants between the complement and what was ``enacted`` or ``heard``; where held."""
+        answer = self.therapist_act if acts == "enacted" else self.heard_act
+        return distance_from_complement(self.client_act, answer), self.held
 
     def where(self, chosen: Bool[Array, " n"]) -> "Therapies":
         """Some of them."""
@@ -69,40 +75,52 @@ class Therapies(NamedTuple):
 
 
 def decode(
-    acts: Int[Array, " sessions *shape"],
-    rs: Float[Array, " sessions *shape"],
+    record: Record,
     initial_rs: Float[Array, "*shape"],
     success: Bool[Array, "*shape"],
+    cell: Int[Array, " n"] | int = 0,
+    bond: tuple[Any, Any] = (5.0, 0.7),
 ) -> Therapies:
-    """Therapies from a record, cells and clients pooled."""
-    code = acts.reshape(len(acts), -1).T
+    """Therapies from a record; ``bond``: slope and offset, of all or of each."""
+    code, rs = (part.reshape(len(part), -1).T for part in record)
     held = code != NOT_HELD
     code = np.where(held, code, 0)
+    initial = initial_rs.reshape(-1)
+    slope, offset = (np.broadcast_to(np.asarray(x, rs.dtype), initial.shape) for x in bond)
     return Therapies(
         held=held,
         client_act=code // N_OCTANTS**2,
         therapist_act=code // N_OCTANTS % N_OCTANTS,
         heard_act=code % N_OCTANTS,
-        rs=rs.reshape(len(rs), -1).T,
-        initial_rs=initial_rs.reshape(-1),
+        rs=rs,
+        bond=bond_at(rs, slope[:, None], offset[:, None]),
+        initial_rs=initial,
+        initial_bond=bond_at(initial, slope, offset),
         success=success.reshape(-1),
+        cell=np.broadcast_to(cell, initial.shape),
     )
 
 
-def octant_distance(a: Int[Array, "*n"], b: Int[Array, "*n"]) -> Int[Array, "*n"]:
-    """Steps between octants on the circle, 0..4."""
-    around = np.abs(a - b)
-    return np.minimum(around, N_OCTANTS - around)
+def therapies_of(design: Design, ends: Outcomes, record: Record) -> Therapies:
+    """The recorded therapies of one therapist."""
+    cell = design.recorded[0]
+    bond = [[float(getattr(each, name)) for each in design.cells] for name in _BOND]
+    slope, offset = (np.array(values)[cell] for values in bond)
+    return decode(record, ends.initial_rs, ends.success, cell, (slope, offset))
+
+
+_BOND = ("bond_alpha", "bond_offset")
 
 
 def distance_from_complement(
     client_act: Int[Array, "*n"], answer: Int[Array, "*n"]
 ) -> Int[Array, "*n"]:
-    """Octants between an answer and the complement of the client's act; 0 is complementary."""
-    return octant_distance(COMPLEMENT[client_act].astype(int), answer)
+    """Octants, 0..4, between an answer and the complement of the client's act."""
+    around = np.abs(COMPLEMENT[client_act].astype(int) - answer)
+    return np.minimum(around, N_OCTANTS - around)
 
 
-def bond_at(rs: Float[Array, "*n"], alpha: float, offset: float) -> Float[Array, "*n"]:
+def bond_at(rs: Float[Array, "*n"], alpha: Any, offset: Any) -> Float[Array, "*n"]:
     """``sigmoid(2·α·(RS share − offset))``."""
     return 1 / (1 + np.exp(-2 * alpha * (rs - offset)))
 
@@ -175,22 +193,18 @@ def _band(values: Float[Array, "n points"], there: Bool[Array, "n points"]) -> B
     return Band(mean=_numbers(mean, seen), n=count.tolist(), **points)
 
 
-def _client_act_masks(therapies: Therapies) -> Iterator[tuple[str, Bool[Array, "n sessions"]]]:
-    act = therapies.client_act
-    masks = therapies.held, np.isin(act, WARM), np.isin(act, COLD)
-    for kind, mask in zip(CLIENT_ACT_KINDS, masks, strict=True):
-        yield kind, mask & therapies.held
-
-
 Reader = Callable[[Float[Array, "n sessions"]], Float[Array, "n points"]]
 
 
 def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence: float) -> Strand:
     """``read`` takes values per session to the points of an axis."""
     strand = Strand({}, {}, rs, bond)
-    masks = {kind: (mask, read(windowed_sums(mask))) for kind, mask in _client_act_masks(therapies)}
+    held, act = therapies.held, therapies.client_act
+    told = [held, held & np.isin(act, WARM), held & np.isin(act, COLD)]
+    kinds = zip(CLIENT_ACT_KINDS, told, strict=True)
+    masks = {kind: (mask, read(windowed_sums(mask))) for kind, mask in kinds}
     for acts in ACT_KINDS:
-        distance = distance_from_complement(therapies.client_act, therapies.answers(acts))
+        distance, _ = therapies.distances(acts)
         measures = (
             (strand.complementarity, (distance == 0).astype(float), 1),
             (strand.distance, distance.astype(float), LARGEST_DISTANCE),
@@ -203,21 +217,22 @@ def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence
     return strand
 
 
-def _by_session(therapies: Therapies, alpha: float, offset: float, confidence: float) -> Strand:
-    rs = np.concatenate([therapies.initial_rs[:, None], therapies.rs], axis=1)
-    there = np.concatenate([np.ones((len(rs), 1), bool), therapies.held], axis=1)
-    bands = _band(rs, there), _band(bond_at(rs, alpha, offset), there)
-    return _strand(therapies, lambda values: values * therapies.held, *bands, confidence)
+def _by_session(therapies: Therapies, confidence: float) -> Strand:
+    there = np.pad(therapies.held, ((0, 0), (1, 0)), constant_values=True)
+    pairs = (therapies.initial_rs, therapies.rs), (therapies.initial_bond, therapies.bond)
+    rs, bond = (_band(np.column_stack(pair), there) for pair in pairs)
+    return _strand(therapies, lambda values: values * therapies.held, rs, bond, confidence)
 
 
-def _by_time(therapies: Therapies, alpha: float, offset: float, confidence: float) -> Strand:
+def _by_time(therapies: Therapies, confidence: float) -> Strand:
     place = session_at(TIMES, therapies.length)
-    rs = np.take_along_axis(therapies.rs, place, axis=1)
-    there = np.ones_like(rs, bool)
-    bands = _band(rs, there), _band(bond_at(rs, alpha, offset), there)
-    return _strand(
-        therapies, lambda values: np.take_along_axis(values, place, axis=1), *bands, confidence
-    )
+
+    def read(values: Array) -> Array:
+        return np.take_along_axis(values, place, axis=1)
+
+    there = np.ones_like(place, bool)
+    rs, bond = (_band(read(values), there) for values in (therapies.rs, therapies.bond))
+    return _strand(therapies, read, rs, bond, confidence)
 
 
 # --- responses ------------------------------------------------------------------------------
@@ -254,56 +269,38 @@ def _by_outcome(therapies: Therapies) -> dict[str, Bool[Array, " n"]]:
     return {"all": np.ones_like(success), "success": success, "failure": ~success}
 
 
-def _distances(therapies: Therapies, acts: str) -> tuple[Array, Array]:
-    """Octants from the complement, and where there was a session."""
-    distance = distance_from_complement(therapies.client_act, therapies.answers(acts))
-    return distance, therapies.held
-
-
 def course_of(
-    therapist: str,
-    therapies: Therapies,
-    *,
-    alpha: float,
-    offset: float,
-    confidence: float,
-    n_samples: int,
-    seed: int,
-    twin: Therapies | None = None,
+    therapist: str, therapies: Therapies, intervals: Intervals, control: Therapies | None = None
 ) -> Course:
-    """Everything about the course of these therapies; ``twin``: of the same clients."""
+    """Everything about the course of these therapies.
+
+    Args:
+        control: the therapies of the therapist's stationary control with the same clients.
+    """
     chosen = _by_outcome(therapies)
     parts = {kind: therapies.where(chosen[kind]) for kind in OUTCOME_KINDS}
 
-    def pairs(kind: str, acts: str) -> Pairs | None:
+    def pairs(kind: str, acts: str) -> tuple[Distances, Distances] | None:
         """The clients whose therapy ended in this way with both."""
-        if twin is None:
+        if control is None:
             return None
-        both = chosen[kind] & _by_outcome(twin)[kind]
-        return _distances(therapies.where(both), acts), _distances(twin.where(both), acts)
+        both = chosen[kind] & _by_outcome(control)[kind]
+        return therapies.where(both).distances(acts), control.where(both).distances(acts)
 
-    bond = alpha, offset, confidence
+    level = intervals.confidence
     return Course(
         therapist=therapist,
         window=WINDOW,
         episodes={kind: len(part.success) for kind, part in parts.items()},
         sessions=list(range(1, therapies.held.shape[1] + 1)),
         times=TIMES.tolist(),
-        by_session={kind: _by_session(part, *bond) for kind, part in parts.items()},
-        by_time={kind: _by_time(part, *bond) for kind, part in parts.items()},
+        by_session={kind: _by_session(part, level) for kind, part in parts.items()},
+        by_time={kind: _by_time(part, level) for kind, part in parts.items()},
         shapes=[
             shape
             for kind, part in parts.items()
             for acts in ACT_KINDS
-            for shape in shapes_of(
-                kind,
-                acts,
-                *_distances(part, acts),
-                pairs=pairs(kind, acts),
-                confidence=confidence,
-                n_samples=n_samples,
-                seed=seed,
-            )
+            for shape in shapes_of(kind, acts, part.distances(acts), intervals, pairs(kind, acts))
         ],
         response_maps=response_maps(therapies),
     )

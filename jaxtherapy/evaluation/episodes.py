@@ -1,13 +1,13 @@
 """Therapies worth watching: a handful per therapist, for a replay."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 
-from jaxtherapy.evaluation.course import Therapies, bond_at, decode
-from jaxtherapy.evaluation.grid import Outcomes, Record
-from jaxtherapy.evaluation.results import Episode
+from jaxtherapy.evaluation.course import Therapies
+from jaxtherapy.evaluation.grid import Outcomes
+from jaxtherapy.evaluation.results import CellInfo, Episode
 
 N_SHARED = 2
 
@@ -37,72 +37,50 @@ def choose(
 
 def chosen_episodes(
     therapist: str,
-    cell_ids: list[str],
-    thresholds: list[float],
-    clients: Int[np.ndarray, "cells recorded"],
-    outcomes: Outcomes,
-    records: Record,
-    alpha: float,
-    offset: float,
+    cells: Sequence[CellInfo],
+    clients: Int[np.ndarray, " n"],
+    ends: Outcomes,
+    therapies: Therapies,
 ) -> list[Episode]:
-    """From outcomes (cells, recorded clients) and records (sessions, cells, recorded clients).
+    """Of the therapies of one therapist, each with its end and the number of its client.
 
-    Shared are the first recorded clients of the first cells, the same for every therapist.
+    Shared are the first therapies of the first cells, the same for every therapist.
     """
     # Cells alternate, so that the shared ones come from different cells.
-    acts, rs = (np.swapaxes(part, 1, 2) for part in records)
-    ends = Outcomes(*(part.T for part in outcomes))
-    therapies = decode(acts, rs, ends.initial_rs, ends.success)
-    flat = Outcomes(*(part.reshape(-1) for part in ends))
-    numbers = clients.T.reshape(-1)
+    first = np.searchsorted(therapies.cell, therapies.cell)
+    order = np.lexsort((therapies.cell, np.arange(len(first)) - first))
+    told = Outcomes(*(part[order] for part in ends))
     return [
-        _episode(
-            therapist,
-            int(numbers[place]),
-            place,
-            reason,
-            cell_ids,
-            thresholds,
-            therapies,
-            flat,
-            alpha,
-            offset,
-        )
-        for reason, place in choose(flat.success, flat.dropout, flat.sessions, flat.rs)
+        _episode(therapist, reason, order[place], cells, clients, ends, therapies)
+        for reason, place in choose(told.success, told.dropout, told.sessions, told.rs)
     ]
 
 
 def _episode(
     therapist: str,
-    client: int,
-    place: int,
     reason: str,
-    cell_ids: list[str],
-    thresholds: list[float],
+    place: int,
+    cells: Sequence[CellInfo],
+    clients: Int[np.ndarray, " n"],
+    ends: Outcomes,
     therapies: Therapies,
-    flat: Outcomes,
-    alpha: float,
-    offset: float,
 ) -> Episode:
-    cell = place % len(cell_ids)
-    held = therapies.held[place]
-    rs = therapies.rs[place][held].astype(float)
-    initial = float(therapies.initial_rs[place])
-    outcome = "success" if flat.success[place] else "out of sessions"
+    cell, held = cells[therapies.cell[place]], therapies.held[place]
+    outcome = "success" if ends.success[place] else "out of sessions"
     return Episode(
         therapist=therapist,
-        cell=cell_ids[cell],
-        client=client,
+        cell=cell.id,
+        client=int(clients[place]),
         reason=reason,
-        outcome="dropout" if flat.dropout[place] else outcome,
-        sessions=int(flat.sessions[place]),
-        threshold=thresholds[cell],
-        reward=float(flat.reward[place]),
-        initial_rs=round(initial, 4),
-        initial_bond=round(float(bond_at(np.array(initial), alpha, offset)), 4),
+        outcome="dropout" if ends.dropout[place] else outcome,
+        sessions=int(ends.sessions[place]),
+        threshold=cell.threshold,
+        reward=float(ends.reward[place]),
+        initial_rs=round(float(therapies.initial_rs[place]), 4),
+        initial_bond=round(float(therapies.initial_bond[place]), 4),
         client_act=therapies.client_act[place][held].tolist(),
         therapist_act=therapies.therapist_act[place][held].tolist(),
         heard_act=therapies.heard_act[place][held].tolist(),
-        rs=np.round(rs, 4).tolist(),
-        bond=np.round(bond_at(rs, alpha, offset), 4).tolist(),
+        rs=np.round(therapies.rs[place][held].astype(float), 4).tolist(),
+        bond=np.round(therapies.bond[place][held], 4).tolist(),
     )

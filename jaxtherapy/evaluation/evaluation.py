@@ -1,19 +1,25 @@
-"""From a line-up and cells to an :class:`~jaxtherapy.evaluation.results.Evaluation`."""
+"""From candidates and cells to an :class:`~jaxtherapy.evaluation.results.Evaluation`."""
 
 import time
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
 from typing import Any
 
 import jax
 import numpy as np
 
-from jaxtherapy.client.params import ClientParams, client_params
-from jaxtherapy.config import TrainingConfig
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.config.settings import ClientSettings
+from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation import statistics
-from jaxtherapy.evaluation.course import course_of, decode
+from jaxtherapy.evaluation.candidates import Panel, panel_of
+from jaxtherapy.evaluation.cells import given_cells
+from jaxtherapy.evaluation.control import control_of
+from jaxtherapy.evaluation.course import course_of, therapies_of
 from jaxtherapy.evaluation.episodes import chosen_episodes
-from jaxtherapy.evaluation.grid import Grid, Outcomes, play_grid, recorded_clients
+from jaxtherapy.evaluation.grid import Design, Grid, Outcomes, Programs, Record, play_grid
+from jaxtherapy.evaluation.policies import unused
 from jaxtherapy.evaluation.results import (
     ALL_CELLS,
     SCHEMA,
@@ -22,16 +28,14 @@ from jaxtherapy.evaluation.results import (
     DifferenceRow,
     Episode,
     Evaluation,
-    GroupInfo,
     ImprovementRow,
     OutcomeRow,
     SeedsRow,
 )
-from jaxtherapy.evaluation.therapists import Lineup
-from jaxtherapy.evaluation.twin import Twins, response_tables
+from jaxtherapy.evaluation.statistics import Intervals
 
 SEED_METRICS = ("success", "reward", "final_rs")
-"""Scores that are compared over seeds; higher is better."""
+"""Scores that are compared across seeds; higher is better."""
 
 _EVALUATION_STREAM = 0x45564C
 """Sets the keys of evaluations apart from those of trainings with the same seed."""
@@ -43,53 +47,35 @@ class Request:
 
     Attributes:
         name: of the evaluation.
-        config: client parameters that all cells share.
-        cells: what differs.
+        cells: kinds of clients.
+        clients: of each cell.
+        weights: of each cell in averages and in the course of therapy.
+        shared: client settings that all cells have in common, to be recorded.
         reference: id of the therapist that the others are compared with.
         episodes: clients per cell.
         course_episodes: therapies per therapist, over all cells, for the course of therapy.
-        bootstrap_samples, confidence: of every interval.
-        seed: decides the clients and everything that happens to them.
+        intervals: how they are made; their seed decides the clients too, and everything that
+            happens to them.
     """
 
     name: str
-    config: TrainingConfig
     cells: tuple[CellInfo, ...]
+    clients: tuple[ClientParams, ...]
+    weights: tuple[int, ...]
+    shared: Mapping[str, Any] = field(default_factory=dict)
     reference: str = "complementary"
     episodes: int = 10_000
     course_episodes: int = 2_000
-    bootstrap_samples: int = 2_000
-    confidence: float = 0.95
-    seed: int = 0
+    intervals: Intervals = Intervals()
 
     @property
-    def recorded(self) -> int:
-        """Clients per cell whose sessions are recorded: no client in two cells, if possible."""
-        wanted = -(-self.course_episodes // len(self.cells))
-        return min(wanted, max(1, self.episodes // len(self.cells)))
-
-    @property
-    def bond(self) -> tuple[float, float]:
-        """Slope and offset of the bond."""
-        alpha = self.config.bond_alpha
-        return 5.0 if alpha is None else alpha, self.config.bond_offset
-
-
-def cell_params(config: TrainingConfig, cell: CellInfo) -> ClientParams:
-    """The clients of a cell."""
-    matrix: Any = cell.matrix
-    if cell.matrix_values is not None:
-        matrix = tuple(map(tuple, cell.matrix_values))
-    return client_params(
-        replace(
-            config,
-            patterns=(cell.pattern,),
-            mechanism=cell.mechanism,
-            threshold=cell.threshold,
-            entropy=cell.entropy,
-            utility_matrix=matrix,
-        )
-    )
+    def design(self) -> Design:
+        """Which therapies are held; no client is recorded in two cells, if possible."""
+        total = sum(self.weights)
+        each = min(-(-self.course_episodes // total), max(1, self.episodes // total))
+        key = evaluation_key(self.intervals.seed)
+        recorded = [each * weight for weight in self.weights]
+        return Design(self.clients, self.episodes, key, recorded)
 
 
 def evaluation_key(seed: int) -> jax.Array:
@@ -97,44 +83,37 @@ def evaluation_key(seed: int) -> jax.Array:
     return jax.random.fold_in(jax.random.key(seed), _EVALUATION_STREAM)
 
 
-def evaluate(
+def evaluate_panel(
     request: Request,
-    lineup: Lineup,
-    run: dict[str, Any],
+    panel: Panel,
+    run: Mapping[str, Any],
     advance: Callable[[int], None] = lambda therapies: None,
     stage: Callable[[str], None] = lambda what: None,
 ) -> Evaluation:
     """Plays everything, then computes everything. ``run`` is recorded, with timings added."""
     started = time.perf_counter()
     stage("therapies")
-    grid = play_grid(
-        lineup.branches,
-        lineup.players,
-        [cell_params(request.config, cell) for cell in request.cells],
-        request.episodes,
-        request.recorded,
-        evaluation_key(request.seed),
-        request.config.max_sessions,
-        advance,
-    )
-    played = time.perf_counter()
-    stage("intervals and tests")
-    outcomes, differences, scores = compare(request, lineup, grid)
-    seeds, improvement = over_seeds(request, lineup, scores)
-    stage("course of therapy")
-    courses, episodes = follow(request, lineup, grid)
-    run = run | {
-        "compile_seconds": sum(grid.compile_seconds.values()),
-        "therapy_seconds": played - started,
-        "analysis_seconds": time.perf_counter() - played,
-    }
+    design = request.design
+    with Programs(design, panel.families) as programs:
+        grid = play_grid(programs, panel.candidates, design, advance)
+        played = time.perf_counter()
+        stage("intervals and tests")
+        outcomes, differences, scores = compare(request, panel, grid)
+        seeds, improvement = across_seeds(request, panel, scores)
+        stage("course of therapy")
+        courses, episodes = follow(request, panel, grid, programs)
     return Evaluation(
         schema=SCHEMA,
         name=request.name,
         settings=_settings(request),
-        run=run,
-        therapists=lineup.therapists,
-        groups=lineup.groups,
+        run={
+            **run,
+            "compile_seconds": programs.compile_seconds,
+            "therapy_seconds": played - started,
+            "analysis_seconds": time.perf_counter() - played,
+        },
+        therapists=panel.therapists,
+        groups=panel.groups,
         cells=list(request.cells),
         metrics=list(statistics.METRICS),
         outcomes=outcomes,
@@ -147,22 +126,86 @@ def evaluate(
 
 
 def _settings(request: Request) -> dict[str, Any]:
-    config = request.config
-    shared = (
-        *("max_sessions", "bond_offset", "history_weight", "bond_power", "smoothing"),
-        *("recency_ratio", "enable_parataxic", "baseline_accuracy", "anticomplement"),
-    )
-    return {
+    settings = {
         "episodes": request.episodes,
-        "course_episodes": request.recorded * len(request.cells),
-        "bootstrap_samples": request.bootstrap_samples,
-        "confidence": request.confidence,
-        "seed": request.seed,
+        "course_episodes": sum(request.design.n_recorded),
+        "bootstrap_samples": request.intervals.n_samples,
+        "confidence": request.intervals.confidence,
+        "seed": request.intervals.seed,
         "reference": request.reference,
-        "max_sessions": config.max_sessions,
-        "clients": {"bond_alpha": request.bond[0]}
-        | {name: getattr(config, name) for name in shared},
+        "max_sessions": request.design.n_sessions,
+        "clients": dict(request.shared),
     }
+    if set(request.weights) != {1}:
+        settings["cell_weights"] = list(request.weights)
+    return settings
+
+
+def compare_therapists(
+    therapists: Sequence[Any] | Mapping[str, Any],
+    clients: ClientParams | ClientSettings | Mapping[str, ClientParams | ClientSettings],
+    n_episodes: int = 1_000,
+    seed: int = 0,
+    *,
+    reference: str | None = None,
+    course_episodes: int = 0,
+    confidence: float = 0.95,
+) -> Evaluation:
+    """Therapists with the same clients: outcomes, intervals and paired tests; touches no files.
+
+    >>> told = compare_therapists(["complementary", "random"], ClientParams(threshold=0.7))
+
+    Args:
+        therapists: baselines by name, functions, :class:`~jaxtherapy.client.Therapist` objects and
+            loaded policies; a mapping names them.
+        clients: of one kind, or of several kinds by name.
+        n_episodes: clients of each kind.
+        seed: decides the clients and everything that happens to them.
+        reference: whom the others are compared with; complementary if it is there, else the first.
+        course_episodes: therapies per therapist for the course of therapy.
+        confidence: of intervals and tests.
+
+    Raises:
+        ValueError: what is no therapist or no client, or acts outside 0..7.
+    """
+    named = therapists if isinstance(therapists, Mapping) else _named(therapists)
+    panel = panel_of(named)
+    if reference is None:
+        reference = "complementary" if "complementary" in named else next(iter(named), "")
+    kinds = clients if isinstance(clients, Mapping) else {"clients": clients}
+    cells, params = given_cells(kinds)
+    for text, valid in (
+        ("at least one kind of clients is needed", cells),
+        (f"reference is {reference!r}, must be of {', '.join(named)}", reference in named),
+        (f"n_episodes is {n_episodes}, must be at least 2", n_episodes >= 2),
+        (f"seed is {seed}, must be from 0 to {2**31 - 1}", 0 <= seed < 2**31),
+        (f"confidence is {confidence}, must be from 0.5 to below 1", 0.5 <= confidence < 1),
+    ):
+        if not valid:
+            raise ValueError(text)
+    request = Request(
+        name="comparison",
+        cells=cells,
+        clients=params,
+        weights=(1,) * len(cells),
+        reference=reference,
+        episodes=n_episodes,
+        course_episodes=course_episodes,
+        intervals=Intervals(confidence, seed=seed),
+    )
+    try:
+        return evaluate_panel(request, panel, {})
+    except RunError as error:
+        raise ValueError(str(error)) from None
+
+
+def _named(therapists: Sequence[Any]) -> dict[str, Any]:
+    """Each by the name it has; a name that is taken gets a number."""
+    named: dict[str, Any] = {}
+    for each in therapists:
+        name = each if isinstance(each, str) else getattr(each, "__name__", type(each).__name__)
+        named[unused(name, named)] = each
+    return named
 
 
 # --- outcomes -------------------------------------------------------------------------------
@@ -170,55 +213,76 @@ def _settings(request: Request) -> dict[str, Any]:
 Scores = dict[str, dict[str, np.ndarray]]
 """Metric → therapist → estimate per cell."""
 
+Metrics = tuple[dict[str, statistics.Sums], dict[str, np.ndarray]]
+"""Of a therapist: every metric, and its resamples."""
+
 
 def compare(
-    request: Request, lineup: Lineup, grid: Grid
+    request: Request, panel: Panel, grid: Grid
 ) -> tuple[list[OutcomeRow], list[DifferenceRow], Scores]:
     """Outcomes of every therapist and their paired differences to the reference."""
-    reference = lineup.position(request.reference)
-    resample = request.bootstrap_samples, request.seed
-    places = [*[cell.id for cell in request.cells], ALL_CELLS]
-    theirs = statistics.metric_sums(_of(grid.outcomes, reference))
-    their_samples = statistics.bootstrap_metrics(theirs, *resample)
+    weights = np.array(request.weights, float)
+    resample = request.intervals.n_samples, request.intervals.seed
+
+    def metrics_of(number: int) -> Metrics:
+        sums = statistics.metric_sums(_of(grid.outcomes, number), weights)
+        return sums, statistics.bootstrap_metrics(sums, *resample, weights)
+
+    reference = panel.position(request.reference)
+    theirs = metrics_of(reference)
     outcomes: list[OutcomeRow] = []
     differences: list[DifferenceRow] = []
     scores: Scores = {metric.id: {} for metric in statistics.METRICS}
-    for number, therapist in enumerate(lineup.therapists):
-        ends = _of(grid.outcomes, number)
-        ours, samples = theirs, their_samples
-        if number != reference:
-            ours = statistics.metric_sums(ends)
-            samples = statistics.bootstrap_metrics(ours, *resample)
-        successes = [*ends.success.sum(1).tolist(), int(ends.success.sum())]
-        rows = [
-            OutcomeRow(therapist.id, place, request.episodes, successes[i], {})
-            for i, place in enumerate(places)
-        ]
-        rows[-1].episodes *= len(request.cells)
-        for metric, sums in ours.items():
+    for number, therapist in enumerate(panel.therapists):
+        ours = theirs if number == reference else metrics_of(number)
+        outcomes += _outcome_rows(request, therapist.id, grid.outcomes.success[number], ours)
+        for metric, sums in ours[0].items():
             scores[metric][therapist.id] = sums.estimate[:-1]
-            estimates = statistics.describe(metric, sums, samples[metric], request.confidence)
-            for row, estimate in zip(rows, estimates, strict=True):
-                row.metrics[metric] = estimate
             if number != reference:
-                both = statistics.on_shared_cells(
-                    sums, theirs[metric], samples[metric], their_samples[metric]
-                )
-                gaps = statistics.paired_differences(metric, *both, request.confidence)
-                p_values = statistics.paired_p_values(metric, both[0], both[1])
-                differences += [
-                    DifferenceRow(
-                        therapist.id, request.reference, place, metric, gap, float(p), None, False
-                    )
-                    for place, gap, p in zip(places, gaps, p_values, strict=True)
-                ]
-        outcomes += rows
-    _correct(differences, request.confidence)
+                differences += _difference_rows(request, therapist.id, metric, ours, theirs)
+    _correct(differences, request.intervals.confidence)
     return outcomes, differences, scores
 
 
 def _of(outcomes: Outcomes, number: int) -> Outcomes:
     return Outcomes(*(part[number] for part in outcomes))
+
+
+def _places(request: Request) -> list[str]:
+    return [*(cell.id for cell in request.cells), ALL_CELLS]
+
+
+def _outcome_rows(
+    request: Request, therapist: str, success: np.ndarray, ours: Metrics
+) -> list[OutcomeRow]:
+    successes = [*success.sum(1).tolist(), int(success.sum())]
+    episodes = [request.episodes] * len(request.cells) + [success.size]
+    columns = zip(_places(request), episodes, successes, strict=True)
+    rows = [OutcomeRow(therapist, *column, {}) for column in columns]
+    for metric, sums in ours[0].items():
+        estimates = statistics.describe(metric, sums, ours[1][metric], request.intervals.confidence)
+        for row, estimate in zip(rows, estimates, strict=True):
+            row.metrics[metric] = estimate
+    return rows
+
+
+def _difference_rows(
+    request: Request, therapist: str, metric: str, ours: Metrics, theirs: Metrics
+) -> list[DifferenceRow]:
+    (sums, samples), (their_sums, their_samples) = ours, theirs
+    both = statistics.on_shared_cells(
+        sums[metric],
+        their_sums[metric],
+        samples[metric],
+        their_samples[metric],
+        np.array(request.weights, float),
+    )
+    gaps = statistics.paired_differences(metric, *both, request.intervals.confidence)
+    p_values = map(float, statistics.paired_p_values(metric, *both[:2]))
+    return [
+        DifferenceRow(therapist, request.reference, place, metric, gap, p, None, False)
+        for place, gap, p in zip(_places(request), gaps, p_values, strict=True)
+    ]
 
 
 def _correct(differences: list[DifferenceRow], confidence: float) -> None:
@@ -232,49 +296,54 @@ def _correct(differences: list[DifferenceRow], confidence: float) -> None:
             row.p_holm, row.significant = float(p), bool(p < 1 - confidence)
 
 
-# --- over seeds -----------------------------------------------------------------------------
+# --- across seeds ---------------------------------------------------------------------------
 
 
-def over_seeds(
-    request: Request, lineup: Lineup, scores: Scores
+def across_seeds(
+    request: Request, panel: Panel, scores: Scores
 ) -> tuple[list[SeedsRow], list[ImprovementRow]]:
     """Interquartile means of every group, and how probably each trained group beats the others."""
     seeds: list[SeedsRow] = []
     improvement: list[ImprovementRow] = []
-    groups = lineup.groups
+    intervals, groups = request.intervals, panel.groups
     for metric in SEED_METRICS:
-        generator = np.random.default_rng(request.seed)
+        generator = np.random.default_rng(intervals.seed)
         by_group = {
-            group.id: np.stack([scores[metric][each] for each in group.therapists])
+            group.id: np.repeat(
+                [scores[metric][each] for each in group.therapists], request.weights, axis=1
+            )
             for group in groups
         }
         samples = {
-            name: statistics.resample_seeds(values, request.bootstrap_samples, generator)
+            name: statistics.resample_seeds(values, intervals.n_samples, generator)
             for name, values in by_group.items()
         }
-        for group in groups:
-            seeds.append(_seeds_row(request, group, metric, by_group[group.id], samples[group.id]))
-        for ours in (group for group in groups if group.kind == "policy"):
-            for theirs in (group for group in groups if group.id != ours.id):
-                a, b = by_group[ours.id], by_group[theirs.id]
-                probability = statistics.probability_over_seeds(
-                    a, b, samples[ours.id], samples[theirs.id], request.confidence
+        for name, values in by_group.items():
+            seeds.append(_seeds_row(name, metric, values, samples[name], intervals.confidence))
+        for ours, theirs in product(groups, groups):
+            if ours.kind == "policy" and theirs.id != ours.id:
+                probability = statistics.probability_across_seeds(
+                    by_group[ours.id],
+                    by_group[theirs.id],
+                    samples[ours.id],
+                    samples[theirs.id],
+                    intervals.confidence,
                 )
                 improvement.append(ImprovementRow(ours.id, theirs.id, metric, probability))
     return seeds, improvement
 
 
 def _seeds_row(
-    request: Request, group: GroupInfo, metric: str, scores: np.ndarray, samples: np.ndarray
+    group: str, metric: str, scores: np.ndarray, samples: np.ndarray, confidence: float
 ) -> SeedsRow:
-    iqm = float(statistics.interquartile_mean(scores))
+    n_seeds, iqm = len(scores), float(statistics.interquartile_mean(scores))
     iqm_samples = statistics.interquartile_mean(samples)
     return SeedsRow(
-        group=group.id,
+        group=group,
         metric=metric,
-        n_seeds=len(scores),
-        iqm=statistics.interval_over_seeds(iqm, iqm_samples, len(scores), request.confidence),
-        mean=statistics.mean_over_seeds(scores, request.confidence),
+        n_seeds=n_seeds,
+        iqm=statistics.interval_across_seeds(iqm, iqm_samples, n_seeds, confidence),
+        mean=statistics.mean_across_seeds(scores, confidence),
         by_seed=scores.mean(1).tolist(),
         iqm_by_seed=statistics.interquartile_mean(scores[:, None]).tolist(),
     )
@@ -283,36 +352,21 @@ def _seeds_row(
 # --- course ---------------------------------------------------------------------------------
 
 
-def follow(request: Request, lineup: Lineup, grid: Grid) -> tuple[list[Course], list[Episode]]:
+def follow(
+    request: Request, panel: Panel, grid: Grid, programs: Programs
+) -> tuple[list[Course], list[Episode]]:
     """The course of therapy and the chosen episodes of every therapist."""
-    if not request.recorded:
-        return [], []
-    alpha, offset = request.bond
     courses: list[Course] = []
     episodes: list[Episode] = []
-    ids = [cell.id for cell in request.cells]
-    thresholds = [cell.threshold for cell in request.cells]
-    clients = recorded_clients(len(ids), request.episodes, request.recorded)
-    cells = [cell_params(request.config, cell) for cell in request.cells]
-    twins = Twins(cells, clients, evaluation_key(request.seed), request.config.max_sessions)
-    for number, therapist in enumerate(lineup.therapists):
-        ends = _of(grid.outcomes, number)
-        ends = Outcomes(*(np.take_along_axis(part, clients, axis=1) for part in ends))
-        records = type(grid.records)(*(part[number] for part in grid.records))
-        therapies = decode(records.acts, records.rs, ends.initial_rs, ends.success)
-        courses.append(
-            course_of(
-                therapist.id,
-                therapies,
-                alpha=alpha,
-                offset=offset,
-                confidence=request.confidence,
-                n_samples=request.bootstrap_samples,
-                seed=request.seed,
-                twin=twins.play(response_tables(therapies, len(ids))),
-            )
-        )
-        episodes += chosen_episodes(
-            therapist.id, ids, thresholds, clients, ends, records, alpha, offset
-        )
+    design = request.design
+    if not sum(design.n_recorded):
+        return courses, episodes
+    for number, therapist in enumerate(panel.therapists):
+        ends = Outcomes(*(part[number][design.recorded] for part in grid.outcomes))
+        record = Record(*(part[number] for part in grid.records))
+        therapies = therapies_of(design, ends, record)
+        control = control_of(therapies, programs, panel.untrained, design)
+        courses.append(course_of(therapist.id, therapies, request.intervals, control))
+        clients = design.recorded[1]
+        episodes += chosen_episodes(therapist.id, request.cells, clients, ends, therapies)
     return courses, episodes

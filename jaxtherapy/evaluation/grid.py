@@ -1,16 +1,16 @@
 """Every therapist with the same clients, in every kind of client: a grid of therapies.
 
-A *cell* is a kind of client (pattern, mechanism, threshold, entropy, utilities). Client ``i`` has
-the same random numbers in every cell and for every therapist, as in
+A *cell* is a kind of client: client parameters, any of which may differ from cell to cell. Client
+``i`` has the same random numbers in every cell and for every therapist, as in
 :mod:`jaxtherapy.client.simulation`: differences between therapists are paired, and so are
-differences between cells. One compiled program per mechanism plays any batch of (cell, client)
-pairs with any therapist of the line-up; everything else about a cell is a leaf.
+differences between cells. Therapists that differ in weights or number alone are a *family*; one
+compiled program per family and mechanism plays any batch of (cell, client) pairs.
 """
 
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, fields
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -24,25 +24,22 @@ from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import Meeting, begin, session
-from jaxtherapy.client.therapists import Therapist, taking_turns
+from jaxtherapy.client.therapists import INVALID, Therapist
 from jaxtherapy.devices.cores import available_cores
 from jaxtherapy.envs.rewards import reward
-
-SWEPT = ("pattern_weights", "u_min", "u_max", "threshold", "entropy")
-"""Leaves of the client parameters that differ between the cells of one program."""
+from jaxtherapy.errors import RunError
+from jaxtherapy.evaluation.results import TherapistInfo
 
 NOT_HELD = -1
-INVALID = -2
-"""Codes of a record: no session; a session in which the therapist did no act of the eight."""
+"""Code of a record where there was no session; ``INVALID``: one without an act of the eight."""
 
-CPU_BATCH = 2_000
-"""Therapies in lockstep: few enough that their state stays in a core's cache."""
+BATCH = {"cpu": 2_000, "gpu": 131_072}
+"""Therapies in lockstep: on a CPU few enough that their state stays in a core's cache."""
 
-GPU_BATCH = 131_072
 RECORD_BYTES = {"cpu": 2**26, "gpu": 2**31}
 
-Branch = Callable[[PyTree], Therapist]
-"""Makes a therapist from the weights of the line-up; an untrained one ignores them."""
+Family = Callable[[PyTree], Therapist]
+"""Makes a therapist from what tells it from others of its family: weights, or a number."""
 
 
 class Outcomes(NamedTuple):
@@ -68,40 +65,28 @@ class Record(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Player:
-    """One therapist of a line-up: which branch, with which weights, and whether to be trusted.
+class Candidate:
+    """A therapist to be evaluated; the acts of one that is not trusted are checked."""
 
-    The acts of one that is not trusted are checked.
-    """
-
-    branch: int
-    weights: Any = ()
+    info: TherapistInfo
+    family: Family
+    weights: PyTree = ()
     trusted: bool = True
 
 
-class InvalidActError(ValueError):
-    """A therapist did something that is none of the eight octants."""
+@dataclass(frozen=True)
+class Cell(ClientParams):
+    """Clients of one kind, and P(act | client act) by which a stationary control answers them."""
 
-    def __init__(self, player: int) -> None:
-        super().__init__(f"therapist {player} does acts outside 0..7")
-        self.player = player
+    answers: Any = 1 / N_OCTANTS
 
 
-@dataclass
-class Grid:
-    """The results: outcomes (therapist, cell, client), and records of ``recorded_clients``."""
-
-    outcomes: Outcomes
-    records: Record  # (therapist, session, cell, client)
-    compile_seconds: dict[str, float] = field(default_factory=dict)
+jax.tree_util.register_dataclass(
+    Cell, [field.name for field in fields(Cell) if field.name != "mechanism"], ["mechanism"]
+)
 
 
 # --- the program ----------------------------------------------------------------------------
-
-
-def _axes(params: ClientParams) -> ClientParams:
-    """vmap's ``in_axes``: the swept leaves are batched."""
-    return jax.tree.map(lambda _: None, params).replace(**dict.fromkeys(SWEPT, 0))
 
 
 def rs_share(rs: Float[Array, ""], dyad: Dyad) -> Float[Array, ""]:
@@ -110,214 +95,298 @@ def rs_share(rs: Float[Array, ""], dyad: Dyad) -> Float[Array, ""]:
     return (rs - client.u_low) / (client.u_high - client.u_low)
 
 
+def outcome(dyad: Dyad, params: ClientParams) -> Outcomes:
+    """How one therapy ended."""
+    return Outcomes(
+        success=dyad.success,
+        dropout=dyad.dropped_out,
+        sessions=dyad.time,
+        reward=reward(dyad, params),
+        rs=rs_share(dyad.client.rs, dyad),
+        bond=dyad.client.bond,
+        initial_rs=rs_share(dyad.initial_rs, dyad),
+    )
+
+
+class Cells(NamedTuple):
+    """Cells of one mechanism: what they share, and what differs along a leading axis."""
+
+    shared: Cell
+    own: dict[str, Array]
+
+    @classmethod
+    def of(cls, cells: Sequence[ClientParams]) -> "Cells":
+        """Whatever is the same in all of them stays a scalar, which is cheaper."""
+        leaves = {
+            field.name: np.stack([np.asarray(getattr(cell, field.name)) for cell in cells])
+            for field in fields(ClientParams)
+            if field.name != "mechanism"
+        }
+        own: dict[str, Any] = {
+            name: leaf for name, leaf in leaves.items() if np.any(leaf != leaf[0])
+        }
+        shared = {name: leaf[0] for name, leaf in leaves.items()}
+        own["answers"] = np.full((len(cells), N_OCTANTS, N_OCTANTS), 1 / N_OCTANTS, np.float32)
+        return jax.tree.map(jnp.asarray, cls(Cell(mechanism=cells[0].mechanism, **shared), own))
+
+
 def play(
-    branches: tuple[Branch, ...],
+    family: Family,
     n_sessions: int,
     key: PRNGKeyArray,
-    cells: ClientParams,
+    cells: Cells,
     cell: Int[Array, " n"],
     client: Int[Array, " n"],
-    branch: Int[Array, ""],
     weights: PyTree,
 ) -> tuple[Outcomes, Record]:
     """Plays a batch of therapies to their end.
 
     Args:
-        branches: the therapists that the program knows. Static.
+        family: of the therapist. Static.
         n_sessions: at least ``max_sessions``; the length of the record. Static.
         key: decides the clients, by number, and everything that happens to them.
-        cells: client parameters whose swept leaves have a leading axis of cells.
-        cell, client: who is treated.
-        branch: which therapist.
-        weights: what its branch needs.
+        cells, cell, client: who is treated.
+        weights: which therapist of the family.
     """
-    batched = cells.replace(**{name: getattr(cells, name)[cell] for name in SWEPT})
-    over_batch = partial(jax.vmap, in_axes=(0, _axes(cells)))
-    is_over = over_batch(dyads.is_over)
-    therapist = taking_turns([make(weights) for make in branches], branch)
+    therapist = family(weights)
+    own = {name: leaf[cell] for name, leaf in cells.own.items()}
+
+    def params(own: dict[str, Array]) -> Cell:
+        return cells.shared.replace(**own)
 
     def hold(
-        time: Int[Array, ""], number: Int[Array, ""], before: Meeting, params: ClientParams
+        time: Int[Array, ""], number: Int[Array, ""], before: Meeting, own: dict[str, Array]
     ) -> tuple[Meeting, Record]:
-        after, now = session(key, time, number, before, therapist, params)
+        after, now = session(key, time, number, before, therapist, params(own))
         acts = jnp.stack([now.client_act, now.therapist_act, now.heard_act]).astype(jnp.int16)
         code = acts @ jnp.array([N_OCTANTS**2, N_OCTANTS, 1], jnp.int16)
-        valid = (now.therapist_act >= 0) & (now.therapist_act < N_OCTANTS)
-        code = jnp.where(now.held, jnp.where(valid, code, INVALID), NOT_HELD)
+        code = jnp.where(now.therapist_act == INVALID, INVALID, code)
+        code = jnp.where(now.held, code, NOT_HELD)
         return after, Record(code.astype(jnp.int16), rs_share(now.rs, after.dyad))
 
-    sessions = jax.vmap(hold, in_axes=(None, 0, 0, _axes(cells)))
+    hold_all = jax.vmap(hold, in_axes=(None, 0, 0, 0))
+    is_over = jax.vmap(lambda dyad, own: dyads.is_over(dyad, params(own)))
     Carry = tuple[Int[Array, ""], Meeting, Record]
 
     def going(carry: Carry) -> Bool[Array, ""]:
-        return (carry[0] < n_sessions) & ~jnp.all(is_over(carry[1].dyad, batched))
+        return (carry[0] < n_sessions) & ~jnp.all(is_over(carry[1].dyad, own))
 
     def advance(carry: Carry) -> Carry:
         held, before, records = carry
-        after, now = sessions(held + 1, client, before, batched)
+        after, now = hold_all(held + 1, client, before, own)
         update = partial(jax.lax.dynamic_update_index_in_dim, index=held, axis=0)
         return held + 1, after, jax.tree.map(update, records, now)
 
-    first = over_batch(lambda number, params: begin(key, number, therapist, params))(
-        client, batched
-    )
+    first = jax.vmap(lambda number, own: begin(key, number, therapist, params(own)))(client, own)
     blank = Record(
         jnp.full((n_sessions, len(cell)), NOT_HELD, jnp.int16),
         jnp.zeros((n_sessions, len(cell)), first.dyad.client.rs.dtype),
     )
     _, (last, _), records = jax.lax.while_loop(going, advance, (jnp.int32(0), first, blank))
-    outcomes = Outcomes(
-        success=last.success,
-        dropout=last.dropped_out,
-        sessions=last.time,
-        reward=over_batch(reward)(last, batched),
-        rs=jax.vmap(rs_share)(last.client.rs, last),
-        bond=last.client.bond,
-        initial_rs=jax.vmap(rs_share)(last.initial_rs, last),
-    )
-    return outcomes, records
+    return jax.vmap(lambda dyad, own: outcome(dyad, params(own)))(last, own), records
 
 
-# --- the grid -------------------------------------------------------------------------------
-
-
-def stack_cells(cells: Sequence[ClientParams]) -> ClientParams:
-    """Cells of one mechanism that differ in swept leaves only, as one tree."""
-    swept = {name: np.stack([np.asarray(getattr(c, name)) for c in cells]) for name in SWEPT}
-    return cells[0].replace(**swept)
+# --- batches --------------------------------------------------------------------------------
 
 
 def batch_size(total: int, n_sessions: int, platform: str, workers: int) -> int:
     """Therapies per call: a whole number of nearly full batches, within cache and memory."""
     device = "cpu" if platform == "cpu" else "gpu"
-    largest = {"cpu": CPU_BATCH, "gpu": GPU_BATCH}[device]
-    largest = max(1, min(largest, RECORD_BYTES[device] // (6 * n_sessions)))
+    largest = max(1, min(BATCH[device], RECORD_BYTES[device] // (6 * n_sessions)))
     n_batches = -(-total // largest)
     if device == "cpu":
         n_batches = -(-n_batches // workers) * workers  # every worker gets as many
     return -(-total // min(n_batches, total))
 
 
-def recorded_clients(n_cells: int, n_clients: int, n_recorded: int) -> np.ndarray:
-    """(cells, recorded): whose sessions are recorded in each cell.
-
-    Other clients in every cell: one client's therapies are alike everywhere (the same random
-    numbers), and recorded therapies should be independent. They are if
-    ``n_cells · n_recorded ≤ n_clients``.
-    """
-    return np.arange(n_cells * n_recorded).reshape(n_cells, n_recorded) % n_clients
-
-
 def worker_count(platform: str) -> int:
-    """Batches in flight: one per core; an accelerator is busy with one."""
-    return min(8, available_cores()) if platform == "cpu" else 1
+    """Batches in flight: one per core; an accelerator is busy with one.
+
+    With asynchronous dispatch two programs at once can wait for each other for ever in XLA's
+    thread pool on a CPU; commands turn it off.
+    """
+    if platform != "cpu" or jax.config.read("jax_cpu_enable_async_dispatch"):
+        return 1
+    return min(8, available_cores())
 
 
-def _batches(total: int, size: int) -> Iterator[tuple[int, int]]:
-    for start in range(0, total, size):
-        yield start, min(start + size, total)
+@dataclass(frozen=True)
+class Design:
+    """Which therapies every therapist holds.
+
+    Attributes:
+        cells: client parameters.
+        n_clients: per cell.
+        key: decides the clients and everything that happens to them.
+        n_recorded: clients in each cell whose sessions are recorded.
+    """
+
+    cells: Sequence[ClientParams]
+    n_clients: int
+    key: PRNGKeyArray
+    n_recorded: Sequence[int]
+
+    @property
+    def n_sessions(self) -> int:
+        """The longest therapy."""
+        return max(int(cell.max_sessions) for cell in self.cells)
+
+    @property
+    def recorded(self) -> tuple[np.ndarray, np.ndarray]:
+        """Cells and clients of the records, cell by cell.
+
+        Other clients in every cell: one client's therapies are alike everywhere (the same random
+        numbers), and recorded therapies should be independent. They are as long as there are
+        clients that are in no other cell.
+        """
+        cell = np.repeat(np.arange(len(self.cells)), self.n_recorded)
+        return cell, np.arange(len(cell)) % self.n_clients
+
+
+Batch = tuple[np.ndarray, Outcomes, Record]
+"""Places of therapies among those asked for, how they ended, and their records."""
+
+
+class Programs:
+    """Compiled programs that play any batch of a design, compiled while others play.
+
+    A context: what has not begun when it is left in an error never begins.
+
+    Args:
+        design: whose cells, key and size of batches they are for.
+        families: whose programs are compiled, in this order.
+    """
+
+    def __init__(self, design: Design, families: Mapping[Family, PyTree]) -> None:
+        self.compile_seconds = 0.0
+        self._key, self._n_sessions = design.key, design.n_sessions
+        platform = jax.devices()[0].platform
+        workers = worker_count(platform)
+        self._compiler, self._pool = ThreadPoolExecutor(1), ThreadPoolExecutor(workers)
+        mechanisms = np.array([cell.mechanism for cell in design.cells])
+        self._mechanisms: dict[str, tuple[np.ndarray, Cells, int]] = {}
+        for mechanism in dict.fromkeys(mechanisms.tolist()):
+            where = np.flatnonzero(mechanisms == mechanism)
+            size = batch_size(len(where) * design.n_clients, self._n_sessions, platform, workers)
+            self._mechanisms[mechanism] = (
+                where,
+                Cells.of([design.cells[int(i)] for i in where]),
+                size,
+            )
+        self._programs = {
+            (family, mechanism): self._compiler.submit(self._compile, family, mechanism, weights)
+            for family, weights in families.items()
+            for mechanism in self._mechanisms
+        }
+
+    def __enter__(self) -> "Programs":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        broken = any(error)
+        for pool in (self._compiler, self._pool):
+            pool.shutdown(wait=not broken, cancel_futures=broken)
+
+    def _compile(self, family: Family, mechanism: str, weights: PyTree) -> Any:
+        started = time.perf_counter()
+        _, cells, size = self._mechanisms[mechanism]
+        index = jax.ShapeDtypeStruct((size,), jnp.int32)
+        program = jax.jit(partial(play, family, self._n_sessions))
+        compiled = program.lower(self._key, cells, index, index, weights).compile()
+        self.compile_seconds += time.perf_counter() - started
+        return compiled
+
+    def start(
+        self,
+        candidate: Candidate,
+        cell: Int[np.ndarray, " n"],
+        client: Int[np.ndarray, " n"],
+        answers: Float[np.ndarray, "cells 8 8"] | None = None,
+    ) -> Iterator[Future[Batch]]:
+        """Begins therapies with these clients; ``answers``: those of the control in every cell."""
+        for mechanism, (where, cells, size) in self._mechanisms.items():
+            if answers is not None:
+                cells = cells._replace(own=cells.own | {"answers": jnp.asarray(answers[where])})
+            places = np.flatnonzero(np.isin(cell, where))
+            for start in range(0, len(places), size):
+                part = places[start : start + size]
+                pairs = np.searchsorted(where, cell[part]), client[part]
+                program = self._programs[candidate.family, mechanism]
+                yield self._pool.submit(self._run, program, candidate, cells, size, part, pairs)
+
+    def _run(
+        self,
+        program: Future[Any],
+        candidate: Candidate,
+        cells: Cells,
+        size: int,
+        places: np.ndarray,
+        pairs: tuple[np.ndarray, np.ndarray],
+    ) -> Batch:
+        padded = (jnp.asarray(np.pad(each, (0, size - len(places)), "edge")) for each in pairs)
+        cell, client = (each.astype(jnp.int32) for each in padded)
+        ended = program.result()(self._key, cells, cell, client, candidate.weights)
+        outcomes, records = jax.tree.map(lambda x: np.asarray(x)[..., : len(places)], ended)
+        if not candidate.trusted and np.any(records.acts == INVALID):
+            raise RunError(f"therapist {candidate.info.id} does acts outside 0..7")
+        return places, outcomes, records
+
+
+# --- the grid -------------------------------------------------------------------------------
+
+
+@dataclass
+class Grid:
+    """The results: outcomes (therapist, cell, client), and records (therapist, session, recorded)
+    of the clients that the design has recorded."""
+
+    outcomes: Outcomes
+    records: Record
 
 
 def play_grid(
-    branches: Sequence[Branch],
-    players: Sequence[Player],
-    cells: Sequence[ClientParams],
-    n_clients: int,
-    n_recorded: int,
-    key: PRNGKeyArray,
-    n_sessions: int,
+    programs: Programs,
+    candidates: Sequence[Candidate],
+    design: Design,
     advance: Callable[[int], None] = lambda therapies: None,
 ) -> Grid:
-    """All therapists × all cells × ``n_clients`` clients.
-
-    Args:
-        branches, players: the line-up.
-        cells: scalar client parameters, one per cell.
-        n_clients: per cell.
-        n_recorded: clients per cell whose record is kept; see :func:`recorded_clients`.
-        key: decides the clients and everything that happens to them.
-        n_sessions: at least the ``max_sessions`` of every cell.
-        advance: told how many more therapies are finished.
-    """
-    shape = len(players), len(cells), n_clients
+    """All therapists × all cells × all clients; ``advance`` is told how many more are finished."""
+    shape = len(candidates), len(design.cells), design.n_clients
     dtypes = Outcomes(bool, bool, np.int32, *[np.float32] * 4)
+    recorded = design.recorded
+    record_shape = len(candidates), design.n_sessions, len(recorded[0])
     grid = Grid(
         Outcomes(*[np.zeros(shape, dtype) for dtype in dtypes]),
-        Record(
-            np.full((len(players), n_sessions, len(cells), n_recorded), NOT_HELD, np.int16),
-            np.zeros((len(players), n_sessions, len(cells), n_recorded), np.float32),
-        ),
+        Record(np.full(record_shape, NOT_HELD, np.int16), np.zeros(record_shape, np.float32)),
     )
-    platform = jax.devices()[0].platform
-    workers = worker_count(platform)
-    mechanisms = list(dict.fromkeys(cell.mechanism for cell in cells))
-    program = jax.jit(partial(play, tuple(branches), n_sessions))
-    # Compiling the next mechanism fills the gaps that playing this one leaves.
-    with ThreadPoolExecutor(1) as compiler, ThreadPoolExecutor(workers) as pool:
-        try:
-            jobs = []
-            for mechanism in mechanisms:
-                where = np.array([i for i, c in enumerate(cells) if c.mechanism == mechanism])
-                stacked = jax.tree.map(jnp.asarray, stack_cells([cells[i] for i in where]))
-                total = len(where) * n_clients
-                size = batch_size(total, n_sessions, platform, workers)
-                index = jax.ShapeDtypeStruct((size,), jnp.int32)
-                arguments = (key, stacked, index, index, jnp.int32(0), players[0].weights)
-                compiled = compiler.submit(partial(_compile, program, arguments))
-                jobs.append((where, stacked, total, size, compiled))
-            for where, stacked, total, size, compiled in jobs:
-                run, seconds = compiled.result()
-                grid.compile_seconds[stacked.mechanism] = seconds
-                futures: list[Future[int]] = []
-                for number, player in enumerate(players):
-                    for start, stop in _batches(total, size):
-                        job = partial(
-                            _play_batch, run, grid, number, player, where, stacked, key, size
-                        )
-                        futures.append(pool.submit(job, start, stop))
-                for future in as_completed(futures):
-                    advance(future.result())
-        except BaseException:
-            compiler.shutdown(wait=False, cancel_futures=True)
-            pool.shutdown(wait=False, cancel_futures=True)
-            raise
+    slots = np.full(shape[1:], -1)
+    slots[recorded] = np.arange(len(recorded[0]))
+    cell, client = np.divmod(np.arange(slots.size), design.n_clients)
+    futures = {
+        future: number
+        for number, candidate in enumerate(candidates)
+        for future in programs.start(candidate, cell, client)
+    }
+    for future in as_completed(futures):
+        number, (places, outcomes, records) = futures.pop(future), future.result()
+        for ours, theirs in zip(grid.outcomes, outcomes, strict=True):
+            ours[number, cell[places], client[places]] = theirs
+        slot = slots[cell[places], client[places]]
+        for ours, theirs in zip(grid.records, records, strict=True):
+            ours[number][:, slot[slot >= 0]] = theirs[:, slot >= 0]
+        advance(len(places))
     return grid
 
 
-def _compile(program: Any, arguments: tuple[Any, ...]) -> tuple[Any, float]:
-    started = time.perf_counter()
-    return program.lower(*arguments).compile(), time.perf_counter() - started
-
-
-def _play_batch(
-    run: Callable[..., tuple[Outcomes, Record]],
-    grid: Grid,
-    number: int,
-    player: Player,
-    where: np.ndarray,
-    cells: ClientParams,
-    key: PRNGKeyArray,
-    size: int,
-    start: int,
-    stop: int,
-) -> int:
-    """Plays therapies ``start``..``stop`` of a mechanism (cell by cell) and files the results."""
-    n_clients, n_recorded = grid.outcomes.sessions.shape[2], grid.records.acts.shape[3]
-    slot_of_first = np.arange(grid.outcomes.sessions.shape[1]) * n_recorded
-    place = np.minimum(np.arange(start, start + size), stop - 1)  # the last batch is padded
-    cell, client = (part.astype(np.int32) for part in np.divmod(place, n_clients))
-    outcomes, records = run(
-        key, cells, jnp.asarray(cell), jnp.asarray(client), jnp.int32(player.branch), player.weights
-    )
-    if not player.trusted and np.any(np.asarray(records.acts) == INVALID):
-        raise InvalidActError(number)
-    n = stop - start
-    cell, client = where[cell[:n]], client[:n]
-    for ours, theirs in zip(grid.outcomes, outcomes, strict=True):
-        ours[number, cell, client] = np.asarray(theirs)[:n]
-    slot = (client - slot_of_first[cell]) % n_clients
-    kept = np.flatnonzero(slot < n_recorded)
-    if kept.size:
-        for ours, theirs in zip(grid.records, records, strict=True):
-            ours[number, :, cell[kept], slot[kept]] = np.asarray(theirs)[:, kept].T
-    return n
+def play_recorded(
+    programs: Programs,
+    candidate: Candidate,
+    design: Design,
+    answers: Float[np.ndarray, "cells 8 8"] | None,
+) -> tuple[Outcomes, Record]:
+    """One therapist with the recorded clients; ``answers``: those of the control in every cell."""
+    futures = list(programs.start(candidate, *design.recorded, answers))
+    parts = [future.result() for future in futures]
+    order = np.argsort(np.concatenate([places for places, *_ in parts]))
+    ended = [part[1:] for part in parts]
+    return jax.tree.map(lambda *pieces: np.concatenate(pieces, -1)[..., order], *ended)

@@ -11,18 +11,19 @@ nothing to do with what happens in them its false positives are at most that lev
 
 Real therapies are not like that: they stop at success, so their ends are selected, most of all
 among successes. A therapist who never changes can pass the test on its own. What is claimed
-therefore has to exceed, by the same three criteria paired by client, what the therapist's twin
-shows, which never changes and is stopped by the same rules (:mod:`jaxtherapy.evaluation.twin`).
+therefore has to exceed, by the same three criteria paired by client, what the therapist's control
+shows, which never changes and is stopped by the same rules (:mod:`jaxtherapy.evaluation.control`).
 """
 
 from collections.abc import Callable
-from typing import TypedDict
+from dataclasses import replace
 
 import numpy as np
 from jaxtyping import Bool, Float
 
 from jaxtherapy.evaluation.results import Estimate, Excess, Shape
 from jaxtherapy.evaluation.statistics import (
+    Intervals,
     bootstrap_means,
     mean_is_positive,
     mean_is_zero,
@@ -41,15 +42,8 @@ MEASURES: dict[str, Callable[[Array], Array]] = {
 }
 """From octants between an answer and the complement."""
 
-Pairs = tuple[tuple[Array, Array], tuple[Array, Array]]
-
-
-class Settings(TypedDict):
-    """What all intervals of a shape share."""
-
-    confidence: float
-    n_samples: int
-    seed: int
+Distances = tuple[Array, Array]
+"""Octants between answers and complements, (n, sessions), and where there was a session."""
 
 
 def curvature(
@@ -78,72 +72,75 @@ def third_means(
     return np.stack([np.mean(values, axis=1, where=part == number) for number in range(3)])
 
 
+def shapes_of(
+    outcome: str,
+    acts: str,
+    distances: Distances,
+    intervals: Intervals,
+    pairs: tuple[Distances, Distances] | None = None,
+) -> list[Shape]:
+    """The shape of both measures.
+
+    Args:
+        pairs: of the therapist and of its control, for the clients whose therapy ended in this way
+            with both.
+    """
+    shapes = []
+    for measure, read in MEASURES.items():
+        beyond = None
+        if pairs:
+            ours, controls = ((read(distance), held) for distance, held in pairs)
+            beyond = excess_of(ours, controls, intervals)
+        of_one = shape_of(read(distances[0]), distances[1], intervals, beyond)
+        shapes.append(replace(of_one, outcome=outcome, acts=acts, measure=measure))
+    return shapes
+
+
 def shape_of(
     values: Float[Array, "n sessions"],
     held: Bool[Array, "n sessions"],
-    *,
-    outcome: str,
-    acts: str,
-    measure: str,
-    confidence: float,
-    n_samples: int,
-    seed: int,
-    beyond_twin: Excess | None = None,
+    intervals: Intervals,
+    beyond: Excess | None = None,
 ) -> Shape:
     """Estimates, intervals and tests; empty where fewer than two therapies are long enough."""
     long_enough = held.sum(1) >= SHORTEST
     values, held = values[long_enough], held[long_enough]
     n = len(values)
-    labels = {"outcome": outcome, "acts": acts, "measure": measure, "episodes": n}
-    if n < 2:
-        none = Estimate(None, None, None)
-        return Shape(
-            **labels,  # type: ignore[arg-type]
-            thirds=[none] * 3,
-            first_minus_middle=none,
-            last_minus_middle=none,
-            curvature=none,
-            p_curvature=None,
-            p_high_low_high=None,
-            beyond_twin=beyond_twin,
-            high_low_high=False,
-        )
-    columns = np.concatenate([third_means(values, held), contrasts(values, held)])
-    estimates = _estimates(columns, confidence, n_samples, seed)
-    p_positive = max(map(float, mean_is_positive(columns[3:])))
-    p_values = [p_positive] if beyond_twin is None else [p_positive, beyond_twin.p]
+    estimates, p_curvature, p_positive = [Estimate(None, None, None)] * 6, None, None
+    if n >= 2:
+        columns = np.concatenate([third_means(values, held), contrasts(values, held)])
+        estimates = _estimates(columns, intervals)
+        p_curvature = float(mean_is_zero(columns[5]))
+        p_positive = max(map(float, mean_is_positive(columns[3:])))
+    p_values = [p_positive] if beyond is None else [p_positive, beyond.p]
     return Shape(
-        **labels,  # type: ignore[arg-type]
+        outcome="",
+        acts="",
+        measure="",
+        episodes=n,
         thirds=estimates[:3],
         first_minus_middle=estimates[3],
         last_minus_middle=estimates[4],
         curvature=estimates[5],
-        p_curvature=float(mean_is_zero(columns[5])),
+        p_curvature=p_curvature,
         p_high_low_high=p_positive,
-        beyond_twin=beyond_twin,
-        high_low_high=all(p is not None and p < 1 - confidence for p in p_values),
+        beyond_twin=beyond,
+        high_low_high=all(p is not None and p < 1 - intervals.confidence for p in p_values),
     )
 
 
-def excess_of(
-    ours: tuple[Float[Array, "n sessions"], Bool[Array, "n sessions"]],
-    twins: tuple[Float[Array, "n sessions"], Bool[Array, "n sessions"]],
-    *,
-    confidence: float,
-    n_samples: int,
-    seed: int,
-) -> Excess:
-    """What therapies, as values and where they are held, show beyond those of twins, row by row.
+def excess_of(ours: Distances, controls: Distances, intervals: Intervals) -> Excess:
+    """What therapies, as values and where they are held, show beyond those of controls, by row.
 
     Only rows that are long enough on both sides enter.
     """
-    both = (ours[1].sum(1) >= SHORTEST) & (twins[1].sum(1) >= SHORTEST)
+    both = (ours[1].sum(1) >= SHORTEST) & (controls[1].sum(1) >= SHORTEST)
     pairs = int(both.sum())
     if pairs < 2:
         none = Estimate(None, None, None)
         return Excess(pairs, none, none, none, None)
-    mine, theirs = (contrasts(values[both], held[both]) for values, held in (ours, twins))
-    first, last, bend = _estimates(mine - theirs, confidence, n_samples, seed)
+    mine, theirs = (contrasts(values[both], held[both]) for values, held in (ours, controls))
+    first, last, bend = _estimates(mine - theirs, intervals)
     return Excess(pairs, first, last, bend, max(map(float, mean_is_positive(mine - theirs))))
 
 
@@ -155,46 +152,8 @@ def contrasts(
     return np.stack([first - middle, last - middle, curvature(values, held)])
 
 
-def _estimates(
-    columns: Float[Array, "k n"], confidence: float, n_samples: int, seed: int
-) -> list[Estimate]:
-    low, high = percentile_interval(bootstrap_means(columns, n_samples, seed), confidence)
+def _estimates(columns: Float[Array, "k n"], intervals: Intervals) -> list[Estimate]:
+    samples = bootstrap_means(columns, intervals.n_samples, intervals.seed)
+    low, high = percentile_interval(samples, intervals.confidence)
     table = zip(columns.mean(1), low, high, standard_error(columns), strict=True)
     return [Estimate(*map(float, row)) for row in table]
-
-
-def shapes_of(
-    outcome: str,
-    acts: str,
-    distance: Float[Array, "n sessions"],
-    held: Bool[Array, "n sessions"],
-    *,
-    confidence: float,
-    n_samples: int,
-    seed: int,
-    pairs: Pairs | None = None,
-) -> list[Shape]:
-    """The shape of both measures, from octant distances to the complement.
-
-    Args:
-        pairs: distances and where they are held, of the therapist and of its twin, of the clients
-            whose therapy ended in this way with both.
-    """
-    settings: Settings = {"confidence": confidence, "n_samples": n_samples, "seed": seed}
-    return [
-        shape_of(
-            of_distance(distance),
-            held,
-            outcome=outcome,
-            acts=acts,
-            measure=measure,
-            beyond_twin=pairs
-            and excess_of(
-                (of_distance(pairs[0][0]), pairs[0][1]),
-                (of_distance(pairs[1][0]), pairs[1][1]),
-                **settings,
-            ),
-            **settings,
-        )
-        for measure, of_distance in MEASURES.items()
-    ]

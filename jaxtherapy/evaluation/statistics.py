@@ -6,6 +6,7 @@ cells and paired differences get intervals that know about what their parts shar
 """
 
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
@@ -47,6 +48,15 @@ _BLOCK = 2**21
 Array = np.ndarray
 
 
+@dataclass(frozen=True)
+class Intervals:
+    """How intervals are made: their level, resamples of each, and what decides these."""
+
+    confidence: float = 0.95
+    n_samples: int = 2_000
+    seed: int = 0
+
+
 class Sums(NamedTuple):
     """A metric as a ratio of two sums over clients; means have a denominator of ones."""
 
@@ -70,11 +80,15 @@ def _ratio(numerator: Array, denominator: Array) -> Array:
     return np.divide(numerator, denominator, out=blank, where=denominator > 0)
 
 
-def metric_sums(outcomes: Outcomes) -> dict[str, Sums]:
+Weights = Float[Array, " cells"] | None
+"""Of cells in their average; None: all alike."""
+
+
+def metric_sums(outcomes: Outcomes, weights: Weights = None) -> dict[str, Sums]:
     """Every metric of outcomes (cells, clients); the row after the last cell averages over cells.
 
-    That average weighs cells equally. A therapist who succeeds in hard cells too is not made to
-    look slow by it.
+    That average weighs cells, not successes. A therapist who succeeds in hard cells too is not
+    made to look slow by it.
     """
     success = np.asarray(outcomes.success, np.float32)
     sessions = np.asarray(outcomes.sessions, np.float32)
@@ -89,25 +103,27 @@ def metric_sums(outcomes: Outcomes) -> dict[str, Sums]:
         "bond": (np.asarray(outcomes.bond), ones),
     }
     sums = {name: Sums(*(np.asarray(part, float) for part in pair)) for name, pair in parts.items()}
-    return {name: _with_average(cells, _defined(cells)) for name, cells in sums.items()}
+    return {name: _with_average(cells, _defined(cells, weights)) for name, cells in sums.items()}
 
 
 def _is_ratio(sums: Sums) -> bool:
     return bool(np.any(sums.denominator != 1))
 
 
-def _defined(cells: Sums) -> Bool[Array, " cells"]:
-    """Cells that can enter an average: a ratio needs ``FEWEST`` clients, a single cell none."""
+def _defined(cells: Sums, weights: Weights) -> Float[Array, " cells"]:
+    """Weights of cells in an average: a ratio needs ``FEWEST`` clients, a single cell none."""
     known = np.sum(cells.denominator > 0, -1)
-    return (known >= FEWEST) | np.all(cells.denominator == 1, -1) | (len(known) == 1)
+    able = (known >= FEWEST) | np.all(cells.denominator == 1, -1) | (len(known) == 1)
+    return able * (np.ones(len(able)) if weights is None else weights)
 
 
-def _with_average(cells: Sums, chosen: Bool[Array, " cells"]) -> Sums:
-    """The cells and, last, their average: a single cell, or the mean of the chosen ones.
+def _with_average(cells: Sums, weights: Float[Array, " cells"]) -> Sums:
+    """The cells and, last, their average: a single cell, or the weighted mean.
 
     A mean of ratios is no ratio of sums; its clients are its linearisation, so that they average
     to the estimate and have its influence. Without a cell it is empty.
     """
+    chosen = weights > 0
     if len(chosen) == 1:
         last = cells
     elif not chosen.any():
@@ -115,19 +131,20 @@ def _with_average(cells: Sums, chosen: Bool[Array, " cells"]) -> Sums:
     else:
         kept = Sums(*(part[chosen] for part in cells))
         linear = kept.estimate[:, None] + kept.influence
-        last = Sums(linear.mean(0, keepdims=True), np.ones_like(linear[:1]))
+        mean = np.average(linear, axis=0, weights=weights[chosen], keepdims=True)
+        last = Sums(mean, np.ones_like(linear[:1]))
     return Sums(*(np.concatenate(pair) for pair in zip(cells, last, strict=True)))
 
 
 def _average_samples(
-    samples: Float[Array, "samples rows"], chosen: Bool[Array, " cells"]
+    samples: Float[Array, "samples rows"], weights: Float[Array, " cells"]
 ) -> Float[Array, "samples rows"]:
     """Resamples of cells with, last, their average; a cell that a resample lacks is left out."""
     cells = samples[:, :-1]
-    if len(chosen) == 1:
+    if len(weights) == 1:
         return np.concatenate([cells, cells], 1)
-    known = chosen & np.isfinite(cells)
-    total = np.where(known, cells, 0).sum(1, keepdims=True)
+    known = weights * np.isfinite(cells)
+    total = (known * np.where(known > 0, cells, 0)).sum(1, keepdims=True)
     return np.concatenate([cells, _ratio(total, known.sum(1, keepdims=True))], 1)
 
 
@@ -136,12 +153,13 @@ def on_shared_cells(
     theirs: Sums,
     our_samples: Float[Array, "samples rows"],
     their_samples: Float[Array, "samples rows"],
+    weights: Weights = None,
 ) -> tuple[Sums, Sums, Float[Array, "samples rows"], Float[Array, "samples rows"]]:
     """Two therapists' metric and its resamples, averaged over the cells in which both have it."""
     if not _is_ratio(ours) and not _is_ratio(theirs):
         return ours, theirs, our_samples, their_samples
     cells = [Sums(*(part[:-1] for part in one)) for one in (ours, theirs)]
-    shared = _defined(cells[0]) & _defined(cells[1])
+    shared = np.minimum(*(_defined(one, weights) for one in cells))
     return (
         _with_average(cells[0], shared),
         _with_average(cells[1], shared),
@@ -180,7 +198,7 @@ def bootstrap_means(
 
 
 def bootstrap_metrics(
-    sums: dict[str, Sums], n_samples: int, seed: int
+    sums: dict[str, Sums], n_samples: int, seed: int, weights: Weights = None
 ) -> dict[str, Float[Array, " samples *shape"]]:
     """Every metric of each resample of clients, all of them on the same resamples.
 
@@ -192,7 +210,9 @@ def bootstrap_metrics(
     samples = dict(zip(sums, means, strict=False))
     for name, denominator in zip(ratios, means[len(sums) :], strict=True):
         cells = Sums(*(part[:-1] for part in sums[name]))
-        samples[name] = _average_samples(_ratio(samples[name], denominator), _defined(cells))
+        samples[name] = _average_samples(
+            _ratio(samples[name], denominator), _defined(cells, weights)
+        )
     return samples
 
 
@@ -335,7 +355,7 @@ def holm(p_values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
     return adjusted.reshape(np.shape(p_values))
 
 
-# --- over seeds -----------------------------------------------------------------------------
+# --- across seeds ---------------------------------------------------------------------------
 
 
 def interquartile_mean(scores: Float[Array, "... seeds cells"]) -> Float[Array, "..."]:
@@ -362,7 +382,7 @@ def resample_seeds(
     return scores[generator.integers(0, len(scores), (n_samples, len(scores)))]
 
 
-def interval_over_seeds(
+def interval_across_seeds(
     estimate: float, samples: Float[Array, " samples"], n_seeds: int, confidence: float
 ) -> Estimate:
     """A percentile bootstrap over seeds, from ``FEWEST_SEEDS`` on.
@@ -377,7 +397,7 @@ def interval_over_seeds(
     return Estimate(estimate, float(low), float(high), float(samples.std(ddof=1)))
 
 
-def mean_over_seeds(scores: Float[Array, "seeds cells"], confidence: float) -> Estimate:
+def mean_across_seeds(scores: Float[Array, "seeds cells"], confidence: float) -> Estimate:
     """The mean of seeds' means over cells, from ``FEWEST_SEEDS`` on with Student's interval.
 
     A percentile bootstrap of a mean is too narrow by ``√((n − 1)/n)`` and by having no t: 95 %
@@ -392,7 +412,7 @@ def mean_over_seeds(scores: Float[Array, "seeds cells"], confidence: float) -> E
     return Estimate(mean, mean - half, mean + half, error)
 
 
-def probability_over_seeds(
+def probability_across_seeds(
     ours: Float[Array, "seeds cells"],
     theirs: Float[Array, "seeds cells"],
     our_samples: Float[Array, "samples seeds cells"],
@@ -407,7 +427,7 @@ def probability_over_seeds(
     probability = float(improvement_probability(ours, theirs))
     samples = improvement_probability(our_samples, their_samples)
     n_seeds = min((n for n in (len(ours), len(theirs)) if n > 1), default=1)
-    told = interval_over_seeds(probability, samples, n_seeds, confidence)
+    told = interval_across_seeds(probability, samples, n_seeds, confidence)
     if told.low is None or told.low != told.high:
         return told
     low, high = wilson_interval(np.array(probability * n_seeds), n_seeds, confidence)

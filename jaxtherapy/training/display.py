@@ -1,9 +1,11 @@
 """What a user sees while training: a live line on a terminal, a line per evaluation elsewhere."""
 
+from __future__ import annotations
+
 import contextlib
 import sys
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.progress import (
@@ -16,7 +18,8 @@ from rich.progress import (
 )
 from rich.table import Table
 
-from jaxtherapy.ppo.types import EvalResult
+if TYPE_CHECKING:  # with JAX, which a console does without
+    from jaxtherapy.ppo.types import EvalResult
 
 
 def console(quiet: bool = False) -> Console:
@@ -68,7 +71,7 @@ class TrainingDisplay:
         self._task = self._bar.add_task("train", total=total_steps, rate="", live="")
         self._bar.update(self._task, completed=min(step, total_steps))
 
-    def __enter__(self) -> "TrainingDisplay":
+    def __enter__(self) -> TrainingDisplay:
         self._bar.start()
         return self
 

@@ -3,25 +3,29 @@
 import csv
 import dataclasses
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 
 from jaxtherapy.cli.evaluate import (
-    ProgressLines,
     base_config,
-    build_parser,
     main,
     make_cells,
-    make_lineup,
+    make_panel,
     make_request,
     notes,
 )
+from jaxtherapy.cli.evaluate_flags import build_parser
+from jaxtherapy.cli.progress import ProgressLines
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation import results
-from jaxtherapy.evaluation.evaluation import Request, over_seeds
+from jaxtherapy.evaluation.candidates import Panel
+from jaxtherapy.evaluation.evaluation import Request, across_seeds
+from jaxtherapy.evaluation.grid import Candidate
 from jaxtherapy.evaluation.results import TherapistInfo
-from jaxtherapy.evaluation.therapists import Lineup
+from jaxtherapy.evaluation.statistics import Intervals
 from jaxtherapy.reporting import drawing, selection
 from jaxtherapy.reporting.report import write_report
 from tests.conftest import DATA
@@ -98,22 +102,19 @@ def test_seeds_are_summarised(told):
 
 def test_intervals_over_seeds_need_five_on_every_side_that_has_several():
     sizes = {"five": 5, "six": 6, "two": 2, "alone": 1, "baseline": 1}
-    lineup = Lineup(
-        [
-            TherapistInfo(
-                f"{name}{seed}", name, "baseline" if name == "baseline" else "policy", name
-            )
-            for name, size in sizes.items()
-            for seed in range(size)
-        ]
-    )
+    infos = [
+        TherapistInfo(f"{name}{seed}", name, "baseline" if name == "baseline" else "policy", name)
+        for name, size in sizes.items()
+        for seed in range(size)
+    ]
+    panel = Panel([Candidate(info, None) for info in infos], None)
     generator = np.random.default_rng(0)
     scores = {
-        metric: {each.id: generator.random(3) for each in lineup.therapists}
+        metric: {each.id: generator.random(3) for each in infos}
         for metric in ("success", "reward", "final_rs")
     }
-    request = Request("x", TrainingConfig(), cells_of(), bootstrap_samples=200)
-    seeds, improvement = over_seeds(request, lineup, scores)
+    request = Request("x", cells_of()[:3], (), (1, 1, 1), intervals=Intervals(n_samples=200))
+    seeds, improvement = across_seeds(request, panel, scores)
     for row in seeds:
         assert (row.iqm.low is not None) == (row.n_seeds >= 5)
         assert (row.mean.high is not None) == (row.n_seeds >= 5)
@@ -238,6 +239,9 @@ def test_it_says_whether_acts_were_sampled(told):
         (["--max-sessions", "0"], "max_sessions is '0'"),
         (["--therapist", "nothing"], "module:function"),
         (["--name", "a/b"], "--name is 'a/b'"),
+        (["--name", "a\x07b"], "--name is 'a\\x07b'"),
+        (["--output-dir", "a\x1bb"], "--output-dir is 'a\\x1bb'"),
+        (["--matrices", "[" + "[1,2]," * 20_000 + "]"], "has over 100,000 characters"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate"),
         (["--output-dir", "/dev/null/x"], "can't write to /dev/null/x"),
     ],
@@ -260,7 +264,7 @@ def test_an_interrupted_evaluation_leaves_nothing_that_it_made(
         raise KeyboardInterrupt
 
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("jaxtherapy.cli.evaluate.evaluate", interrupt)
+    monkeypatch.setattr("jaxtherapy.evaluation.evaluation.evaluate_panel", interrupt)
     for name in made_before:
         (tmp_path / name).mkdir(parents=True)
     before = set(tmp_path.rglob("*"))
@@ -273,7 +277,7 @@ def test_an_interrupted_evaluation_leaves_what_was_there(tmp_path, monkeypatch):
     def interrupt(*_):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxtherapy.cli.evaluate.evaluate", interrupt)
+    monkeypatch.setattr("jaxtherapy.evaluation.evaluation.evaluate_panel", interrupt)
     notes = tmp_path / "notes.txt"
     notes.write_text("mine")
     assert main(["--output-dir", str(tmp_path)]) == 130
@@ -282,7 +286,7 @@ def test_an_interrupted_evaluation_leaves_what_was_there(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["report.html", "figures/comparison.png", "evaluation.csv"])
 def test_a_users_own_files_are_refused_before_the_work(capsys, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("jaxtherapy.cli.evaluate.evaluate", None)
+    monkeypatch.setattr("jaxtherapy.cli.evaluate._evaluate", None)
     mine = tmp_path / "paper" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
@@ -296,7 +300,7 @@ def test_interrupted_while_drawing_the_numbers_are_there(capsys, tmp_path, monke
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("jaxtherapy.cli.evaluate.write_report", interrupt)
+    monkeypatch.setattr("jaxtherapy.reporting.report.write_report", interrupt)
     sizes = ["--episodes", "2", "--course-episodes", "0", "--bootstrap-samples", "100"]
     arguments = ["--baselines", "none", "--patterns", "cold_stuck", "--max-sessions", "2"]
     assert main([*arguments, *sizes, "--output-dir", str(tmp_path / "it")]) == 130
@@ -308,7 +312,7 @@ def test_interrupted_while_drawing_the_numbers_are_there(capsys, tmp_path, monke
 
 def test_progress_without_a_terminal_is_a_line_per_tenth(monkeypatch):
     clock, told = iter(range(100, 200)), []
-    monkeypatch.setattr("jaxtherapy.cli.evaluate.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("jaxtherapy.cli.progress.time.monotonic", lambda: next(clock))
     lines = ProgressLines(3_000, 100, told.append)
     for _ in range(60):
         lines.advance(50)
@@ -319,7 +323,7 @@ def test_progress_without_a_terminal_is_a_line_per_tenth(monkeypatch):
 
 def test_progress_without_a_terminal_is_a_line_every_ten_seconds(monkeypatch):
     clock, told = iter(range(100, 1000, 4)), []
-    monkeypatch.setattr("jaxtherapy.cli.evaluate.time.monotonic", lambda: next(clock))
+    monkeypatch.setattr("jaxtherapy.cli.progress.time.monotonic", lambda: next(clock))
     lines = ProgressLines(100_000, 100, told.append)
     for _ in range(9):
         lines.advance(50)
@@ -334,7 +338,7 @@ def test_a_damaged_policy_is_refused(capsys, tmp_path):
 
 
 def cells_of(*arguments, **config):
-    return make_cells(build_parser().parse_args(list(arguments)), TrainingConfig(**config))
+    return make_cells(build_parser().parse_args(list(arguments)), TrainingConfig(**config))[0]
 
 
 def test_cells_are_every_combination(tmp_path):
@@ -354,8 +358,8 @@ def test_cells_are_every_combination(tmp_path):
 
 def noted(*arguments):
     given = build_parser().parse_args([*map(str, arguments), "--baselines", "none"])
-    lineup = make_lineup(given)
-    return notes(given, lineup, make_request(given, lineup))
+    panel = make_panel(given)
+    return notes(given, panel, make_request(given, panel))
 
 
 def test_a_loose_policy_is_told_to_meet_default_clients(tmp_path):
@@ -412,7 +416,49 @@ def test_the_experiments_own_clients_are_the_default():
         ("cold_warm", 0.8),
         ("conflictual", 0.8),
     ]
-    assert [cell.label for cell in cells] == ["cold_warm", "conflictual"]
+    assert [cell.label for cell in cells] == ["cold_warm (×2)", "conflictual"]
+
+
+def test_a_repeated_pattern_weighs_as_often_as_in_training():
+    def weights(*arguments, **config):
+        return make_cells(build_parser().parse_args(list(arguments)), TrainingConfig(**config))[1]
+
+    mixed = ("cold_stuck", "cold_warm", "cold_stuck", "cold_stuck")
+    assert weights(patterns=mixed) == weights("--patterns", *mixed) == (3, 1)
+    assert weights("--patterns", "cold_warm", patterns=mixed) == (1,)
+    assert set(weights("--patterns", "all", patterns=mixed)) == {1}
+    assert "a repeated pattern weighs" in noted("--patterns", *mixed)[0]
+
+
+def test_cells_that_differ_in_the_seventh_digit_have_ids_of_their_own():
+    cells = cells_of("--thresholds", "0.9", "0.9000001", "--patterns", "cold_warm")
+    assert [cell.id.split("/")[2] for cell in cells] == ["0.9", "0.9000001"]
+    assert [cell.label for cell in cells] == [
+        "cold_warm, threshold 0.9",
+        "cold_warm, threshold 0.9000001",
+    ]
+
+
+def test_a_huge_matrix_file_is_refused_at_once(tmp_path, capsys):
+    with open(tmp_path / "huge.json", "w") as file:
+        file.write("[" + "[1, 2, 3, 4, 5, 6, 7, 8],\n" * 2_000_000)
+    assert main(["--matrices", str(tmp_path / "huge.json")]) == 2
+    assert "huge.json has over 100,000 characters" in capsys.readouterr().err
+
+
+def test_help_needs_no_jax():
+    for command in ("evaluate", "play"):
+        code = f"""
+import sys
+from jaxtherapy.cli.{command} import main
+try:
+    main(["--help"])
+except SystemExit:
+    heavy = ("jax", "scipy", "matplotlib", "orbax", "optax", "flax")
+    print([name for name in heavy if name in sys.modules])
+"""
+        told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+        assert told.stdout.endswith("\n[]\n"), told.stdout[-300:] + told.stderr
 
 
 def test_an_earlier_evaluation_is_replaced_with_its_report(tmp_path, monkeypatch, capsys):

@@ -1,13 +1,21 @@
 """The therapist's chair, from the terminal's point of view."""
 
 import io
+import subprocess
+import sys
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy import play
-from jaxtherapy.cli.play import BLOCKS, circle, main, read_octant, sparkline
+from jaxtherapy.cli import play
+from jaxtherapy.cli.game import Game
+from jaxtherapy.cli.play import BLOCKS, circle, load_policy, main, read_octant, sparkline
 from jaxtherapy.client.octants import OCTANTS
+from jaxtherapy.client.params import client_params
+from jaxtherapy.client.simulation import simulate_course
+from jaxtherapy.config import TrainingConfig
 from tests.conftest import DATA
 from tests.evaluation.experiments import write_experiment
 
@@ -99,12 +107,40 @@ def test_it_says_whose_clients_and_which_seed(at_the_keyboard, tmp_path):
 
 
 def test_the_policys_probabilities_sum_to_one():
-    game = play.Game.begin(
-        0, play.client_params(play.TrainingConfig(max_sessions=5)), play.load_policy(POLICY)
-    )
+    game = Game(0, client_params(TrainingConfig(max_sessions=5)), load_policy(POLICY))
     session = game.answer(2)
     assert sum(session.policy) == pytest.approx(1, abs=1e-5) and len(session.policy) == 8
     assert 0 <= session.rs <= 1 and 0 <= session.bond <= 1
+
+
+def test_a_therapy_is_that_of_the_first_simulated_client():
+    params = client_params(TrainingConfig(max_sessions=6, threshold=1.0))
+    acts, game = (2, 3, 2, 7, 0, 4), Game(5, params)
+    told = [game.answer(act) for act in acts]
+
+    def therapist(key, dyad, params):
+        return jnp.array(acts)[dyad.time]
+
+    dyads, course = simulate_course(jax.random.key(5), params, therapist, 3, len(acts))
+    assert [each.client for each in told] == course.client_act[:, 0].tolist()
+    assert [each.heard for each in told] == course.heard_act[:, 0].tolist()
+    assert [each.bond for each in told] == pytest.approx(course.bond[:, 0].tolist(), rel=1e-5)
+    assert game.over and int(game.dyad.time) == int(dyads.time[0]) == 6
+
+
+def test_the_first_line_is_told_before_jax_is_there():
+    code = """
+import sys
+from jaxtherapy.cli import play
+def stop(device):
+    heavy = ("jax", "scipy", "matplotlib", "orbax", "optax", "flax")
+    print([name for name in heavy if name in sys.modules])
+    raise EOFError
+play._use = stop
+play.main(["--seed", "1"])
+"""
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert told.stdout.startswith("A client walks in (--seed 1)") and "\n[]\n" in told.stdout
 
 
 def test_no_more_input_is_one_line(at_the_keyboard):

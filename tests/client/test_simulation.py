@@ -211,7 +211,7 @@ def test_what_a_therapist_draws_tells_nothing_of_how_it_is_heard():
     """
 
     def drawing(key, dyad, params):
-        return jnp.floor(8 * jax.random.uniform(key))
+        return jnp.int8(jnp.floor(8 * jax.random.uniform(key)))
 
     simulated = partial(simulate_course, jax.random.key(9), SHORT, drawing, N_DYADS)
     habit = jax.vmap(habitual_act)(simulated(0)[0].client.memory)
@@ -220,3 +220,46 @@ def test_what_a_therapist_draws_tells_nothing_of_how_it_is_heard():
     tells = np.asarray(act != habit)  # else it is heard as it was in either case
     p_value = independent(act[tells], (heard == act)[tells], 8, 2)
     assert_all_plausible({"act, hearing": p_value}, rate=1e-3)
+
+
+# --- checks ---------------------------------------------------------------------------------
+
+BRIEF = ClientParams(max_sessions=2)
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"threshold": float("nan")}, "threshold is nan, must be above 0 to 1"),
+        ({"entropy": -1.0}, "entropy is -1"),
+        ({"entropy": 0.0}, "entropy is 0"),
+        ({"baseline_accuracy": 1.5}, "baseline_accuracy is 1.5, must be from 0 to 1"),
+        ({"max_sessions": 0}, "max_sessions is 0"),
+        ({"threshold": np.ones(3)}, r"threshold has shape \(3,\); vmap"),
+        ({"pattern_weights": np.zeros(7)}, "pattern_weights"),
+        ({"pattern_weights": np.full(7, np.nan)}, "pattern_weights"),
+        ({"u_min": np.full((8, 8), 1e6), "u_max": np.full((8, 8), 999_999.99)}, "u_min and u_max"),
+    ],
+)
+def test_clients_that_cannot_be_are_refused(changes, complaint):
+    with pytest.raises(ValueError, match=complaint):
+        simulate(jax.random.key(0), BRIEF.replace(**changes), therapists.mirror, 2)
+
+
+@pytest.mark.parametrize("act", [9, -1, 300, 2.7])
+def test_acts_that_are_none_are_refused(act):
+    complaint = "whole number" if isinstance(act, float) else "acts outside"
+    with pytest.raises(ValueError, match=complaint):
+        simulate(jax.random.key(0), BRIEF, lambda key, observation: jnp.asarray(act), 2)
+    with pytest.raises(ValueError, match=complaint):
+        simulate_course(jax.random.key(0), BRIEF, lambda key, observation: jnp.asarray(act), 2, 2)
+
+
+def test_within_jit_nothing_is_checked_and_nothing_changes():
+    run = lambda params: simulate(jax.random.key(0), params, therapists.random, 20)  # noqa: E731
+    outside, inside = run(BRIEF), jax.jit(run)(arrays(BRIEF))
+    np.testing.assert_array_equal(outside.history, inside.history)
+    batched = jax.vmap(lambda x: run(BRIEF.replace(threshold=x)).success.mean())
+    assert batched(jnp.array([0.1, 1.0])).shape == (2,)
+    constant = jax.jit(lambda: run(BRIEF))()  # parameters are known, what happens is not
+    np.testing.assert_array_equal(outside.history, constant.history)

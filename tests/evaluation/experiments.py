@@ -27,9 +27,8 @@ def write_policy(path, hidden_size=4, seed=0):
 def write_experiment(folder, seeds=(), hidden_size=4, **settings):
     """The folder of a training: its configuration and the weights of each seed."""
     folder.mkdir(parents=True)
-    config = TrainingConfig(
-        experiment_name=folder.name, log_dir=str(folder / "logs"), hidden_size=hidden_size
-    )
+    places = {"experiment_name": folder.name, "log_dir": str(folder / "logs")}
+    config = TrainingConfig(hidden_size=hidden_size, **places)
     config = replace(config, n_seeds=max(1, len(seeds)), seed=seeds[0] if seeds else 42, **settings)
     save_config(config, folder / "config.yaml")
     for number, place in enumerate([folder / f"seed_{seed}" for seed in seeds] or [folder]):

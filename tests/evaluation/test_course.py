@@ -5,7 +5,8 @@ import pytest
 
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.evaluation import course as courses
-from jaxtherapy.evaluation.grid import NOT_HELD
+from jaxtherapy.evaluation.grid import NOT_HELD, Record
+from jaxtherapy.evaluation.statistics import Intervals
 
 N, SESSIONS = 12, 30
 
@@ -20,19 +21,18 @@ def therapies():
     initial = generator.random((2, N // 2))
     success = generator.random((2, N // 2)) < 0.5
     acts = np.where(held, acts, NOT_HELD)
-    return courses.decode(acts.astype(np.int16), rs, initial, success)
+    return courses.decode(Record(acts.astype(np.int16), rs), initial, success)
 
 
 @pytest.fixture(scope="module")
 def course(therapies):
-    return courses.course_of(
-        "x", therapies, alpha=5.0, offset=0.7, confidence=0.95, n_samples=100, seed=0
-    )
+    return courses.course_of("x", therapies, Intervals(0.95, 100, 0))
 
 
 def test_decoding_goes_cell_by_cell():
     acts = np.array([[[8 * 8 * 3 + 8 * 5 + 7, NOT_HELD]]], np.int16)
-    told = courses.decode(acts, np.array([[[0.5, 0.0]]]), np.zeros((1, 2)), np.zeros((1, 2), bool))
+    record = Record(acts, np.array([[[0.5, 0.0]]]))
+    told = courses.decode(record, np.zeros((1, 2)), np.zeros((1, 2), bool))
     assert told.held.tolist() == [[True], [False]]
     assert (told.client_act[0, 0], told.therapist_act[0, 0], told.heard_act[0, 0]) == (3, 5, 7)
 
@@ -139,9 +139,7 @@ def test_pointwise_intervals_cover():
 
 def test_nobody_succeeded(therapies):
     failed = therapies._replace(success=np.zeros(N, bool))
-    told = courses.course_of(
-        "x", failed, alpha=5.0, offset=0.7, confidence=0.95, n_samples=100, seed=0
-    )
+    told = courses.course_of("x", failed, Intervals(0.95, 100, 0))
     assert told.episodes["success"] == 0
     assert set(told.by_time["success"].rs.mean) == {None}
     assert set(told.by_session["success"].complementarity["heard"]["any"].value) == {None}

@@ -2,9 +2,10 @@
 
 import numpy as np
 
-from jaxtherapy.evaluation.course import bond_at
+from jaxtherapy.evaluation.course import bond_at, decode
 from jaxtherapy.evaluation.episodes import choose, chosen_episodes
 from jaxtherapy.evaluation.grid import NOT_HELD, Outcomes, Record
+from jaxtherapy.evaluation.results import CellInfo
 
 
 def chosen(ends, sessions, rs=None):
@@ -56,9 +57,14 @@ def test_an_episode_is_of_its_own_cell_and_client():
         initial_rs=initial,
     )
     numbers = np.array([[10, 11, 12], [20, 21, 22]])
-    told = chosen_episodes(
-        "me", ["easy", "hard"], [0.3, 0.6], numbers, ends, Record(acts, rs), 2.0, 0.4
-    )
+    flat = Outcomes(*(part.reshape(-1) for part in ends))
+    record = Record(acts, rs)
+    therapies = decode(record, flat.initial_rs, flat.success, cells.reshape(-1), (2.0, 0.4))
+    kinds = [
+        CellInfo(name, name, "cold_stuck", "bond_only", threshold, 0.5, "random")
+        for name, threshold in (("easy", 0.3), ("hard", 0.6))
+    ]
+    told = chosen_episodes("me", kinds, numbers.reshape(-1), flat, therapies)
     assert [(each.reason, each.cell, each.client) for each in told] == [
         ("shared", "easy", 10),
         ("shared", "hard", 20),

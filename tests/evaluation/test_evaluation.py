@@ -8,17 +8,22 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client.dyad import intake
+from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.patterns import PATTERNS
+from jaxtherapy.client.simulation import simulate
+from jaxtherapy.client.therapists import complementary
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.evaluation import compare_therapists
 from jaxtherapy.evaluation import evaluation as evaluations
+from jaxtherapy.evaluation.candidates import Panel, assemble
+from jaxtherapy.evaluation.cells import cell_params
 from jaxtherapy.evaluation.evaluation import (
     Request,
-    cell_params,
+    across_seeds,
     evaluation_key,
     follow,
-    over_seeds,
 )
-from jaxtherapy.evaluation.grid import play_grid
+from jaxtherapy.evaluation.grid import Candidate, Programs, play_grid
 from jaxtherapy.evaluation.results import (
     ALL_CELLS,
     CellInfo,
@@ -26,8 +31,7 @@ from jaxtherapy.evaluation.results import (
     Estimate,
     TherapistInfo,
 )
-from jaxtherapy.evaluation.therapists import Lineup, assemble
-from jaxtherapy.ppo import ppo
+from jaxtherapy.evaluation.statistics import Intervals
 from jaxtherapy.training import summary
 
 # --- correction -----------------------------------------------------------------------------
@@ -116,7 +120,7 @@ def with_clients(keys):
 def test_no_client_of_an_evaluation_was_met_in_any_training():
     seeds = range(20)
     of_training = jnp.concatenate(
-        [jnp.append(ppo._keys(seed), jax.random.key(seed)) for seed in seeds]
+        [jnp.append(jax.random.split(key, 4), key) for key in map(jax.random.key, seeds)]
     )
     of_summaries = jnp.stack([summary.summary_key(seed) for seed in seeds])
     ours = with_clients(jnp.stack([evaluation_key(seed) for seed in seeds]))
@@ -128,12 +132,13 @@ def test_no_client_of_an_evaluation_was_met_in_any_training():
 # --- over seeds -----------------------------------------------------------------------------
 
 
-def test_scores_over_seeds_by_hand():
+def test_scores_across_seeds_by_hand():
     """Two seeds in four cells: middle two of each, middle four of all."""
     scores = {"a/1": [0.0, 1.0, 2.0, 9.0], "a/2": [3.0, 4.0, 6.0, 7.0], "b": [5.0] * 4}
-    lineup = Lineup([TherapistInfo(name, name, "policy", name[0]) for name in scores])
+    infos = [TherapistInfo(name, name, "policy", name[0]) for name in scores]
+    panel = Panel([Candidate(info, None) for info in infos], None)
     by_metric = {m: {n: np.array(x) for n, x in scores.items()} for m in evaluations.SEED_METRICS}
-    seeds, improvement = over_seeds(REQUEST, lineup, by_metric)
+    seeds, improvement = across_seeds(FOUR_CELLS, panel, by_metric)
     rows = {(row.group, row.metric): row for row in seeds}
     for metric in evaluations.SEED_METRICS:
         row = rows["a", metric]
@@ -152,26 +157,96 @@ CELLS = tuple(
     CellInfo(f"{threshold}", "", "cold_stuck", "bond_only", threshold, 0.5, "random")
     for threshold in (0.5, 0.6)
 )
-REQUEST = Request("x", CONFIG, CELLS, episodes=8, course_episodes=8, bootstrap_samples=10, seed=3)
+REQUEST = Request(
+    "x",
+    CELLS,
+    tuple(cell_params(CONFIG, cell) for cell in CELLS),
+    (1, 1),
+    episodes=8,
+    course_episodes=8,
+    intervals=Intervals(n_samples=10, seed=3),
+)
+FOUR_CELLS = replace(REQUEST, cells=CELLS * 2, weights=(1,) * 4)
 
 
 def test_the_bond_of_episodes_is_the_one_that_clients_had():
     """Recomputed from RS for the replay; the simulation kept the first and the last."""
-    lineup, key = assemble([], ["complementary"], [], None), evaluation_key(REQUEST.seed)
-    params = [cell_params(CONFIG, cell) for cell in CELLS]
-    grid = play_grid(lineup.branches, lineup.players, params, 8, REQUEST.recorded, key, 6)
-    episodes = follow(REQUEST, lineup, grid)[1]
+    panel, key = assemble([], ["complementary"], [], None), evaluation_key(3)
+    with Programs(REQUEST.design, panel.families) as programs:
+        grid = play_grid(programs, panel.candidates, REQUEST.design)
+        episodes = follow(REQUEST, panel, grid, programs)[1]
     assert len(episodes) > 2
     for each in episodes:
         cell = [cell.id for cell in CELLS].index(each.cell)
         assert each.bond[-1] == pytest.approx(grid.outcomes.bond[0, cell, each.client], abs=2e-4)
-        own_key = jax.random.fold_in(jax.random.fold_in(key, each.client), 0)
-        met = intake(own_key, params[cell]).client
+        met = intake(jax.random.fold_in(key, 0), REQUEST.clients[cell], each.client).client
         assert each.initial_bond == pytest.approx(float(met.bond), abs=2e-4)
 
 
-def test_the_bonds_slope_is_five_unless_it_is_given():
-    assert REQUEST.bond == (2.0, 0.4)
-    automatic = replace(REQUEST, config=replace(CONFIG, bond_alpha=None))
-    assert automatic.bond == (5.0, 0.4)
-    assert float(cell_params(automatic.config, CELLS[0]).bond_alpha) == 5.0
+# --- weights --------------------------------------------------------------------------------
+
+
+def test_a_cell_that_weighs_three_counts_as_three():
+    """In the average over cells and its interval, across seeds, and in the course of therapy."""
+    panel = assemble([], ["complementary", "mirror"], [], None)
+    once, thrice = (
+        evaluations.evaluate_panel(replace(REQUEST, episodes=40, weights=weights), panel, {})
+        for weights in ((1, 1), (3, 1))
+    )
+    for metric in ("success", "reward", "final_rs"):
+        first, second, average = (row.metrics[metric] for row in thrice.outcomes[:3])
+        assert average.estimate == pytest.approx((3 * first.estimate + second.estimate) / 4)
+        assert average.low <= average.estimate <= average.high
+        seeds = {(row.group, row.metric): row for row in thrice.seeds}
+        assert seeds["complementary", metric].mean.estimate == pytest.approx(average.estimate)
+    assert once.outcomes[0].metrics["reward"] == thrice.outcomes[0].metrics["reward"]
+    assert thrice.settings["cell_weights"] == [3, 1] and "cell_weights" not in once.settings
+    design = replace(REQUEST, weights=(3, 1), episodes=400, course_episodes=100).design
+    assert list(design.n_recorded) == [75, 25]
+
+
+# --- front door -----------------------------------------------------------------------------
+
+FEW = ClientParams(threshold=0.6, max_sessions=6)
+
+
+def test_therapists_are_compared_in_three_lines():
+    def contrary(key, observation):
+        return (observation.client_action + 4) % 8
+
+    told = compare_therapists(["complementary", contrary], FEW, n_episodes=30)
+    assert [each.id for each in told.therapists] == ["complementary", "contrary"]
+    assert [row.cell for row in told.outcomes] == ["clients", "all"] * 2
+    assert {row.therapist for row in told.differences} == {"contrary"}
+    ended = simulate(evaluation_key(0), FEW, complementary, 30)
+    assert told.outcomes[0].successes == int(ended.success.sum())
+
+
+def test_clients_that_differ_in_anything_are_compared():
+    kinds = {"deaf": replace(FEW, baseline_accuracy=0.1), "short": replace(FEW, max_sessions=3)}
+    told = compare_therapists({"me": "mirror"}, kinds, 20, course_episodes=10)
+    assert [cell.id for cell in told.cells] == ["deaf", "short"]
+    assert told.settings["max_sessions"] == 6 and len(told.courses) == 1
+    assert told.outcomes[1].metrics["sessions"].estimate <= 3
+
+
+@pytest.mark.parametrize(
+    ("changes", "complaint"),
+    [
+        ({"therapists": ["complementray"]}, "is no baseline"),
+        ({"therapists": []}, "reference is ''"),
+        ({"therapists": {"mine": lambda key, observation: 2.7}}, "whole number"),
+        ({"therapists": {"mine": lambda key, observation: 9}}, "mine does acts outside 0..7"),
+        ({"clients": replace(FEW, threshold=float("nan"))}, "threshold is nan"),
+        ({"clients": replace(FEW, entropy=-1.0)}, "entropy is -1"),
+        ({"clients": {}}, "at least one kind of clients"),
+        ({"n_episodes": 1}, "n_episodes is 1"),
+        ({"seed": -1}, "seed is -1"),
+        ({"reference": "nobody"}, "reference is 'nobody'"),
+        ({"confidence": 95}, "confidence is 95"),
+    ],
+)
+def test_nonsense_is_refused(changes, complaint):
+    given = {"therapists": ["mirror"], "clients": FEW, "n_episodes": 4} | changes
+    with pytest.raises(ValueError, match=complaint):
+        compare_therapists(**given)

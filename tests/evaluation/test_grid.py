@@ -13,10 +13,20 @@ from jaxtherapy.client.client import rs_threshold
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.client.params import client_params
 from jaxtherapy.client.simulation import simulate_course
+from jaxtherapy.client.therapists import (
+    INVALID,
+    as_therapist,
+    checked,
+    complementary,
+    taking_turns,
+)
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.envs.rewards import reward
+from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation import grid as grids
 from jaxtherapy.evaluation.course import decode
-from jaxtherapy.evaluation.grid import Player, play_grid
+from jaxtherapy.evaluation.grid import Programs, play_grid
+from tests.evaluation.small_grid import candidate
 
 KEY = jax.random.key(11)
 SHORT = TrainingConfig(patterns=("cold_stuck",), max_sessions=20, threshold=0.6)
@@ -26,18 +36,21 @@ SESSIONS = 20
 def sometimes_wrong(weights):
     def therapist(key, dyad, params):
         wrong = (dyad.time == 3) & (weights > 0)
-        return jnp.where(wrong, grids.INVALID, dyad.client_act)
+        return jnp.where(wrong, 9, dyad.client_act)
 
-    return therapist
+    return checked(therapist)
 
 
-BRANCHES = (
-    lambda weights: therapists.random,
-    lambda weights: therapists.complementary,
-    sometimes_wrong,
-)
-RANDOM, COMPLEMENTARY, WRONG, TRUSTED_WRONG = range(4)
-FINE, BAD = jnp.int32(0), jnp.int32(1)
+def baselines(number):
+    return taking_turns([as_therapist(each) for each in (therapists.random, complementary)], number)
+
+
+RANDOM, COMPLEMENTARY, FINE, WRONG = range(4)
+CANDIDATES = [
+    *(candidate(baselines, np.int32(number)) for number in (RANDOM, COMPLEMENTARY)),
+    candidate(sometimes_wrong, np.int32(0), trusted=False),
+    candidate(sometimes_wrong, np.int32(1)),
+]
 
 CELLS = [
     client_params(replace(SHORT, threshold=0.6)),
@@ -50,19 +63,23 @@ CELLS = [
 CLIENTS, RECORDED = 31, 7
 
 
+DESIGN = grids.Design(CELLS, CLIENTS, KEY, [RECORDED] * len(CELLS))
+
+
 @pytest.fixture(scope="module")
 def grid():
     told = []
-    players = [Player(RANDOM, FINE), Player(COMPLEMENTARY, FINE), Player(WRONG, FINE, False)]
-    players.append(Player(WRONG, BAD))
-    result = play_grid(BRANCHES, players, CELLS, CLIENTS, RECORDED, KEY, SESSIONS, told.append)
-    assert sum(told) == len(players) * len(CELLS) * CLIENTS
+    with Programs(DESIGN, {baselines: np.int32(0), sometimes_wrong: np.int32(0)}) as programs:
+        result = play_grid(programs, CANDIDATES, DESIGN, told.append)
+        careful = candidate(sometimes_wrong, np.int32(1), trusted=False, name="sloppy")
+        with pytest.raises(RunError, match="therapist sloppy does acts outside"):
+            play_grid(programs, [careful], DESIGN)
+    assert sum(told) == len(CANDIDATES) * len(CELLS) * CLIENTS
     return result
 
 
 def recorded_sessions(grid):
-    clients = grids.recorded_clients(len(CELLS), CLIENTS, RECORDED)
-    return np.take_along_axis(grid.outcomes.sessions, clients[None], axis=2)
+    return grid.outcomes.sessions[(slice(None), *DESIGN.recorded)]
 
 
 @jax.jit
@@ -82,6 +99,7 @@ def test_the_grid_is_the_simulation(grid, therapist):
 
     So what tests/client says of its outcomes, recorded ones among them, holds for the grid's.
     """
+    of_cell = DESIGN.recorded[0]
     for number, cell in enumerate(CELLS):
         dyad, told = jax.tree.map(np.asarray, simulated(cell, therapist))
         ours = grids.Outcomes(*(part[therapist, number] for part in grid.outcomes))
@@ -95,10 +113,9 @@ def test_the_grid_is_the_simulation(grid, therapist):
         np.testing.assert_array_equal(ours.success, high_enough & ~dyad.dropped_out)
         who = slice(RECORDED * number, RECORDED * (number + 1))  # others are recorded in each cell
         recorded = decode(
-            grid.records.acts[therapist][:, [number]],
-            grid.records.rs[therapist][:, [number]],
-            ours.initial_rs[None, who],
-            ours.success[None, who],
+            grids.Record(*(part[therapist][:, of_cell == number] for part in grid.records)),
+            ours.initial_rs[who],
+            ours.success[who],
         )
         held = told.held[:, who].T
         np.testing.assert_array_equal(recorded.held, held)
@@ -122,7 +139,7 @@ def test_clients_are_the_same_for_every_therapist_and_whatever_the_threshold_and
     np.testing.assert_array_equal(initial[:, 0], initial[:, 2])
     assert np.all(initial[:, 0] != initial[:, 3])
     first = grid.records.acts[:, 0] // 64
-    np.testing.assert_array_equal(first[RANDOM], first[WRONG])
+    np.testing.assert_array_equal(first[RANDOM], first[FINE])
 
 
 def test_all_results_are_filed(grid):
@@ -136,38 +153,87 @@ def test_all_results_are_filed(grid):
 
 
 def test_a_therapist_that_does_something_else_is_found_out(grid):
-    """Marked in the record, and refused when the batch is filed."""
-    acts = grid.records.acts[TRUSTED_WRONG]
-    np.testing.assert_array_equal(acts[3][recorded_sessions(grid)[TRUSTED_WRONG] > 3], -2)
+    """Marked in the record; refused when a batch is filed, see the fixture."""
+    acts = grid.records.acts[WRONG]
+    np.testing.assert_array_equal(acts[3][recorded_sessions(grid)[WRONG] > 3], INVALID)
     assert np.all(acts[:3] >= 0)
+    assert np.all(grid.records.acts[FINE] != INVALID)
 
-    def run(*_):
-        return None, grids.Record(acts, None)
 
-    player = Player(WRONG, BAD, trusted=False)
-    with pytest.raises(grids.InvalidActError) as caught:
-        grids._play_batch(run, grid, 1, player, np.arange(3), None, KEY, 8, 0, 8)
-    assert caught.value.player == 1
+def test_any_number_may_differ_between_cells():
+    """Each cell is what it is alone, whatever else is in its program."""
+    changes = [
+        {"baseline_accuracy": 0.1, "recency_ratio": 5.0},
+        {"max_sessions": 12, "bond_alpha": 2.0, "smoothing": 0.7, "dropout_session": 4},
+        {"enable_parataxic": False, "anticomplement": "exact", "success_reward": 7.0},
+    ]
+    cells = [client_params(replace(SHORT, **change)) for change in changes]
+    design = grids.Design(cells, CLIENTS, KEY, [CLIENTS] * 3)
+    assert len(grids.Cells.of(cells).own) == 9 + 1  # and the control's answers
+    with Programs(design, {baselines: np.int32(0)}) as programs:
+        told = play_grid(programs, CANDIDATES[:1], design)
+    for number, cell in enumerate(cells):
+        dyad, _ = jax.tree.map(np.asarray, simulated(cell, RANDOM))
+        ours = grids.Outcomes(*(part[0, number] for part in told.outcomes))
+        np.testing.assert_array_equal(ours.success, dyad.success)
+        np.testing.assert_array_equal(ours.dropout, dyad.dropped_out)
+        np.testing.assert_array_equal(ours.sessions, dyad.time)
+        np.testing.assert_allclose(ours.bond, dyad.client.bond, rtol=1e-4)
+        np.testing.assert_allclose(
+            ours.reward, jax.vmap(lambda each, p=cell: reward(each, p))(dyad), rtol=1e-5
+        )
+
+
+def test_weights_travel_with_their_own_family_alone():
+    """A program's arguments: weights of one therapist, none of another architecture's."""
+    seen = []
+
+    def weighty(weights):
+        seen.append(jax.tree.map(jnp.shape, weights))
+        return as_therapist(complementary)
+
+    design = grids.Design(CELLS[:1], 4, KEY, [1])
+    small, large = (candidate(weighty, {"w": np.zeros(n, np.float32)}) for n in (3, 3))
+    with Programs(design, {weighty: small.weights, baselines: np.int32(0)}) as programs:
+        play_grid(programs, [small, large, CANDIDATES[0]], design)
+    assert seen == [{"w": (3,)}]  # traced once
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 1_999, 2_001, 70_000, 123_457])
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize("workers", [1, 2, 8])
-def test_batches_cover_everything_once_within_memory(total, platform, workers):
+def test_batches_are_within_memory_and_nearly_full(total, platform, workers):
     for n_sessions in (20, 10_000):
         size = grids.batch_size(total, n_sessions, platform, workers)
-        spans = list(grids._batches(total, size))
-        assert [place for span in spans for place in range(*span)] == list(range(total))
+        n_batches = -(-total // size)
+        assert 1 <= size <= total and n_batches * size - total < n_batches
         assert 6 * size * n_sessions <= grids.RECORD_BYTES[platform] or size == 1
 
 
+@pytest.mark.parametrize("size", [1, 7, 50])
+def test_batches_cover_everything_once(monkeypatch, size):
+    monkeypatch.setattr(grids, "batch_size", lambda *_: size)
+    with Programs(DESIGN, {baselines: np.int32(0)}) as programs:
+        monkeypatch.setattr(programs, "_run", lambda *job: job[4])
+        cell, client = np.divmod(np.arange(CLIENTS * len(CELLS)), CLIENTS)
+        batches = [each.result() for each in programs.start(CANDIDATES[0], cell, client)]
+    assert all(len(batch) <= size for batch in batches)
+    assert sorted(np.concatenate(batches).tolist()) == list(range(len(cell)))
+
+
 def test_no_client_is_recorded_in_two_cells_if_there_are_enough():
-    assert len(np.unique(grids.recorded_clients(3, 30, 10))) == 30
-    assert grids.recorded_clients(3, 4, 2).tolist() == [[0, 1], [2, 3], [0, 1]]
+    cells = CELLS[:3]
+    cell, client = grids.Design(cells, 60, KEY, [10, 20, 30]).recorded
+    assert len(np.unique(client)) == 60 and np.bincount(cell).tolist() == [10, 20, 30]
+    assert grids.Design(cells, 4, KEY, [2] * 3).recorded[1].tolist() == [0, 1, 2, 3, 0, 1]
 
 
 def test_workers_are_counted_where_affinity_is_unknown(monkeypatch):
-    """macOS has no ``os.sched_getaffinity``."""
+    """macOS has no ``os.sched_getaffinity``. With asynchronous dispatch there is one."""
+    asynchronous = True
+    monkeypatch.setattr(jax.config, "read", lambda name: asynchronous)
+    assert grids.worker_count("cpu") == 1
+    asynchronous = False
     monkeypatch.setattr(os, "cpu_count", lambda: 3)
     monkeypatch.delattr(os, "sched_getaffinity", raising=False)
     assert grids.worker_count("cpu") == 3 and grids.worker_count("gpu") == 1

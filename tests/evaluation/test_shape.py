@@ -5,6 +5,7 @@ import pytest
 from scipy import stats
 
 from jaxtherapy.evaluation import shape
+from jaxtherapy.evaluation.statistics import Intervals
 
 RUNS, LEVEL = 400, 0.05
 
@@ -20,14 +21,7 @@ def trajectories(generator, n, rate, lengths=(9, 40)):
 
 def shape_in(values, held):
     return shape.shape_of(
-        values.astype(float),
-        held,
-        outcome="all",
-        acts="enacted",
-        measure="complementarity",
-        confidence=1 - LEVEL,
-        n_samples=200,
-        seed=0,
+        values.astype(float), held, Intervals(confidence=1 - LEVEL, n_samples=200, seed=0)
     )
 
 
@@ -95,9 +89,9 @@ def test_short_therapies_are_left_out():
 
 def test_both_measures():
     distance = np.random.default_rng(0).integers(0, 5, (30, 12))
-    both = shape.shapes_of(
-        "all", "heard", distance, np.ones((30, 12), bool), confidence=0.9, n_samples=100, seed=0
-    )
+    held, intervals = np.ones((30, 12), bool), Intervals(0.9, 100, 0)
+    both = shape.shapes_of("all", "heard", (distance, held), intervals)
+    assert {(one.outcome, one.acts) for one in both} == {("all", "heard")}
     assert [one.measure for one in both] == list(shape.MEASURES)
     assert both[0].thirds[0].estimate == pytest.approx((distance[:, :4] == 0).mean())
     assert both[1].thirds[2].estimate == pytest.approx((1 - distance[:, 8:] / 4).mean())

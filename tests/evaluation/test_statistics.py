@@ -293,19 +293,19 @@ def test_probability_of_improvement_is_mann_whitneys():
 
 
 def test_a_single_seed_has_no_interval():
-    alone = statistics.interval_over_seeds(0.5, np.full(10, 0.5), 1, 0.95)
+    alone = statistics.interval_across_seeds(0.5, np.full(10, 0.5), 1, 0.95)
     assert (alone.estimate, alone.low, alone.high) == (0.5, None, None)
     scores = np.arange(8.0).reshape(4, 2)
     samples = statistics.resample_seeds(scores, 500, np.random.default_rng(0))
     # A seed keeps its cells together.
     np.testing.assert_array_equal(samples[..., 1] - samples[..., 0], 1)
-    too_few = statistics.interval_over_seeds(3.5, samples.mean((1, 2)), 4, 0.95)
+    too_few = statistics.interval_across_seeds(3.5, samples.mean((1, 2)), 4, 0.95)
     assert (too_few.estimate, too_few.low, too_few.high) == (3.5, None, None)
-    several = statistics.interval_over_seeds(3.5, samples.mean((1, 2)), 5, 0.95)
+    several = statistics.interval_across_seeds(3.5, samples.mean((1, 2)), 5, 0.95)
     assert several.low < 3.5 < several.high
 
 
-def hits_over_seeds(n_seeds, interval):
+def hits_across_seeds(n_seeds, interval):
     """In how many of 1 000 experiments with normal seeds in three cells the truth is within."""
     generator, hits = np.random.default_rng(n_seeds), 0
     for _ in range(1_000):
@@ -329,30 +329,30 @@ def test_intervals_of_interquartile_means_cover_as_told(n_seeds, low, high):
         samples = statistics.resample_seeds(scores, 400, generator)
         iqm = [float(x) for x in statistics.interquartile_mean(np.stack([scores]))]
         samples = statistics.interquartile_mean(samples)
-        return statistics.interval_over_seeds(*iqm, samples, n_seeds, 0.95)
+        return statistics.interval_across_seeds(*iqm, samples, n_seeds, 0.95)
 
-    between(hits_over_seeds(n_seeds, interval), low, high)
+    between(hits_across_seeds(n_seeds, interval), low, high)
 
 
 @pytest.mark.parametrize("n_seeds", [5, 8, 20])
-def test_intervals_of_means_over_seeds_cover(n_seeds):
-    hits = hits_over_seeds(n_seeds, lambda scores, _: statistics.mean_over_seeds(scores, 0.95))
+def test_intervals_of_means_across_seeds_cover(n_seeds):
+    hits = hits_across_seeds(n_seeds, lambda scores, _: statistics.mean_across_seeds(scores, 0.95))
     between(hits, 0.95, 0.95)
 
 
 def test_means_of_few_seeds_have_no_interval():
-    told = statistics.mean_over_seeds(np.arange(8.0).reshape(4, 2), 0.95)
+    told = statistics.mean_across_seeds(np.arange(8.0).reshape(4, 2), 0.95)
     assert (told.estimate, told.low, told.high) == (3.5, None, None)
 
 
 def test_seeds_that_are_all_better_are_not_certain_to_be():
     ours, theirs = np.ones((5, 2)), np.zeros((1, 2))
     samples = [np.repeat(each[None], 100, 0) for each in (ours, theirs)]
-    told = statistics.probability_over_seeds(ours, theirs, *samples, 0.95)
+    told = statistics.probability_across_seeds(ours, theirs, *samples, 0.95)
     low, high = statistics.wilson_interval(np.array(5.0), 5, 0.95)
     assert (told.estimate, told.low, told.high) == (1, float(low), float(high))
     assert 0.5 < told.low < 0.6
-    few = statistics.probability_over_seeds(ours[:4], theirs, samples[0][:, :4], samples[1], 0.95)
+    few = statistics.probability_across_seeds(ours[:4], theirs, samples[0][:, :4], samples[1], 0.95)
     assert (few.estimate, few.low, few.high) == (1, None, None)
 
 

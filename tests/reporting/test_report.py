@@ -16,9 +16,10 @@ from PIL import Image
 from jaxtherapy.cli.report import main
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.course import course_of, decode
-from jaxtherapy.evaluation.grid import NOT_HELD
+from jaxtherapy.evaluation.grid import NOT_HELD, Record
 from jaxtherapy.evaluation.reading import read_evaluation
 from jaxtherapy.evaluation.results import Estimate
+from jaxtherapy.evaluation.statistics import Intervals
 from jaxtherapy.reporting import csv_files, drawing, figures, report, selection
 from jaxtherapy.reporting.drawing import PAGE_COLORS, panel_svg, paper_files
 from jaxtherapy.reporting.figures import course as course_figures
@@ -315,13 +316,10 @@ def test_late_points_of_a_single_long_therapy_are_not_drawn(told):
     held = np.arange(40) < np.where(np.arange(21) > 0, 10, 40)[:, None]
     acts = np.where(held, 64 * 2 + 8 * 2 + 2, NOT_HELD).astype(np.int16)
     acts[0, 10:] = 64 * 2 + 8 * 6 + 6  # alone, and far from the complement
-    therapies = decode(
-        acts.T[:, None], np.full((40, 1, 21), 0.5), np.full((1, 21), 0.5), np.ones((1, 21), bool)
-    )
+    record = Record(acts.T[:, None], np.full((40, 1, 21), 0.5))
+    therapies = decode(record, np.full((1, 21), 0.5), np.ones((1, 21), bool))
     therapies.rs[0, 10:] = 0.1
-    course = course_of(
-        "complementary", therapies, alpha=5, offset=0.7, confidence=0.95, n_samples=100, seed=0
-    )
+    course = course_of("complementary", therapies, Intervals(0.95, 100, 0))
     of_one = course_figures.course_of_one(told, course, 1)
     by_session = next(panel for panel in of_one.panels if panel.title == "session by session")
     assert "enacted: 100 % at first, 100 % midway, 100 % at the end" in by_session.alt

@@ -10,7 +10,7 @@ import pytest
 
 from jaxtherapy import convert
 from jaxtherapy.config import load_config
-from jaxtherapy.evaluation.therapists import find_policies
+from jaxtherapy.evaluation.policies import find_policies
 from jaxtherapy.storage import torch_format as torch_weights
 from tests.training import tiny
 

@@ -1,6 +1,4 @@
-"""The twin that never changes: what it answers, whom it treats, and what it is needed for."""
-
-from functools import partial
+"""The control that never changes: what it answers, whom it treats, and what it is needed for."""
 
 import jax
 import jax.numpy as jnp
@@ -11,8 +9,10 @@ from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.client.params import client_params
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation import course as courses
-from jaxtherapy.evaluation.grid import Outcomes, Player, play_grid, recorded_clients
-from jaxtherapy.evaluation.twin import Twins, response_tables
+from jaxtherapy.evaluation.control import control_of, response_tables
+from jaxtherapy.evaluation.grid import Outcomes, Record
+from jaxtherapy.evaluation.statistics import Intervals
+from tests.evaluation.small_grid import panel_of, play
 
 LEVEL, BATCHES, CLIENTS = 0.05, 10, 2_000
 SESSIONS = 60
@@ -29,10 +29,10 @@ ENDLESS = client_params(
 )
 
 
-def often_complementary(rate, weights):
+def often_complementary(rate):
     """The same way in every session: the complement with this probability, else any octant.
 
-    With draws of its own, so that its twin's are independent.
+    With draws of its own, so that its control's are independent.
     """
 
     def therapist(key, dyad, params):
@@ -44,53 +44,51 @@ def often_complementary(rate, weights):
     return therapist
 
 
-def high_low_high(weights):
+def high_low_high(key, dyad, params):
     """Complements more often early and late of 30 sessions."""
-    high, low = often_complementary(0.5, None), often_complementary(0.2, None)
-
-    def therapist(key, dyad, params):
-        middle = (dyad.time >= 10) & (dyad.time < 20)
-        return jnp.where(middle, low(key, dyad, params), high(key, dyad, params))
-
-    return therapist
+    high, low = often_complementary(0.5), often_complementary(0.2)
+    middle = (dyad.time >= 10) & (dyad.time < 20)
+    return jnp.where(middle, low(key, dyad, params), high(key, dyad, params))
 
 
-def followed(branch, cells, n_clients, n_recorded, key, n_sessions):
-    """Therapies of a therapist, and of its twin."""
-    grid = play_grid([branch], [Player(0)], cells, n_clients, n_recorded, key, n_sessions)
-    clients = recorded_clients(len(cells), n_clients, n_recorded)
-    ends = Outcomes(*(np.take_along_axis(part[0], clients, axis=1) for part in grid.outcomes))
-    therapies = courses.decode(grid.records.acts[0], grid.records.rs[0], ends[-1], ends.success)
-    twins = Twins(cells, clients, key, n_sessions)
-    return therapies, twins.play(response_tables(therapies, len(cells)))
+def followed(therapist, cells, n_clients, n_recorded, key):
+    """Therapies of a therapist, and of its control."""
+    panel = panel_of(therapist)
+
+    def then(programs, grid, design):
+        ends = Outcomes(*(part[0][design.recorded] for part in grid.outcomes))
+        record = Record(*(part[0] for part in grid.records))
+        therapies = courses.therapies_of(design, ends, record)
+        return therapies, control_of(therapies, programs, panel.untrained, design)
+
+    return play(panel, cells, n_clients, n_recorded, key, then)
 
 
-def shapes(therapies, twin, outcome, acts="enacted"):
-    settings = {"alpha": 5.0, "offset": 0.7, "confidence": 1 - LEVEL, "n_samples": 200, "seed": 0}
-    told = courses.course_of("x", therapies, twin=twin, **settings).shapes
+def shapes(therapies, control, outcome, acts="enacted"):
+    told = courses.course_of("x", therapies, Intervals(1 - LEVEL, 200, 0), control).shapes
     return {s.measure: s for s in told if (s.outcome, s.acts) == (outcome, acts)}
 
 
 @pytest.mark.slow  # ten batches of whole therapies
-def test_a_stationary_therapist_seems_high_low_high_among_successes_but_not_beyond_its_twin():
+def test_a_stationary_therapist_seems_high_low_high_among_successes_but_not_beyond_its_control():
     """Therapies stop at success: the bare test is misled, the verdict is not.
 
     False alarms of the verdict: at most 5 % a batch if it is right, so four of ten in 0.1 %.
     """
     bare, claimed = 0, 0
     for batch in range(BATCHES):
-        branch = partial(often_complementary, 0.3)
-        pair = followed(branch, [CELL], CLIENTS, CLIENTS, jax.random.key(batch), SESSIONS)
+        therapist = often_complementary(0.3)
+        pair = followed(therapist, [CELL], CLIENTS, CLIENTS, jax.random.key(batch))
         shape = shapes(*pair, "success")["complementarity"]
         assert shape.beyond_twin.pairs > 50
         bare += shape.p_high_low_high < LEVEL
         claimed += shape.high_low_high
-    assert bare >= 3, "the selection that the twin is there for is gone"
+    assert bare >= 3, "the selection that the control is there for is gone"
     assert claimed <= 3
 
 
-def test_a_therapist_who_changes_course_is_found_beyond_its_twin():
-    pair = followed(high_low_high, [ENDLESS], 600, 600, jax.random.key(1), 30)
+def test_a_therapist_who_changes_course_is_found_beyond_its_control():
+    pair = followed(high_low_high, [ENDLESS], 600, 600, jax.random.key(1))
     for shape in shapes(*pair, "all").values():
         assert shape.high_low_high and shape.beyond_twin.p < 1e-4
     beyond = shapes(*pair, "all")["complementarity"].beyond_twin
@@ -99,7 +97,7 @@ def test_a_therapist_who_changes_course_is_found_beyond_its_twin():
     assert beyond.pairs > 300
 
 
-def test_twins_treat_the_same_clients_cell_by_cell_and_answer_as_often():
+def test_controls_treat_the_same_clients_cell_by_cell_and_answer_as_often():
     """Cells of two mechanisms: the same first acts, and answers with the therapist's rates."""
     other = client_params(
         TrainingConfig(
@@ -110,21 +108,22 @@ def test_twins_treat_the_same_clients_cell_by_cell_and_answer_as_often():
             enable_parataxic=False,
         )
     )
-    therapies, twin = followed(high_low_high, [ENDLESS, other], 300, 150, jax.random.key(1), 30)
-    np.testing.assert_array_equal(therapies.client_act[:, 0], twin.client_act[:, 0])
-    np.testing.assert_array_equal(therapies.initial_rs, twin.initial_rs)
-    often = np.bincount(twin.client_act[:150][twin.held[:150]], minlength=8) > 400
+    therapies, control = followed(high_low_high, [ENDLESS, other], 300, 150, jax.random.key(1))
+    np.testing.assert_array_equal(therapies.client_act[:, 0], control.client_act[:, 0])
+    np.testing.assert_array_equal(therapies.initial_rs, control.initial_rs)
+    often = np.bincount(control.client_act[:150][control.held[:150]], minlength=8) > 400
     assert often.sum() > 1
-    ours, theirs = response_tables(therapies, 2)[0, often], response_tables(twin, 2)[0, often]
+    ours, theirs = response_tables(therapies, 2)[0, often], response_tables(control, 2)[0, often]
     np.testing.assert_allclose(ours, theirs, atol=0.07)
-    assert np.any(therapies.therapist_act != twin.therapist_act)
+    assert np.any(therapies.therapist_act != control.therapist_act)
 
 
 def test_tables_by_counting():
     acts = np.array([[[64 * 3 + 8 * 5, 64 * 3 + 8 * 5], [64 * 1 + 8 * 2, -1]]] * 2, np.int16)
     acts[1, 0, 1] = 64 * 3 + 8 * 1
     flat = np.zeros((2, 2))
-    therapies = courses.decode(acts, np.zeros(acts.shape), flat, flat.astype(bool))
+    record, cell = Record(acts, np.zeros(acts.shape)), np.array([0, 0, 1, 1])
+    therapies = courses.decode(record, flat, flat.astype(bool), cell)
     table = response_tables(therapies, 2)
     assert table.shape == (2, 8, 8)
     assert table[0, 3, 5] == 0.75 and table[0, 3, 1] == 0.25
@@ -135,7 +134,7 @@ def test_tables_by_counting():
 
 
 def test_without_pairs_nothing_is_claimed():
-    pair = followed(high_low_high, [ENDLESS], 40, 40, jax.random.key(0), 30)
+    pair = followed(high_low_high, [ENDLESS], 40, 40, jax.random.key(0))
     short = pair[1]._replace(held=pair[1].held & (np.arange(30) < 5))
     shape = shapes(pair[0], short, "all")["complementarity"]
     assert shape.beyond_twin.pairs == 0 and shape.beyond_twin.p is None

@@ -8,7 +8,7 @@ import pytest
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation import therapists as lineups
+from jaxtherapy.evaluation import candidates, policies
 from jaxtherapy.storage import policies as weights
 from tests.conftest import DATA
 from tests.evaluation.experiments import write_experiment, write_policy
@@ -18,10 +18,10 @@ def test_a_folder_means_all_its_seeds(tmp_path):
     folder = write_experiment(tmp_path / "study", seeds=(9, 10, 11))
     (folder / "logs").mkdir()
     (folder / "logs" / "study_seed10_progress.csv").touch()
-    found = lineups.find_all([folder], "best")
+    found = policies.find_all([folder], "best")
     assert [policy.seed for policy in found] == [9, 10, 11]
     assert {policy.group for policy in found} == {"study"}
-    told = lineups.assemble(found, ["complementary"], [], None)
+    told = candidates.assemble(found, ["complementary"], [], None)
     assert [each.id for each in told.therapists] == [
         "study/seed_9",
         "study/seed_10",
@@ -30,16 +30,18 @@ def test_a_folder_means_all_its_seeds(tmp_path):
     ]
     assert [len(group.therapists) for group in told.groups] == [3, 1]
     assert [each.log is not None for each in told.therapists] == [False, True, False, False]
-    # Seeds share a program: one branch for the policies, one for the baseline.
-    assert len(told.branches) == 2 and [p.branch for p in told.players] == [0, 0, 0, 1]
+    # Seeds share a program: one family of the policies, one of the baseline.
+    families = [each.family for each in told.candidates]
+    assert list(told.families) == [families[0], families[3]]
+    assert families[0] is families[1] is families[2] and families[3] is told.untrained
 
 
 def test_single_files_know_their_experiment(tmp_path):
     folder = write_experiment(tmp_path / "one")
-    found = lineups.find_all([folder / "policy_best.pth", folder, folder], "best")
+    found = policies.find_all([folder / "policy_best.pth", folder, folder], "best")
     assert [policy.group for policy in found] == ["one/policy_best", "one", "one #2"]
     assert all(policy.experiment == folder and policy.seed == 42 for policy in found)
-    loose = lineups.find_all([DATA / "tianshou_policy.pth"], "best")[0]
+    loose = policies.find_all([DATA / "tianshou_policy.pth"], "best")[0]
     assert (loose.group, loose.experiment, loose.seed) == ("tianshou_policy", None, None)
 
 
@@ -48,9 +50,9 @@ def test_the_names_of_baselines_are_theirs(tmp_path):
     for name in ("complementary", "random", "mine"):
         write_policy(tmp_path / f"{name}.pth")
     paths = [tmp_path / f"{name}.pth" for name in ("complementary", "random", "mine")]
-    found = lineups.find_all(paths, "best")
+    found = policies.find_all(paths, "best", candidates.BASELINES)
     assert [policy.group for policy in found] == ["complementary #2", "random #2", "mine"]
-    told = lineups.assemble(found, ["complementary", "random"], [], None)
+    told = candidates.assemble(found, ["complementary", "random"], [], None)
     ids = ["complementary #2", "random #2", "mine", "complementary", "random"]
     assert [each.id for each in told.therapists] == ids
     assert [group.id for group in told.groups] == ids
@@ -64,7 +66,13 @@ def test_the_names_of_baselines_are_theirs(tmp_path):
 def test_nothing_to_find(tmp_path, path, complaint):
     (tmp_path / "empty").mkdir()
     with pytest.raises(RunError, match=complaint):
-        lineups.find_all([tmp_path / path], "final")
+        policies.find_all([tmp_path / path], "final")
+
+
+def answer(therapist, dyad, params):
+    """Its first act."""
+    view = therapist.see(dyad, params)
+    return therapist.act(jax.random.key(0), therapist.begin(params), view)[1]
 
 
 def test_policies_of_different_widths_answer_from_their_own_weights(tmp_path):
@@ -73,13 +81,14 @@ def test_policies_of_different_widths_answer_from_their_own_weights(tmp_path):
     write_policy(tmp_path / "wide.pth", hidden_size=7)
     write_policy(tmp_path / "other.pth", hidden_size=4, seed=3)
     paths = [tmp_path / f"{name}.pth" for name in ("narrow", "wide", "other")]
-    told = lineups.assemble(lineups.find_all(paths, "best"), [], [], deterministic=True)
-    assert [player.branch for player in told.players] == [0, 1, 0]
+    told = candidates.assemble(policies.find_all(paths, "best"), [], [], deterministic=True)
+    families = [each.family for each in told.candidates]
+    assert families[0] is families[2] is not families[1]
     history = np.arange(50, dtype=np.int8) % 9
     params = ClientParams()
     client = dyads.intake(jax.random.key(0), params)
-    for path, player in zip(paths, told.players, strict=True):
-        therapist = told.branches[player.branch](player.weights)
+    for path, each in zip(paths, told.candidates, strict=True):
+        therapist = each.family(each.weights)
         arrays = {k[6:]: v for k, v in weights.read(path).weights.items() if k.startswith("actor.")}
         for act in range(8):
             dyad = client.replace(client_act=jnp.int8(act), history=jnp.asarray(history))
@@ -95,11 +104,12 @@ def test_policies_of_different_widths_answer_from_their_own_weights(tmp_path):
                     0, arrays[f"{layer}.weight"] @ features + arrays[f"{layer}.bias"]
                 )
             logits = arrays["output_layer.weight"] @ features + arrays["output_layer.bias"]
-            assert therapist(jax.random.key(0), dyad, params) == logits.argmax()
+            assert answer(therapist, dyad, params) == logits.argmax()
 
 
 USERS = """
-import jax, jax.numpy as jnp
+import jax, jax.numpy as jnp, numpy as np, sys
+from jaxtherapy.client import Therapist
 def contrary(key, observation):
     return (observation.client_action + 4) % 8
 def omniscient(key, dyad, params):
@@ -117,6 +127,20 @@ def in_python(key, observation):
 def broken(key, observation):
     return observation.mood
 a_number = 3
+def calls_back(key, observation):
+    def fails(act):
+        raise ZeroDivisionError("my own fault")
+    shape = jax.ShapeDtypeStruct((), jnp.int32)
+    return jax.pure_callback(fails, shape, observation.client_action, vmap_method="sequential")
+def calls_back_alone(key, observation):
+    shape = jax.ShapeDtypeStruct((), jnp.int32)
+    return jax.pure_callback(lambda act: act, shape, observation.client_action)
+def exits(key, observation):
+    sys.exit(3)
+def counting(key, memory, observation):
+    return memory + 1, (memory + observation.client_action) % 8
+with_memory = Therapist(counting, begin=lambda params: jnp.int32(5))
+growing = Therapist(lambda key, memory, view: (jnp.append(memory, 1), 2), lambda _: jnp.zeros(1))
 """
 
 
@@ -130,15 +154,15 @@ def users(tmp_path, monkeypatch):
 def test_users_functions_of_observation_or_of_everything(users):
     params = jax.tree.map(jnp.asarray, ClientParams())
     dyad = dyads.intake(jax.random.key(0), params)
-    contrary = lineups.load_therapist(f"{users}:contrary")
-    assert contrary(jax.random.key(0), dyad, params) == (dyad.client_act + 4) % 8
-    omniscient = lineups.load_therapist(f"{users}:omniscient")
-    assert omniscient(jax.random.key(0), dyad, params) == dyad.client.u[dyad.client_act].argmax()
-    tempered = lineups.load_therapist(f"{users}:tempered")  # a default is no third parameter
-    assert tempered(jax.random.key(0), dyad, params) == (dyad.client_act + 1) % 8
-    told = lineups.assemble([], ["random"], [f"{users}:contrary"], None)
+    contrary = candidates.load_therapist(f"{users}:contrary")
+    assert answer(contrary, dyad, params) == (dyad.client_act + 4) % 8
+    omniscient = candidates.load_therapist(f"{users}:omniscient")
+    assert answer(omniscient, dyad, params) == dyad.client.u[dyad.client_act].argmax()
+    tempered = candidates.load_therapist(f"{users}:tempered")  # a default is no third parameter
+    assert answer(tempered, dyad, params) == (dyad.client_act + 1) % 8
+    told = candidates.assemble([], ["random"], [f"{users}:contrary"], None)
     assert [each.kind for each in told.therapists] == ["custom", "baseline"]
-    assert [player.trusted for player in told.players] == [False, True]
+    assert [each.trusted for each in told.candidates] == [False, True]
 
 
 @pytest.mark.parametrize(
@@ -152,9 +176,56 @@ def test_users_functions_of_observation_or_of_everything(users):
         ("users_own_therapists:floating", "whole number"),
         ("users_own_therapists:broken", "fails: AttributeError"),
         ("users_own_therapists:in_python", "jnp.where instead of if"),
+        ("users_own_therapists:calls_back", "fails: ZeroDivisionError: my own fault"),
+        ("users_own_therapists:calls_back_alone", "fails: NotImplementedError"),
+        ("users_own_therapists:exits", "fails: SystemExit: 3"),
+        ("users_own_therapists:growing", "memory in the shapes and types it had"),
     ],
 )
-def test_what_is_no_therapist_is_refused(users, name, complaint):
+def test_what_is_no_therapist_is_refused(users, capfd, name, complaint):
     with pytest.raises(RunError, match=complaint) as caught:
-        lineups.load_therapist(name)
+        candidates.load_therapist(name)
     assert "\n" not in str(caught.value)
+    assert capfd.readouterr() == ("", "")
+
+
+def test_users_therapists_may_have_a_memory(users):
+    params = jax.tree.map(jnp.asarray, ClientParams())
+    dyad = dyads.intake(jax.random.key(0), params)
+    therapist = candidates.load_therapist(f"{users}:with_memory")
+    assert answer(therapist, dyad, params) == (dyad.client_act + 5) % 8
+
+
+def test_weights_that_overflow_are_refused(tmp_path):
+    """Finite, every one of them; what they answer is not."""
+    write_policy(tmp_path / "huge.pth")
+    arrays = weights.read(tmp_path / "huge.pth").weights
+    arrays["actor.preprocess.mlp.0.weight"] = np.full((4, 417), 1e30, np.float32)
+    arrays["actor.preprocess.mlp.2.weight"] = np.full((4, 4), 1e30, np.float32)
+    weights.write(tmp_path / "huge.pth", weights.state_dict(arrays))
+    with pytest.raises(RunError, match="answers overflow"):
+        policies.read_policy(tmp_path / "huge.pth", None)
+
+
+def test_names_that_cannot_be_shown_are_refused(tmp_path):
+    write_policy(tmp_path / "a\x1b[31mb.pth")
+    with pytest.raises(RunError, match="can't be shown; rename it") as caught:
+        policies.find_all([tmp_path / "a\x1b[31mb.pth"], "best")
+    assert str(caught.value).isprintable()
+
+
+def test_the_log_is_that_of_the_experiment_itself(tmp_path, monkeypatch):
+    """Not the one of an experiment of the same name where the command is run."""
+    there = tmp_path / "elsewhere/models/a"
+    write_experiment(there, output_dir="models/{experiment_name}", log_dir="logs/a")
+    (there / "checkpoint_512.pth").touch()
+    own, other = (tmp_path / place / "logs/a/a_progress.csv" for place in ("elsewhere", "here"))
+    for log, step in ((own, 512), (other, 99)):
+        log.parent.mkdir(parents=True)
+        log.write_text(f"epoch,step\n1,{step}\n")
+    monkeypatch.chdir(tmp_path / "here")
+    assert policies.find_policies(there, "best")[0].log == str(own)
+    own.unlink()
+    assert policies.find_policies(there, "best")[0].log is None
+    other.write_text("epoch,step\n1,512\n")
+    assert policies.find_policies(there, "best")[0].log is not None

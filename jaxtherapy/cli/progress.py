@@ -1,0 +1,85 @@
+"""How far an evaluation is: a bar on a terminal, lines elsewhere."""
+
+import time
+from collections.abc import Callable
+
+from rich import progress
+from rich.console import Console
+
+
+class Progress:
+    """A bar, or lines; a context.
+
+    Args:
+        total: therapies.
+        episodes: therapies of one therapist in one cell.
+        out: where it is shown.
+    """
+
+    def __init__(self, total: int, episodes: int, out: Console) -> None:
+        columns = (
+            progress.TextColumn("{task.description}"),
+            progress.BarColumn(bar_width=24),
+            progress.TimeRemainingColumn(),
+        )
+        hidden = not out.is_terminal
+        self._bar = progress.Progress(*columns, console=out, disable=hidden, transient=True)
+        self._task = self._bar.add_task("compiling", total=total)
+        self._lines = ProgressLines(total, episodes, out.print) if hidden else None
+
+    def __enter__(self) -> "Progress":
+        self._bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._bar.stop()
+
+    def advance(self, therapies: int) -> None:
+        """So many more are done."""
+        self._bar.update(self._task, advance=therapies, description="therapies")
+        if self._lines is not None:
+            self._lines.advance(therapies)
+
+    def stage(self, what: str) -> None:
+        """What comes next; therapies are preceded by compiling."""
+        if what != "therapies":
+            self._bar.update(self._task, description=what)
+
+
+class ProgressLines:
+    """A line whenever another tenth is done, or ten seconds have passed: for logs and pipes.
+
+    Args:
+        total: therapies.
+        episodes: therapies of one therapist in one cell.
+        tell: where lines go.
+    """
+
+    TENTHS = 10
+    SECONDS = 10.0
+
+    def __init__(self, total: int, episodes: int, tell: Callable[[str], None]) -> None:
+        self._total, self._episodes, self._tell = total, episodes, tell
+        self._done = self._done_at_first = self._told = 0
+        self._first = self._last = 0.0
+
+    def advance(self, therapies: int) -> None:
+        """Counts, and tells if it is time to."""
+        now = time.monotonic()
+        self._done += therapies
+        if not self._first:  # what came before was compiling, which is no measure of what is left
+            self._first = self._last = now
+            self._done_at_first = self._done
+        tenth = self._done * self.TENTHS // self._total
+        if tenth > self._told or now - self._last >= self.SECONDS:
+            self._told, self._last = tenth, now
+            self._tell(self._line(now - self._first))
+
+    def _line(self, seconds: float) -> str:
+        cells, done = self._total // self._episodes, self._done // self._episodes
+        line = f"{self._done / self._total:4.0%}  {done:,} of {cells:,} cells (once per therapist)"
+        since = self._done - self._done_at_first
+        if since:
+            left = round(seconds * (self._total - self._done) / since)
+            line += f"  {left // 60}:{left % 60:02} left"
+        return line

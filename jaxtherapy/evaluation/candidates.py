@@ -1,0 +1,244 @@
+"""Who is evaluated: trained policies from their files, baselines, and users' own therapists."""
+
+import importlib
+import logging
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from jaxtherapy.client.dyad import Dyad, intakes
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.therapists import (
+    BASELINES,
+    Answer,
+    Therapist,
+    as_therapist,
+    checked,
+    n_required,
+)
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.errors import RunError, shown
+from jaxtherapy.evaluation.control import untrained
+from jaxtherapy.evaluation.grid import Candidate, Family
+from jaxtherapy.evaluation.policies import PolicyFile, read_policy, unused
+from jaxtherapy.evaluation.results import GroupInfo, TherapistInfo
+from jaxtherapy.ppo.evaluation import policy_therapist
+
+_LONGEST_REASON = 200
+
+
+@dataclass(frozen=True)
+class Panel:
+    """Therapists in the order of the results.
+
+    Attributes:
+        candidates: all of them.
+        untrained: the family of those without weights, and of stationary controls.
+    """
+
+    candidates: Sequence[Candidate]
+    untrained: Family
+
+    @property
+    def therapists(self) -> list[TherapistInfo]:
+        """What is said of each."""
+        return [each.info for each in self.candidates]
+
+    @property
+    def groups(self) -> list[GroupInfo]:
+        """Therapists that differ only in their seed, together."""
+        groups: dict[str, GroupInfo] = {}
+        for each in self.therapists:
+            group = groups.setdefault(each.group, GroupInfo(each.group, each.group, each.kind, []))
+            group.therapists.append(each.id)
+        return list(groups.values())
+
+    @property
+    def families(self) -> dict[Family, PyTree]:
+        """Every family once, with the weights of one of its therapists."""
+        of_policies = {each.family: each.weights for each in reversed(self.candidates)}
+        return dict(reversed(of_policies.items())) | {self.untrained: np.int32(0)}
+
+    def position(self, therapist: str) -> int:
+        """Place of a therapist in the results."""
+        return [each.id for each in self.therapists].index(therapist)
+
+
+def assemble(
+    policies: Sequence[PolicyFile],
+    baselines: Sequence[str],
+    custom: Sequence[str],
+    deterministic: bool | None,
+) -> Panel:
+    """Policies, then users' own therapists, then baselines.
+
+    Raises:
+        RunError: a file that can't be read, or a function that is no therapist.
+    """
+    candidates: list[Candidate] = []
+    families: dict[PPO, Family] = {}
+    for policy in policies:
+        ppo, params = read_policy(policy.file, policy.config, deterministic)
+        several = sum(other.group == policy.group for other in policies) > 1
+        suffix = f"/seed_{policy.seed}" if several and policy.seed is not None else ""
+        name = unused(policy.group + suffix, {*BASELINES, *(each.info.id for each in candidates)})
+        info = TherapistInfo(
+            id=name,
+            label=name,
+            kind="policy",
+            group=policy.group,
+            seed=policy.seed,
+            file=str(policy.file),
+            experiment=str(policy.experiment) if policy.experiment else None,
+            log=policy.log,
+            hidden_size=ppo.hidden_size,
+            deterministic=ppo.eval_deterministic,
+        )
+        candidates.append(Candidate(info, families.setdefault(ppo, _policies(ppo)), params))
+    own = {name: load_therapist(name) for name in custom}
+    return _panel(candidates, own, {name: BASELINES[name] for name in baselines})
+
+
+def panel_of(therapists: Mapping[str, Any]) -> Panel:
+    """Therapists by name: functions, :class:`Therapist` objects, loaded policies, or baselines by
+    name.
+
+    Raises:
+        ValueError: one of them is none.
+    """
+    own: dict[str, Therapist | Answer] = {}
+    for name, each in therapists.items():
+        if isinstance(each, str):
+            if each not in BASELINES:
+                raise ValueError(f"{each!r} is no baseline; name one of {', '.join(BASELINES)}")
+            each = BASELINES[each]
+        each = each.therapist() if hasattr(each, "therapist") else each
+        try:
+            own[name] = _tried(name, each)
+        except RunError as error:
+            raise ValueError(str(error)) from None
+    return _panel([], own, {})
+
+
+def _panel(
+    candidates: list[Candidate],
+    custom: Mapping[str, Therapist | Answer],
+    baselines: Mapping[str, Therapist | Answer],
+) -> Panel:
+    """Adds therapists without weights."""
+    everyone = [*map(checked, custom.values()), *baselines.values()]
+    kinds = ["custom"] * len(custom) + ["baseline"] * len(baselines)
+    family = untrained(everyone)
+    for number, (given, kind) in enumerate(zip([*custom, *baselines], kinds, strict=True), 1):
+        name = unused(given, {each.info.id for each in candidates})
+        file = given if kind == "custom" and ":" in given else None
+        info = TherapistInfo(name, name.replace("_", " "), kind, name, file=file)
+        trusted = kind == "baseline"
+        candidates.append(Candidate(info, family, np.int32(number), trusted))
+    return Panel(candidates, family)
+
+
+# --- policies -------------------------------------------------------------------------------
+
+
+def _policies(ppo: PPO) -> Family:
+    return lambda params: policy_therapist(ppo, params)
+
+
+# --- users' own -----------------------------------------------------------------------------
+
+
+def load_therapist(name: str) -> Therapist:
+    """A user's therapist ``module:attribute``: a pure function or a :class:`Therapist`.
+
+    A function of two parameters, ``(key, observation) -> act``, sees what a therapist may see; one
+    of three, ``(key, dyad, params) -> act``, sees everything. Those with a default don't count.
+
+    Raises:
+        RunError: it can't be imported, or is no therapist.
+    """
+    module_name, colon, attribute = name.partition(":")
+    if not (colon and module_name and attribute and name.isprintable()):
+        raise RunError(f"therapist {name!r} must be given as module:function")
+    if "" not in sys.path and str(Path.cwd()) not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))
+    try:
+        therapist = getattr(importlib.import_module(module_name), attribute)
+    except (Exception, SystemExit) as error:  # whatever the user's module does
+        raise RunError(f"therapist {name} can't be imported: {reason_of(error)}") from None
+    return _tried(name, therapist)
+
+
+def _tried(name: str, function: Any) -> Therapist:
+    """The therapist, tried on two clients, so that mistakes surface here and not in a program."""
+    if not (isinstance(function, Therapist) or callable(function)):
+        given = f"TypeError: {shown(function)} is not a function"
+        raise RunError(f"therapist {name} can't be imported: {given}")
+    try:
+        n_parameters = 3 if isinstance(function, Therapist) else n_required(function)
+    except ValueError as error:  # some built-in functions don't tell
+        raise RunError(f"therapist {name} fails: {reason_of(error)}") from None
+    if n_parameters not in (2, 3):
+        raise RunError(
+            f"therapist {name} needs {n_parameters} arguments; it must take (key, observation) "
+            "or (key, dyad, params)"
+        )
+    therapist = as_therapist(function)
+    params = jax.tree.map(jnp.asarray, ClientParams())
+    keys = jax.random.split(jax.random.key(0))
+
+    def answer(key: PRNGKeyArray, dyad: Dyad) -> tuple[Any, Any, Int[Array, ""]]:
+        before = therapist.begin(params)
+        return before, *therapist.act(key, before, therapist.see(dyad, params))
+
+    try:
+        with silent_callbacks():
+            met = jax.jit(intakes)(keys[0], params, jnp.arange(2))
+            one = jax.tree.map(lambda x: x[0], met)
+            before, after, act = jax.eval_shape(answer, keys[0], one)
+            if act.shape == () and jnp.issubdtype(act.dtype, jnp.integer):
+                jax.block_until_ready(jax.jit(jax.vmap(answer))(keys, met))
+    except jax.errors.ConcretizationTypeError:
+        raise RunError(
+            f"therapist {name} asks in Python about a value that JAX has not computed yet; say "
+            "jnp.where instead of if, and index jnp.asarray(a_list) instead of a_list"
+        ) from None
+    except (Exception, SystemExit) as error:
+        raise RunError(f"therapist {name} fails: {reason_of(error)}") from None
+    if act.shape != () or not jnp.issubdtype(act.dtype, jnp.integer):
+        raise RunError(
+            f"therapist {name} answers with {act.dtype} of shape {act.shape}; "
+            "it must be one whole number, 0..7"
+        )
+    kept = [[(x.shape, x.dtype) for x in jax.tree.leaves(memory)] for memory in (before, after)]
+    if kept[0] != kept[1] or str(jax.tree.structure(before)) != str(jax.tree.structure(after)):
+        raise RunError(f"therapist {name} must return its memory in the shapes and types it had")
+    return therapist
+
+
+@contextmanager
+def silent_callbacks() -> Iterator[None]:
+    """JAX logs a trace when a user's callback fails; the error says it all."""
+    logger = logging.getLogger("jax._src.callback")
+    before = logger.disabled
+    logger.disabled = True
+    try:
+        yield
+    finally:
+        logger.disabled = before
+
+
+def reason_of(error: BaseException) -> str:
+    """Type and message; of an error in a callback the last line, which is the user's."""
+    lines = str(error).strip().splitlines() or [""]
+    if isinstance(error, jax.errors.JaxRuntimeError):
+        return lines[-1][:_LONGEST_REASON]
+    return f"{type(error).__name__}: {' '.join(' '.join(lines).split())[:_LONGEST_REASON]}"

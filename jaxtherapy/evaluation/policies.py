@@ -1,0 +1,167 @@
+"""Trained policies: where their files are, what is known of their training, and how to read them.
+
+Files are found without JAX, so that commands can answer before they load it.
+"""
+
+import csv
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxtherapy.config import TrainingConfig, load_config
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.errors import RunError
+from jaxtherapy.storage.run_files import RunFiles, step_in
+
+
+@dataclass(frozen=True)
+class PolicyFile:
+    """A file of weights, the group of its seeds, and its experiment's folder, if known."""
+
+    file: Path
+    group: str
+    experiment: Path | None = None
+    seed: int | None = None
+
+    @property
+    def config(self) -> TrainingConfig | None:
+        """What it was trained with."""
+        return config_of(self.experiment) if self.experiment else None
+
+    @property
+    def log(self) -> str | None:
+        """The training's CSV log: beside the experiment, else where the training wrote it."""
+        if self.experiment is None or self.seed is None:
+            return None
+        config = config_of(self.experiment)
+        root, own = self.experiment.resolve(), config.output_path
+        if own.parts and root.parts[-len(own.parts) :] == own.parts:
+            beside = Path(*root.parts[: -len(own.parts)])
+            path = RunFiles.of(replace(config, log_dir=str(beside / config.log_path))).csv(
+                self.seed
+            )
+            if path.is_file():
+                return str(path)
+        path = RunFiles.of(config).csv(self.seed)
+        return str(path) if path.is_file() and _may_be_of(path, self.file.parent) else None
+
+
+def _may_be_of(log: Path, folder: Path) -> bool:
+    """Whether a log goes as far as the checkpoints in a folder: another experiment's may not."""
+    steps = [step for path in folder.iterdir() if (step := step_in(path.name)) is not None]
+    if not steps:
+        return True
+    try:
+        with open(log, newline="", encoding="utf-8") as file:
+            last = [row["step"] for row in csv.DictReader(file)][-1:]
+        return last == [str(max(steps))]
+    except (OSError, UnicodeDecodeError, KeyError):
+        return False
+
+
+def find_policies(path: Path, which: str) -> list[PolicyFile]:
+    """The policies that a path means: a ``.pth`` file, or an experiment's folder with its seeds.
+
+    Raises:
+        RunError: there is none, or its name can't be written down.
+    """
+    if not str(path.absolute()).isprintable():
+        raise RunError(f"{str(path)!r} has characters in its name that can't be shown; rename it")
+    if path.is_file():
+        experiment = _experiment_of(path.parent)
+        name = f"{path.parent.name}/{path.stem}" if experiment else path.stem
+        return [PolicyFile(path, name, experiment, _seed_of(path.parent, experiment))]
+    if not path.is_dir():
+        raise RunError(f"{path} does not exist; give a .pth file or an experiment's folder")
+    name = f"policy_{which}.pth"
+    label = path.resolve().name + ("" if which == "best" else f" ({which})")
+    folders = sorted(path.glob("seed_*"), key=lambda folder: (len(folder.name), folder.name))
+    folders = [folder for folder in folders if folder.is_dir()] or [path]
+    missing = [folder / name for folder in folders if not (folder / name).is_file()]
+    if missing:
+        raise RunError(f"{missing[0]} does not exist; give an experiment's folder or a .pth file")
+    return [
+        PolicyFile(
+            folder / name, label, _experiment_of(folder), _seed_of(folder, _experiment_of(path))
+        )
+        for folder in folders
+    ]
+
+
+def find_all(paths: Sequence[Path], which: str, reserved: Collection[str] = ()) -> list[PolicyFile]:
+    """The policies of several paths; each path is a group of its own name, none of ``reserved``."""
+    found: list[PolicyFile] = []
+    for path in paths:
+        policies = find_policies(path, which)
+        name = unused(policies[0].group, {policy.group for policy in found} | set(reserved))
+        found += [replace(policy, group=name) for policy in policies]
+    return found
+
+
+def unused(name: str, taken: Collection[str]) -> str:
+    """The name, with a number after it if it is taken."""
+    number, candidate = 2, name
+    while candidate in taken:
+        number, candidate = number + 1, f"{name} #{number}"
+    return candidate
+
+
+def config_of(experiment: Path) -> TrainingConfig:
+    """The configuration that an experiment was trained with."""
+    return load_config(experiment / "config.yaml")
+
+
+def _experiment_of(folder: Path) -> Path | None:
+    """The folder with ``config.yaml`` that weights in ``folder`` belong to."""
+    for each in (folder, folder.parent) if folder.name.startswith("seed_") else (folder,):
+        if (each / "config.yaml").is_file():
+            return each
+    return None
+
+
+def _seed_of(folder: Path, experiment: Path | None) -> int | None:
+    match = re.fullmatch(r"seed_(\d+)", folder.name)
+    if match:
+        return int(match[1])
+    return config_of(experiment).seed if experiment else None
+
+
+def read_policy(
+    file: Path, config: TrainingConfig | None, deterministic: bool | None = None
+) -> tuple[PPO, Any]:
+    """A file's weights, and what their program depends on: architecture, precision, sampling.
+
+    Raises:
+        RunError: the file can't be read, or its weights are so large that answers overflow.
+    """
+    from jaxtherapy.networks.actor_critic import param_shapes
+    from jaxtherapy.storage import policies as weights
+
+    checkpoint = weights.read(file)
+    trained = config or TrainingConfig()
+    ppo = PPO(
+        hidden_size=checkpoint.hidden_size,
+        precision=trained.precision,
+        actor_view=trained.actor_view,
+        critic_view=trained.critic_view,
+        encoder=trained.encoder,
+        eval_deterministic=trained.eval_deterministic if deterministic is None else deterministic,
+    )
+    params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo))
+    if _largest_logit(checkpoint.weights) > float(np.finfo(np.float32).max):
+        raise RunError(f"{file} has weights so large that its answers overflow; use another file")
+    return ppo, params
+
+
+def _largest_logit(arrays: Mapping[str, np.ndarray]) -> float:
+    """A bound of the actor's logits, whatever it sees: layer by layer, in float64."""
+    size = {name: np.abs(array.astype(float)) for name, array in arrays.items()}
+    actor = [name.removesuffix(".weight") for name in size if re.match(r"actor\..*\.weight", name)]
+    bound = max(1.0, *(size[f"{name}.weight"].max() for name in actor if "embed" in name))
+    for name in (name for name in actor if f"{name}.bias" in size):
+        bound = size[f"{name}.weight"].sum(1).max() * bound + size[f"{name}.bias"].max()
+    return float(bound)
