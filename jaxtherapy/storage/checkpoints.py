@@ -31,6 +31,8 @@ class Progress:
         csv_rows: rows written to each log.
         best_reward: best evaluation reward so far, of each seed.
         imported_steps: those of ``step`` that were trained elsewhere, and not timed here.
+        changes: settings that a callback changed, and to what; JSON-able.
+        callback_state: what callbacks remember, by name; JSON-able.
     """
 
     step: int = 0
@@ -39,6 +41,8 @@ class Progress:
     csv_rows: int = 0
     best_reward: list[float] = field(default_factory=list)
     imported_steps: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    callback_state: dict[str, Any] = field(default_factory=dict)
 
     @property
     def timed_steps(self) -> int:
