@@ -106,8 +106,9 @@ def compile_programs(
     shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), settings)
     shape = Shape(ppo, shapes, mesh, len(seeds))
     quickly = {"init", "reset_log"} | ({"evaluate"} if n_evaluations <= FEW_EVALUATIONS else set())
-    pool = ThreadPoolExecutor(3, "compiler")  # threads, so that a signal is heard meanwhile
-    jobs = [pool.submit(_compiled, name, shape, name in quickly) for name in _PROGRAMS]
+    pool = ThreadPoolExecutor(4, "compiler")  # threads, so that a signal is heard meanwhile
+    submit = partial(pool.submit, _compiled, shape)
+    jobs = list(map(submit, _PROGRAMS, map(quickly.__contains__, _PROGRAMS)))
     pool.shutdown(wait=False)
     _wait(jobs, stopped)
     trains, evaluates, begins, resets = (job.result() for job in jobs)
@@ -138,7 +139,7 @@ def _wait(jobs: Sequence[Future[Any]], stopped: Callable[[], bool]) -> None:
 
 
 @cache
-def _compiled(name: str, shape: Shape, quickly: bool) -> Callable[..., Any]:
+def _compiled(shape: Shape, name: str, quickly: bool) -> Callable[..., Any]:
     """One of the programs; as they are equal for equal shapes, each is compiled once."""
     ppo, mesh, template = shape.ppo, shape.mesh, shape.template
     by_run, everywhere = NamedSharding(mesh, P(layout.RUNS)), NamedSharding(mesh, P())

@@ -1,6 +1,5 @@
 """From what the programs measured to the rows of the log."""
 
-
 import numpy as np
 
 from jaxtherapy.ppo.types import EvalResult, TrainLog

@@ -27,6 +27,7 @@ from jaxtherapy.storage.run_files import ExperimentLock, RunFiles
 from jaxtherapy.storage.writer import Writer
 from jaxtherapy.training import callbacks, summary
 from jaxtherapy.training.callbacks import Callback, View
+from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
 from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run
 from jaxtherapy.training.result import Tally, TrainingResult, log_arrays
