@@ -1,9 +1,38 @@
 """From what the programs measured to the rows of the log."""
 
+import jax
 import numpy as np
+from jaxtyping import PyTree
 
+from jaxtherapy.ppo.log import return_scale
+from jaxtherapy.ppo.running_statistics import RunningStatistics
 from jaxtherapy.ppo.types import EvalResult, TrainLog
 from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.training.loggers import Row
+
+
+def rows_of_seeds(
+    progress: Progress,
+    rate: float,
+    result: EvalResult,
+    log: TrainLog,
+    return_stats: RunningStatistics,
+) -> list[dict[str, float]]:
+    """A row of each seed; the arrays have a leading axis of seeds."""
+    reward_std, scale = jax.device_get((log.reward.std, return_scale(return_stats)))
+
+    def at(i: int) -> PyTree:
+        return jax.tree.map(lambda x: x[i], (result, log, reward_std, scale))
+
+    return [row_of_seed(progress, rate, *at(i)) for i in range(len(scale))]
+
+
+def averaged(rows: list[dict[str, float]], own: dict[int, dict[str, float]]) -> Row:
+    """The mean of all seeds, with the rows of those that this host writes; rates add up."""
+    row = Row({name: float(np.mean([each[name] for each in rows])) for name in rows[0]})
+    row["steps_per_second"] *= len(rows)
+    row.by_seed = own
+    return row
 
 
 def row_of_seed(

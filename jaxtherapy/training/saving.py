@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import jax
@@ -12,11 +11,11 @@ from jaxtyping import PyTree
 
 from jaxtherapy.devices import layout
 from jaxtherapy.devices.programs import snapshot
-from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import policies
 from jaxtherapy.storage.run_files import RunFiles, side_by_side
 from jaxtherapy.storage.writer import Writer
+from jaxtherapy.training.trouble import cannot_write
 
 if TYPE_CHECKING:
     from jaxtherapy.storage.checkpoints import Checkpoints, Progress
@@ -118,13 +117,3 @@ class Saver:
 def _bytes_per_seed(tree: PyTree) -> int:
     leaves = jax.tree.leaves(tree)
     return sum(x.nbytes for x in leaves) // len(leaves[0])
-
-
-def cannot_write(error: OSError, folder: Path) -> RunError:
-    """One line for a full disk, a read-only or vanished folder."""
-    path = error.filename or folder
-    return RunError(
-        f"can't write {path}: {error.strerror or error}; what was saved before is intact: make "
-        "room or put the folder back, then continue with --resume",
-        exit_code=1,
-    )

@@ -3,7 +3,7 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -16,10 +16,12 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.programs import compile_quickly
 from jaxtherapy.evaluation.comparison import Comparison, compare
+from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
 from jaxtherapy.storage import run_info
 from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.training.callbacks import at_update
 from jaxtherapy.training.display import format_duration
 from jaxtherapy.training.result import Tally
 
@@ -148,12 +150,11 @@ class Ending:
     def _compare(self, seed: int) -> EvalResult:
         """Compares a seed's therapist with two that need no training, and lists the files."""
         config, tally, several = self.config, self.tally, self.config.n_seeds > 1
-        n_episodes = max(SUMMARY_EPISODES, config.eval_episodes)
-        ppo = replace(PPO.of(config), eval_episodes=n_episodes)
+        ppo, settings = _compared(config), make_settings(config)
+        n_episodes = ppo.eval_episodes
         trained = tuple(tally.weights(ppo, which, seed) for which in ("final", "best"))
-        result, rewards = jax.device_get(
-            comparison_program()(ppo, make_settings(config), summary_key(seed), trained)
-        )
+        program = comparison_program(ppo, _shapes(settings))
+        result, rewards = jax.device_get(program(settings, summary_key(seed), trained))
         of_seed = f" (median seed {seed})" if several else ""
         names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
         self.console.print()
@@ -209,10 +210,30 @@ def summary_key(seed: int) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(seed), _SUMMARY_STREAM)
 
 
+def prepare(config: TrainingConfig) -> None:
+    """Imports and compiles what the end will need, while the device trains."""
+    import jaxtherapy.reporting.learning_curves  # noqa: F401
+
+    constant = at_update(config, 0)
+    comparison_program(_compared(constant), _shapes(make_settings(constant)))
+
+
+def _compared(config: TrainingConfig) -> PPO:
+    n_episodes = max(SUMMARY_EPISODES, config.eval_episodes)
+    return replace(PPO.of(config), eval_episodes=n_episodes)
+
+
+def _shapes(settings: Settings) -> Settings:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), settings)
+
+
 @cache
-def comparison_program() -> Callable[..., Comparison]:
-    """Compiled when first called."""
-    return jax.jit(_line_up, static_argnums=0, compiler_options=compile_quickly())
+def comparison_program(ppo: PPO, settings: Settings) -> Callable[..., Comparison]:
+    """Of settings of these shapes, keys and two policies."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    policies = (param_shapes(ppo), param_shapes(ppo))
+    lowered = jax.jit(partial(_line_up, ppo)).lower(settings, key, policies)
+    return lowered.compile(compile_quickly())
 
 
 def _line_up(
@@ -261,21 +282,3 @@ def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], thresho
         "The trained therapist and one who always complements earn the same, as far as these "
         f"clients can tell ({gap:+.1f} ± {half:.1f} a therapy, 95 % interval)."
     )
-
-
-def what_diverged(config: TrainingConfig) -> str:
-    """What happened and why, probably."""
-    return f"a loss, gradient or weight is not finite; {likely_cause(config)}"
-
-
-def likely_cause(config: TrainingConfig) -> str:
-    """The setting furthest from where PPO is stable."""
-    if config.learning_rate > 3e-3:
-        return f"likely cause: learning_rate {config.learning_rate:g} is high, try 3e-4"
-    if config.max_grad_norm is None or config.max_grad_norm > 10:
-        return f"likely cause: max_grad_norm is {config.max_grad_norm}, try 0.5"
-    if config.clip_range > 1 or config.vf_coef > 10 or config.ent_coef > 1:
-        return "likely cause: clip_range, vf_coef or ent_coef is far above the defaults"
-    if config.precision == "bfloat16":
-        return "likely cause: precision bfloat16, try float32"
-    return f"try a learning_rate below {config.learning_rate:g}"

@@ -1,8 +1,8 @@
 """A run's whole life: begin, chunks of compiled updates, evaluations, saves, end."""
 
-import contextlib
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -11,30 +11,29 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.devices import capacity, hosts, layout
+from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.programs import Programs, compile_programs, stacked
 from jaxtherapy.errors import RunError, is_out_of_memory
-from jaxtherapy.ppo.log import return_scale
 from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import disk_space, resume, run_info
 from jaxtherapy.storage.checkpoints import Progress
 from jaxtherapy.storage.resume import YARDSTICK, Start
-from jaxtherapy.storage.run_files import ExperimentLock, RunFiles
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
-from jaxtherapy.training import callbacks, summary
+from jaxtherapy.training import callbacks, opening, summary, trouble
 from jaxtherapy.training.callbacks import Callback, View
 from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
 from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run
 from jaxtherapy.training.result import Tally, TrainingResult, log_arrays
-from jaxtherapy.training.rows import row_of_seed
-from jaxtherapy.training.saving import Saver, cannot_write
+from jaxtherapy.training.rows import averaged, rows_of_seeds
+from jaxtherapy.training.saving import Saver
 from jaxtherapy.training.signals import StopRequest
 from jaxtherapy.training.start import first_state, prepare_folders
+from jaxtherapy.training.trouble import cannot_write, what_diverged
 
 CHUNK_SECONDS = 0.5
 """How long a chunk of updates may keep the host waiting for progress and signals."""
@@ -113,6 +112,8 @@ class Trainer:
         self._loggers = list(dict.fromkeys(["csv", *loggers] if save else loggers))
         self._command = list(command)
         self._info: dict[str, Any] = {}
+        self._helper = ThreadPoolExecutor(1, "ahead")
+        self._ahead: Future[None] | None = None
 
     def run(self) -> TrainingResult:
         """Trains until all steps are done, or somebody asks to stop; either way all is saved.
@@ -131,7 +132,7 @@ class Trainer:
                 if len(starts) > 1:
                     first, last = files.seeds[0], files.seeds[-1]
                     self.console.print(f"group {number} of {len(starts)}: seeds {first} … {last}")
-                with self._accounted(files):
+                with trouble.in_one_line(self.config, files, self._info):
                     self.begin(files, start)
                     fresh = not self.now.finished
                     self._train()
@@ -163,24 +164,14 @@ class Trainer:
             Where each group of seeds starts.
         """
         if self.save_files and hosts.is_first_host():
-            self._lock(held)
+            self.notes += opening.lock(self.files, held)
         ppo, settings = PPO.of(self.config), make_settings(self.config)
-        if self.config.n_seeds > 1 and not (self.config.resume or self.config.resume_from):
-            plan = capacity.plan(
-                ppo,
-                settings,
-                self.config.n_seeds,
-                self.config.seeds_at_once,
-                -int(hosts.largest(-capacity.available_bytes())[0]),
-                len(layout.usable_devices(self.config.n_seeds)),
-            )
-            self.notes.append(str(plan))
-            if plan.n_groups > 1:
-                self.config = replace(self.config, seeds_at_once=plan.seeds_at_once)
+        self.config, plan = opening.planned(self.config, ppo, settings)
+        self.notes.append(plan)
         if self.save_files:
             self.notes.append(disk_space.note(ppo, settings, self.config))
         groups = self.files.groups(self.config.seeds_at_once)
-        # Again, now that other runs are kept out; and for all groups before one of them is touched.
+        # Again, now that other runs are kept out; for all groups before one of them is touched.
         starts = {files: self._find_start(files) for files in groups}
         mesh = layout.make_mesh(len(groups[0].seeds), ppo)
         self.console.print(summary.header(self.config, layout.describe(mesh)))
@@ -205,18 +196,6 @@ class Trainer:
         else:
             self._writer.submit(job)
 
-    def _lock(self, held: ExitStack) -> None:
-        """Keeps other runs out until the end of this one."""
-        try:
-            held.enter_context(ExperimentLock(self.files.output))
-            held.enter_context(ExperimentLock(self.files.log, f".{self.files.name}.lock"))
-            self.files.sweep()
-        except OSError as error:
-            raise RunError(
-                f"can't write to {error.filename or self.files.output}: {error.strerror}; choose "
-                "other folders with --output-dir and --log-dir"
-            ) from None
-
     def begin(self, files: RunFiles, start: Start) -> None:
         """Compiles the programs of a group of seeds, and makes or restores its state."""
         config, n_seeds, clock = self.config, len(files.seeds), time.monotonic()
@@ -240,7 +219,7 @@ class Trainer:
             saver.wait()
             saver.checkpoints.wait()
         if not self.now.finished and hosts.is_first_host():
-            self._info = run_info.describe(state.params, self._command)
+            self._info.update(run_info.describe(state.params, self._command))
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
             run_info.write(files.run, self._info)
 
@@ -249,6 +228,8 @@ class Trainer:
     def _train(self) -> None:
         """Chunks, evaluations and saves until the end or a stop."""
         now, config = self.now, self.now.config
+        if now.programs.mesh.size == 1:  # else two programs might wait for each other for ever
+            self._ahead = self._ahead or self._helper.submit(summary.prepare, config)
         now.clock = time.monotonic()
         while not now.finished and not self.stopped_by:
             before = now.progress.step
@@ -313,9 +294,7 @@ class Trainer:
         (elapsed,) = hosts.largest(now.lap())
         progress.duration += elapsed
         rate = now.steps_since_row / max(now.seconds_since_row, 1e-9)
-        reward_std, scale = jax.device_get((log.reward.std, return_scale(return_stats)))
-        of_seeds = result, log, reward_std, scale
-        rows = [row_of_seed(progress, rate, *_at(of_seeds, i)) for i in range(len(now.files.seeds))]
+        rows = rows_of_seeds(progress, rate, result, log, return_stats)
         rewards = [row["test_reward_mean"] for row in rows]
         improved = [i for i, reward in enumerate(rewards) if reward > progress.best_reward[i]]
         for i in improved:
@@ -327,10 +306,8 @@ class Trainer:
         progress.csv_rows += 1
         now.seconds_since_row, now.steps_since_row = 0.0, 0
         now.state = now.programs.reset_log(state)
-        row = Row({name: float(np.mean([each[name] for each in rows])) for name in rows[0]})
-        row["steps_per_second"] *= len(rows)
         own = range(len(rows)) if now.saver is None else now.saver.own
-        row.by_seed = {now.files.seeds[i]: rows[i] for i in own}
+        row = averaged(rows, {now.files.seeds[i]: rows[i] for i in own})
         row.is_best = bool(improved)
         left = max(0, now.config.total_timesteps - progress.step)
         row.time_left = left / max(progress.steps_per_second, 1e-9)
@@ -384,36 +361,6 @@ class Trainer:
 
     # --- trouble ----------------------------------------------------------------------------
 
-    @contextlib.contextmanager
-    def _accounted(self, files: RunFiles) -> Iterator[None]:
-        """Turns what can go wrong into one line, which ``run.json`` has too."""
-        try:
-            yield
-        except RunError as error:
-            self._record(files, error)
-            raise
-        except OSError as error:
-            raise cannot_write(error, files.output) from None
-        except jax.errors.JaxRuntimeError as error:
-            failure = self._runtime_error(error, len(files.seeds))
-            self._record(files, failure)
-            raise failure from None
-
-    def _record(self, files: RunFiles, error: RunError) -> None:
-        if self._info:
-            with contextlib.suppress(OSError):
-                failed = {"status": "failed", "reason": str(error), "ended": run_info.now()}
-                run_info.write(files.run, self._info | failed)
-
-    def _runtime_error(self, error: Exception, n_seeds: int) -> RunError:
-        if is_out_of_memory(error):
-            resumed = bool(self.config.resume or self.config.resume_from)
-            return capacity.out_of_memory(PPO.of(self.config), n_seeds, resumed)
-        reason = " ".join(str(error).split())[:200]
-        if jax.process_count() > 1:
-            return RunError(f"{hosts.LOST} ({reason})", exit_code=1)
-        return RunError(f"the device reported: {reason}", exit_code=1)
-
     def _note_diverged(self, diverged: np.ndarray, updates: np.ndarray) -> None:
         """Of several seeds, says which stand still from now on; the others go on."""
         now, progress = self.now, self.now.progress
@@ -445,7 +392,7 @@ class Trainer:
             where = f". The last good state is in {now.files.output}"
         raise RunError(
             f"training diverged in the update after step {progress.step:,}: "
-            f"{summary.what_diverged(callbacks.at_update(now.config, done))}{where}",
+            f"{what_diverged(callbacks.at_update(now.config, done))}{where}",
             exit_code=1,
         )
 
@@ -479,6 +426,8 @@ class Trainer:
         else:
             stopped_by = "" if now.finished else self.stopped_by
             ending = summary.Ending(config, self.tally, stopped_by, status, self.console)
+            if self._ahead:
+                wait([self._ahead])
             hosts.wait_for_all("written")
             comparison = self._tell(ending) if hosts.is_first_host() else None
             hosts.wait_for_all("finished")
@@ -486,7 +435,7 @@ class Trainer:
             seeds = ", ".join(map(str, self.tally.diverged))
             raise RunError(
                 f"{len(self.tally.diverged)} of {config.n_seeds} seeds diverged and stand at their "
-                f"last good state, in every file too: {seeds}; {summary.what_diverged(config)}",
+                f"last good state, in every file too: {seeds}; {what_diverged(config)}",
                 exit_code=1,
             )
         folder, log = files.output if files else None, log_arrays(self.tally.rows(), config.n_seeds)
@@ -511,7 +460,3 @@ class Trainer:
 def _due(before: int, after: int, every: int) -> bool:
     """Whether a multiple of ``every`` lies in (before, after]."""
     return after // every > before // every
-
-
-def _at(tree: PyTree, i: int) -> PyTree:
-    return jax.tree.map(lambda x: x[i], tree)
