@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtherapy import config as configuration
-from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import TrainingConfig
 
 
@@ -18,10 +18,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0, or 2 for what can't be run, 1 for what broke off."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     config, notes = read_configuration(arguments)
-    # Only now: `--help` must not wait for JAX.
-    from jaxtherapy.devices import hosts
-    from jaxtherapy.devices.programs import StoppedWhileCompiling
-    from jaxtherapy.training.trainer import Trainer
+    with importing():
+        from jaxtherapy.devices import hosts
+        from jaxtherapy.devices.programs import StoppedWhileCompiling
+        from jaxtherapy.training.trainer import Trainer
 
     if hosts.are_several(config):
         ended = hosts.supervise()

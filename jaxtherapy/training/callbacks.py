@@ -7,7 +7,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from jaxtherapy.config import ConfigError, TrainingConfig, config_as_dict
-from jaxtherapy.config.schedules import Schedule
 from jaxtherapy.config.settings import ClientNumbers, Hyperparameters
 from jaxtherapy.storage.checkpoints import Progress
 from jaxtherapy.training.loggers import Row
@@ -87,6 +86,4 @@ def restored(config: TrainingConfig, progress: Progress) -> TrainingConfig:
 
 def at_update(config: TrainingConfig, n_updates: int) -> TrainingConfig:
     """With the value that each schedule has after so many updates."""
-    step = n_updates * config.steps_per_update
-    schedules = {n: x for n, x in vars(config).items() if isinstance(x, Schedule)}
-    return replace(config, **{name: each.at(step) for name, each in schedules.items()})
+    return config.at(n_updates * config.steps_per_update)
