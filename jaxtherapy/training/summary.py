@@ -212,7 +212,7 @@ def summary_key(seed: int) -> PRNGKeyArray:
 
 def prepare(config: TrainingConfig) -> None:
     """Imports and compiles what the end will need, while the device trains."""
-    import jaxtherapy.reporting.learning_curves  # noqa: F401
+    import matplotlib.figure  # noqa: F401
 
     constant = at_update(config, 0)
     comparison_program(_compared(constant), _shapes(make_settings(constant)))
