@@ -19,7 +19,8 @@ def rows_of_seeds(
     return_stats: RunningStatistics,
 ) -> list[dict[str, float]]:
     """A row of each seed; the arrays have a leading axis of seeds."""
-    reward_std, scale = jax.device_get((log.reward.std, return_scale(return_stats)))
+    of_each = jax.vmap(lambda reward, returns: (reward.std, return_scale(returns)))
+    reward_std, scale = jax.device_get(of_each(log.reward, return_stats))
 
     def at(i: int) -> PyTree:
         return jax.tree.map(lambda x: x[i], (result, log, reward_std, scale))
