@@ -18,8 +18,9 @@ from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
 from benchmarks.timing import seconds_per_call
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.devices import layout as devices
+from jaxtherapy.devices.programs import stacked
 from jaxtherapy.ppo import ppo as algorithm
+from jaxtherapy.ppo.evaluation import evaluate
 from jaxtherapy.ppo.types import Settings
 
 
@@ -39,7 +40,7 @@ class Phase(NamedTuple):
 
 def phase_times(ppo: PPO, settings: Settings, sizes: Sizes) -> dict[str, Phase]:
     """Every phase of one seed, after one update (so that it meets what training meets)."""
-    state = programs.initial_state(ppo, settings, 1)
+    state, settings = programs.initial_state(ppo, settings, 1), stacked([settings])
     step = compile_phase(algorithm.train_step, ppo, settings, state)
     state = step(settings, state)
     collect = compile_phase(algorithm.collect, ppo, settings, state)
@@ -47,8 +48,7 @@ def phase_times(ppo: PPO, settings: Settings, sizes: Sizes) -> dict[str, Phase]:
     advantages = compile_phase(algorithm.advantages, ppo, settings, *collected)
     state_after, targets, _ = advantages(settings, *collected)
     update = compile_phase(algorithm.update, ppo, settings, state_after, targets)
-    one_copy = devices.once(state, devices.make_mesh(1, ppo))
-    evaluate = compile_phase(algorithm.evaluate, ppo, settings, one_copy)
+    evaluation = compile_phase(evaluate, ppo, settings, state)
     work = flops.work(ppo, state.dyads, collected[1], targets.obs)
     time = partial(seconds_per_call, seconds=sizes.seconds, repeats=sizes.repeats)
     return {
@@ -56,7 +56,7 @@ def phase_times(ppo: PPO, settings: Settings, sizes: Sizes) -> dict[str, Phase]:
         "advantages": Phase(time(advantages, settings, *collected), work["advantages"]),
         "update": Phase(time(update, settings, state_after, targets), work["update"]),
         "whole update": Phase(time(step, settings, state), None),
-        "evaluation": Phase(time(evaluate, settings, one_copy), None),
+        "evaluation": Phase(time(evaluation, settings, state), None),
     }
 
 

@@ -16,6 +16,7 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices import programs
 from jaxtherapy.ppo import ppo as algorithm
+from jaxtherapy.ppo.evaluation import evaluate
 from jaxtherapy.ppo.types import Settings, TrainState, make_settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -59,17 +60,18 @@ def initial_state(ppo: PPO, settings: Settings, n_seeds: int) -> TrainState:
 
 def compile_training(config: TrainingConfig, n_seeds: int = 1) -> Training:
     """Compiles ``ppo.train`` over seeds, donating its state. The clock covers tracing as well."""
-    ppo, settings = PPO.of(config), make_settings(config)
-    settings = jax.tree.map(np.asarray, settings)
-    state = initial_state(ppo, settings, n_seeds)
+    ppo = PPO.of(config)
+    settings = programs.stacked([make_settings(config)] * n_seeds)
+    state = initial_state(ppo, make_settings(config), n_seeds)
     mesh = devices.make_mesh(n_seeds, ppo)
-    ppo = devices.laid_out(ppo, mesh)
-    function = devices.over_seeds(partial(algorithm.train, ppo), mesh, (None, 0, None))
-    everywhere, sharding = NamedSharding(mesh, P()), devices.state_sharding(mesh, state)
+    function = devices.over_runs(partial(algorithm.train, ppo), mesh, (0, 0, None))
+    by_run, everywhere = NamedSharding(mesh, P(devices.RUNS)), NamedSharding(mesh, P())
+    sharding = devices.state_sharding(mesh, state)
+    settings = jax.device_put(settings, by_run)
     start = time.perf_counter()
     jitted = jax.jit(
         function,
-        in_shardings=(everywhere, sharding, everywhere),
+        in_shardings=(by_run, sharding, everywhere),
         out_shardings=sharding,
         donate_argnums=1,
     )
@@ -78,24 +80,12 @@ def compile_training(config: TrainingConfig, n_seeds: int = 1) -> Training:
 
 
 def compile_phase(function: Any, ppo: PPO, *arguments: Any) -> Any:
-    """A part of PPO over seeds, compiled as in training; the settings are shared."""
-    of_state = jax.tree.leaves(arguments[1])[0]
-    mesh = devices.make_mesh(of_state.shape[0], ppo)
-    if len(of_state.sharding.device_set) < mesh.size:  # evaluation takes one copy of the state
-        mesh = devices.one_network_each(mesh)
-    ppo = devices.laid_out(ppo, mesh)
-    in_axes = (None, *[0] * (len(arguments) - 1))
-    return (
-        jax.jit(devices.over_seeds(partial(function, ppo), mesh, in_axes))
-        .lower(*arguments)
-        .compile()
-    )
+    """A part of PPO over runs, compiled as in training."""
+    mesh = devices.make_mesh(jax.tree.leaves(arguments[1])[0].shape[0], ppo)
+    batched = devices.over_runs(partial(function, ppo), mesh, (0,) * len(arguments))
+    return jax.jit(batched).lower(*arguments).compile()
 
 
 def compile_evaluation(training: Training) -> Any:
-    """The evaluation of every seed, from one copy of the state."""
-    one_copy = partial(devices.once, mesh=devices.make_mesh(training.n_seeds, training.ppo))
-    evaluate = compile_phase(
-        algorithm.evaluate, training.ppo, training.settings, one_copy(training.state)
-    )
-    return lambda settings, state: evaluate(settings, one_copy(state))
+    """The evaluation of every seed."""
+    return compile_phase(evaluate, training.ppo, training.settings, training.state)

@@ -14,6 +14,7 @@ from benchmarks import programs
 from benchmarks.programs import DEFAULT, STRATEGY, Training, compile_evaluation, compile_training
 from benchmarks.rows import Row, line, row
 from benchmarks.sizes import Sizes
+from jaxtherapy.ppo.types import make_settings
 
 RUNS = ((STRATEGY, 1), (DEFAULT, 256))
 
@@ -21,7 +22,7 @@ RUNS = ((STRATEGY, 1), (DEFAULT, 256))
 def whole(training: Training, limit: float, evaluate: Any | None) -> tuple[float, int, float]:
     """Seconds, updates done, and the success of the last evaluation."""
     config, success, done = training.config, float("nan"), 0
-    state = programs.initial_state(training.ppo, training.settings, training.n_seeds)
+    state = programs.initial_state(training.ppo, make_settings(training.config), training.n_seeds)
     jax.block_until_ready(state)
     every = config.eval_freq if evaluate else config.total_timesteps / 20
     chunk = max(1, round(every / training.ppo.steps_per_update))

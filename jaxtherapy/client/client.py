@@ -64,9 +64,9 @@ def with_bond(client: Client, params: ClientParams) -> Client:
     return client.replace(rs=rs, bond=strength)
 
 
-def rs_threshold(client: Client, params: ClientParams) -> Float[Array, ""]:
+def rs_threshold(client: Client, threshold: Float[Array, ""]) -> Float[Array, ""]:
     """``θ = lo + threshold · (hi − lo)``: the RS at which therapy has succeeded."""
-    return client.u_low + params.threshold * (client.u_high - client.u_low)
+    return client.u_low + threshold * (client.u_high - client.u_low)
 
 
 @outlined

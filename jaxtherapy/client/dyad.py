@@ -123,7 +123,7 @@ def respond(
     client = clients.experience(dyad.client, dyad.client_act, heard_act, params)
     time = dyad.time + 1
     dropped_out = (time == params.dropout_session) & (client.rs < dyad.initial_rs)
-    success = (client.rs >= clients.rs_threshold(client, params)) & ~dropped_out
+    success = (client.rs >= clients.rs_threshold(client, params.threshold)) & ~dropped_out
     return dyad.replace(
         client=client,
         heard_act=heard_act,

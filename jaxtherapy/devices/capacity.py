@@ -127,8 +127,7 @@ def plan(
         ppo, settings: of the run.
         n_seeds: how many there are.
         seeds_at_once: the user's wish, if any; it is obeyed.
-        available: free bytes of each device.
-        n_devices: how many there are.
+        available, n_devices: free bytes of each device, and how many there are.
 
     Raises:
         RunError: not even one seed fits.

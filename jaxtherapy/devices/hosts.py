@@ -10,6 +10,7 @@ import sys
 import traceback
 import warnings
 from collections.abc import Callable, Iterator
+from functools import partial
 from typing import Any, NoReturn
 
 import jax
@@ -17,9 +18,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
-from jaxtherapy.cli.launch import INTERRUPTED
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.errors import RunError, is_out_of_memory
+from jaxtherapy.errors import INTERRUPTED, RunError, is_out_of_memory
 
 HEARTBEAT_SECONDS = 20
 """After this silence a host counts as lost."""
@@ -43,32 +43,28 @@ def are_several(config: TrainingConfig) -> bool:
     return config.distributed or config.coordinator is not None
 
 
-_announce = -1
-"""Where a child tells its supervisor that the hosts have found each other."""
-
-
-def supervise() -> int | None:
+def supervise() -> int | Callable[[], None]:
     """Goes on in a child process, so that its end can be explained.
 
     When the first host is lost, JAX's runtime ends the others on the spot, from a thread of its
     own: only another process can still say what to do.
 
     Returns:
-        None in the child; in the parent, later, the exit code.
+        In the child what to call when the hosts have found each other; in the parent, later, the
+        exit code.
     """
-    global _announce
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX has no threads yet that a fork could break
         child = os.fork()
     if child == 0:
         os.close(reading)
-        _announce = writing
-        return None
+        return partial(_announce, writing)
     os.close(writing)
     # Ctrl-C at a terminal reaches the child as well: it must not hear it twice and not save.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda received, frame: os.kill(child, signal.SIGTERM))
+    instead: dict[int, int] = {signal.SIGINT: signal.SIGTERM}
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+        signal.signal(number, lambda sent, frame: os.kill(child, instead.get(sent, sent)))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     joined = bool(os.read(reading, 1))
     if code == -signal.SIGABRT:
@@ -78,6 +74,10 @@ def supervise() -> int | None:
     if not joined and code in (-signal.SIGINT, -signal.SIGTERM):
         print("interrupted before anything began", file=sys.stderr)
     return code if code >= 0 else 128 - code
+
+
+def _announce(writing: int) -> None:
+    os.write(writing, b"!")
 
 
 @contextlib.contextmanager
@@ -114,8 +114,6 @@ def join_hosts(config: TrainingConfig) -> None:
     except Exception as error:  # each way of finding hosts fails in its own way
         reason = " ".join(str(error).split())[:200].rstrip(".")
         raise RunError(f"can't join the other hosts: {reason}; {HOW_TO_JOIN}") from None
-    if _announce >= 0:
-        os.write(_announce, b"!")
 
 
 def is_first_host() -> bool:

@@ -1,14 +1,13 @@
-"""Where seeds run: on one device, on all devices of this host, or on those of several hosts.
+"""Where runs are computed: on one device, on all devices of this host, or on several hosts.
 
-Seeds are independent, so each device trains its own without a word to the others (``shard_map``
-over a mesh axis). With fewer seeds than devices the clients of a seed are spread over the rest
+Runs are independent, so each device trains its own without a word to the others (``shard_map``
+over a mesh axis). With fewer runs than devices the clients of a run are spread over the rest
 (the compiler's own partitioning over a second axis).
 """
 
 import contextlib
 import os
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -25,17 +24,18 @@ from jaxtherapy.devices.hosts import are_several, join_hosts
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState
 
-SEEDS, CLIENTS = "seeds", "clients"
+RUNS, CLIENTS = "runs", "clients"
 
 # --- choosing -------------------------------------------------------------------------------
 
 
-def choose_device(device: str, config: TrainingConfig | None = None) -> None:
-    """Restricts JAX to a device, joins other hosts and turns the compilation cache on.
+def choose_device(device: str, config: TrainingConfig | None = None, cache: bool = True) -> None:
+    """Restricts JAX to a device, and joins other hosts.
 
     Args:
         device: ``auto``, ``cpu`` or ``gpu``.
         config: of a training, which may have several hosts, and seeds for several cores.
+        cache: whether compiled programs are kept on the disk.
 
     Raises:
         RunError: a GPU is asked for and there is none, or the other hosts can't be reached.
@@ -44,7 +44,7 @@ def choose_device(device: str, config: TrainingConfig | None = None) -> None:
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if device != "auto":
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[device])
-    if not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
+    if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
         with contextlib.suppress(RuntimeError):  # no home, no cache
             base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
             jax.config.update("jax_compilation_cache_dir", str(Path(base) / "jaxtherapy" / "xla"))
@@ -89,45 +89,41 @@ def _are_cores() -> bool:
 # --- laying out -----------------------------------------------------------------------------
 
 
-def mesh_shape(n_seeds: int, n_envs: int, n_devices: int) -> tuple[int, int]:
-    """Shares of seeds and of clients: as many shares of seeds as are equal, since seeds need
-    nothing of each other; clients only where there are fewer seeds than devices."""
-    seeds = max(d for d in range(1, min(n_seeds, n_devices) + 1) if n_seeds % d == 0)
-    if n_seeds >= n_devices:
-        return seeds, 1
-    return seeds, max(d for d in range(1, n_devices // seeds + 1) if n_envs % d == 0)
+def mesh_shape(n_runs: int, n_envs: int, n_devices: int) -> tuple[int, int]:
+    """Shares of runs and of clients: as many shares of runs as are equal, since runs need
+    nothing of each other; clients only where there are fewer runs than devices."""
+    runs = max(d for d in range(1, min(n_runs, n_devices) + 1) if n_runs % d == 0)
+    if n_runs >= n_devices:
+        return runs, 1
+    return runs, max(d for d in range(1, n_devices // runs + 1) if n_envs % d == 0)
 
 
-def usable_devices(n_seeds: int) -> list[jax.Device]:
-    """All that may have seeds of their own."""
+def usable_devices(n_runs: int) -> list[jax.Device]:
+    """All that may have runs of their own; cores of one CPU do not share the clients of a run."""
     devices = jax.devices()
-    return devices[:n_seeds] if _are_cores() else devices
+    return devices[:n_runs] if _are_cores() else devices
 
 
-def make_mesh(n_seeds: int, ppo: PPO) -> Mesh:
-    """The devices as seeds × clients; see :func:`mesh_shape`.
-
-    Cores of one CPU are not worth talking between for the clients of a seed.
+def make_mesh(n_runs: int, ppo: PPO) -> Mesh:
+    """The devices as runs × clients; see :func:`mesh_shape`.
 
     Raises:
         RunError: there are several hosts, and some would have nothing to do.
     """
-    devices = usable_devices(n_seeds)
-    seeds, clients = mesh_shape(n_seeds, ppo.n_envs, len(devices))
-    if jax.process_count() > 1 and seeds * clients < len(devices):
+    devices = usable_devices(n_runs)
+    shape = mesh_shape(n_runs, ppo.n_envs, len(devices))
+    if jax.process_count() > 1 and np.prod(shape) < len(devices):
         raise RunError(
-            f"{n_seeds} seeds of {ppo.n_envs} clients can't be dealt evenly to {len(devices)} "
+            f"{n_runs} seeds of {ppo.n_envs} clients can't be dealt evenly to {len(devices)} "
             f"devices of {jax.process_count()} hosts; make --n-seeds a multiple of {len(devices)}"
         )
-    shape = seeds, clients
-    return Mesh(np.array(devices[: np.prod(shape)]).reshape(shape), (SEEDS, CLIENTS))
+    return Mesh(np.array(devices[: np.prod(shape)]).reshape(shape), (RUNS, CLIENTS))
 
 
 def state_sharding(mesh: Mesh, template: TrainState) -> TrainState:
-    """Where each part of a batch of states is: by seed, the clients themselves also by client."""
-    by_seed = NamedSharding(mesh, P(SEEDS))
-    by_client = NamedSharding(mesh, P(SEEDS, CLIENTS))
-    tree = jax.tree.map(lambda _: by_seed, template)
+    """Where each part of a batch of states is: by run, the clients themselves also by client."""
+    by_run, by_client = NamedSharding(mesh, P(RUNS)), NamedSharding(mesh, P(RUNS, CLIENTS))
+    tree = jax.tree.map(lambda _: by_run, template)
     return tree.replace(dyads=jax.tree.map(lambda _: by_client, template.dyads))
 
 
@@ -137,52 +133,48 @@ def on_one_device(template: PyTree) -> PyTree:
     return jax.tree.map(lambda _: here, template)
 
 
-def over_seeds(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | None, ...]) -> Any:
-    """A function of one seed as one of many; no device waits for another's seeds.
+def over_runs(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | None, ...]) -> Any:
+    """A function of one run as one of many; no device waits for another's runs.
 
-    A GPU works on its seeds side by side (``vmap``). A CPU takes them one after another: products
+    A GPU works on its runs side by side (``vmap``). A CPU takes them one after another: products
     of small batches keep a core busy, and as a batch of products they are slower.
 
     Args:
-        function: of one seed.
-        mesh: the devices among which seeds are dealt.
-        in_axes: per argument 0, where it has a leading axis of seeds, or None.
+        function: of one run.
+        mesh: the devices among which runs are dealt.
+        in_axes: per argument 0, where it has a leading axis of runs, or None.
     """
-    batched = partial(_share_of_seeds, function, in_axes, mesh.devices.flat[0].platform)
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    batched = _one_by_one(function, in_axes) if on_cpu else jax.vmap(function, in_axes)
     if mesh.size == 1:
         return batched
     return jax.shard_map(
         batched,
         mesh=mesh,
-        in_specs=tuple(P() if axis is None else P(SEEDS) for axis in in_axes),
-        out_specs=P(SEEDS),
-        axis_names={SEEDS} | ({CLIENTS} if mesh.shape[CLIENTS] == 1 else set()),
+        in_specs=tuple(P() if axis is None else P(RUNS) for axis in in_axes),
+        out_specs=P(RUNS),
+        axis_names={RUNS} | ({CLIENTS} if mesh.shape[CLIENTS] == 1 else set()),
         check_vma=False,
     )
 
 
-def _share_of_seeds(
-    function: Callable[..., Any], in_axes: tuple[int | None, ...], platform: str, *arguments: Any
-) -> Any:
-    """The seeds of one device."""
-    if platform != "cpu":
-        return jax.vmap(function, in_axes)(*arguments)
+def _one_by_one(function: Callable[..., Any], in_axes: tuple[int | None, ...]) -> Any:
+    """The runs of one device after one another; one alone has no axis of runs in its program,
+    which is a sixth less time at the defaults."""
 
-    def one(by_seed: list[Any]) -> Any:
-        each = iter(by_seed)
-        return function(
-            *(
-                argument if axis is None else next(each)
-                for argument, axis in zip(arguments, in_axes, strict=True)
-            )
-        )
+    def share(*arguments: Any) -> Any:
+        def of_one(run: list[Any]) -> list[Any]:
+            each = iter(run)
+            pairs = zip(arguments, in_axes, strict=True)
+            return [x if axis is None else next(each) for x, axis in pairs]
 
-    by_seed = [x for x, axis in zip(arguments, in_axes, strict=True) if axis is not None]
-    if jax.tree.leaves(by_seed)[0].shape[0] > 1:
-        return jax.lax.map(one, by_seed)
-    # One seed needs no axis of seeds in its program: a sixth less time at the defaults.
-    alone = one(jax.tree.map(lambda x: x[0], by_seed))
-    return jax.tree.map(lambda x: x[None], alone)
+        batched = [x for x, axis in zip(arguments, in_axes, strict=True) if axis is not None]
+        if jax.tree.leaves(batched)[0].shape[0] > 1:
+            return jax.lax.map(lambda run: function(*of_one(run)), batched)
+        alone = function(*of_one(jax.tree.map(lambda x: x[0], batched)))
+        return jax.tree.map(lambda x: x[None], alone)
+
+    return share
 
 
 def describe(mesh: Mesh) -> str:
@@ -191,39 +183,39 @@ def describe(mesh: Mesh) -> str:
     kind = f"{device.device_kind} ({device.platform})"
     if mesh.size == 1:
         return kind
-    seeds, clients = mesh.devices.shape
-    shares = f"{seeds} share{'s' * (seeds > 1)} of seeds"
+    runs, clients = mesh.devices.shape
+    shares = f"{runs} share{'s' * (runs > 1)} of seeds"
     shares += f" × {clients} of clients" if clients > 1 else ""
     hosts = f" on {jax.process_count()} hosts" if jax.process_count() > 1 else ""
     return f"{mesh.size} × {kind}{hosts}, {shares}"
 
 
-def idle(mesh: Mesh, n_seeds: int) -> str:
+def idle(mesh: Mesh, n_runs: int) -> str:
     """What to do about devices that have nothing to do; nothing where all are busy."""
-    n_devices = len(usable_devices(n_seeds))
+    n_devices = len(usable_devices(n_runs))
     if mesh.size == n_devices or _are_cores():
         return ""
-    seeds = "1 seed keeps" if n_seeds == 1 else f"{n_seeds} seeds keep"
+    seeds = "1 seed keeps" if n_runs == 1 else f"{n_runs} seeds keep"
     return f"{seeds} {mesh.size} of {n_devices} devices busy; a multiple of {n_devices} keeps all"
 
 
-def own_rows(mesh: Mesh, n_seeds: int) -> tuple[int, ...]:
-    """Which of the seeds this host writes, as positions."""
+def own_runs(mesh: Mesh, n_runs: int) -> tuple[int, ...]:
+    """Which of the runs this host writes, as positions."""
     owners = [devices.flat[0].process_index for devices in mesh.devices]
-    share = n_seeds // len(owners)
+    share = n_runs // len(owners)
     here = jax.process_index()
-    return tuple(i for i in range(n_seeds) if owners[i // share] == here)
+    return tuple(i for i in range(n_runs) if owners[i // share] == here)
 
 
 def fetch_own(tree: PyTree, mesh: Mesh) -> PyTree:
-    """The rows of :func:`own_rows`, as NumPy arrays; nothing travels between hosts."""
+    """Those of :func:`own_runs`, as NumPy arrays; nothing travels between hosts."""
     if jax.process_count() == 1:
         return jax.device_get(tree)
     writers = set(mesh.devices[:, 0])
 
-    def rows(x: jax.Array) -> np.ndarray:
+    def of_leaf(x: jax.Array) -> np.ndarray:
         shards = [shard for shard in x.addressable_shards if shard.device in writers]
         ordered = sorted(shards, key=lambda shard: shard.index[0].start or 0)
         return np.concatenate([np.asarray(shard.data) for shard in ordered])
 
-    return jax.tree.map(rows, tree)
+    return jax.tree.map(of_leaf, tree)

@@ -1,9 +1,13 @@
-"""The compiled programs of a run. Every one has a leading axis of seeds."""
+"""The compiled programs of many runs. Every one has a leading axis of runs.
 
-import threading
-from collections.abc import Callable, Hashable
+A run is its settings and its seed. Several seeds are runs with equal settings; a sweep is runs
+whose settings differ, and the programs are the same.
+"""
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
-from functools import cache, cached_property, partial
+from functools import cache, partial
 from typing import Any
 
 import jax
@@ -14,12 +18,14 @@ from jax.sharding import PartitionSpec as P
 from jaxtyping import PyTree
 
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.devices import layout as devices
+from jaxtherapy.devices import layout
 from jaxtherapy.fast.compiling import on_cpu
 from jaxtherapy.ppo.evaluation import evaluate
 from jaxtherapy.ppo.ppo import init, train
-from jaxtherapy.ppo.types import Settings, TrainState
-from jaxtherapy.training.signals import StopRequest
+from jaxtherapy.ppo.types import EvalResult, Settings, TrainState
+
+FEW_EVALUATIONS = 12
+"""With at most so many, optimising their program costs a CPU more than it saves."""
 
 
 class StoppedWhileCompiling(Exception):
@@ -27,76 +33,148 @@ class StoppedWhileCompiling(Exception):
 
 
 @dataclass(frozen=True)
-class Programs:
-    """Compiled for one configuration, number of seeds and set of devices."""
+class Shape:
+    """All that decides the programs: everything but numbers. Hashable.
 
-    init: Callable[..., TrainState]
-    train: Callable[..., TrainState]
-    evaluate: Callable[..., Any]
+    Attributes:
+        ppo: the static part.
+        settings: of all runs, as shapes and dtypes.
+        mesh: the devices.
+        n_runs: how many run together.
+    """
+
+    ppo: PPO
+    settings: Settings
+    mesh: Mesh
+    n_runs: int
+
+    @property
+    def template(self) -> TrainState:
+        """What the state looks like."""
+        of_one = jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape[1:], x.dtype), self.settings)
+        return jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((self.n_runs, *x.shape), x.dtype),
+            state_shapes(self.ppo, of_one),
+        )
+
+
+@dataclass(frozen=True)
+class Programs:
+    """The programs of these runs, bound to their settings and seeds."""
+
+    init: Callable[[], TrainState]
+    train: Callable[[TrainState, Any], TrainState]
+    evaluate: Callable[[TrainState], EvalResult]
+    reset_log: Callable[[TrainState], TrainState]
     template: TrainState
     sharding: TrainState
     mesh: Mesh
 
-    def reset_log(self, state: TrainState) -> TrainState:
-        """The same, with nothing logged since the last row."""
-        return state.replace(log=self._zeros(state.log))
 
-    @cached_property
-    def _zeros(self) -> Callable[..., Any]:
-        """Compiled once: a new ``jit`` for every row would compile anew."""
-        zeros = partial(jax.tree.map, jnp.zeros_like)
-        return jax.jit(zeros, out_shardings=self.sharding.log, donate_argnums=0)
+def stacked(settings: Sequence[Settings]) -> Settings:
+    """The settings of several runs, along a leading axis.
 
-
-@jax.jit
-def snapshot(tree: PyTree) -> PyTree:
-    """A copy that stays when training donates the original."""
-    return jax.tree.map(jnp.copy, tree)
-
-
-FEW_EVALUATIONS = 12
-"""With at most so many, optimising their program costs a CPU more than it saves."""
+    Raises:
+        ValueError: their structures differ: other mechanisms, or a schedule beside a constant.
+    """
+    return jax.tree.map(lambda *leaves: np.stack(leaves), *settings)
 
 
 def compile_programs(
     ppo: PPO,
     settings: Settings,
-    seeds: tuple[int, ...],
-    stop: StopRequest,
+    seeds: Sequence[int],
+    stopped: Callable[[], bool] = lambda: False,
     n_evaluations: int = FEW_EVALUATIONS,
 ) -> Programs:
-    """The programs of a run, bound to its settings and seeds.
+    """The programs of runs that are trained together.
 
     Settings are arguments of the programs, not constants in them: another learning rate or
     threshold finds the compiled program, in this process or in the persistent cache.
 
     Args:
-        ppo, settings, seeds: of the run.
-        stop: whether to give up.
-        n_evaluations: of the whole run, over all seeds.
+        ppo: static, the same for all.
+        settings: of each run along a leading axis; see :func:`stacked`.
+        seeds: of each run.
+        stopped: whether to give up; asked ten times a second.
+        n_evaluations: of all runs together.
 
     Raises:
-        StoppedWhileCompiling: a signal came meanwhile.
+        StoppedWhileCompiling: ``stopped`` said so.
     """
-    mesh = devices.make_mesh(len(seeds), ppo)
-    settings = jax.tree.map(np.asarray, settings)  # belongs to every host and device
-    quickly = {"init", "evaluate"} if n_evaluations <= FEW_EVALUATIONS else {"init"}
-    key = (ppo, jax.tree.structure(settings), len(seeds), mesh, frozenset(quickly))
-    if key not in _compiled:
-        _compiled[key] = _compile(ppo, settings, len(seeds), mesh, stop, quickly)
-    compiled, template, sharding = _compiled[key]
-    by_seed = NamedSharding(mesh, P(devices.SEEDS))
-    numbers = np.array(seeds, np.int32)
+    mesh = layout.make_mesh(len(seeds), ppo)
+    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), settings)
+    shape = Shape(ppo, shapes, mesh, len(seeds))
+    quickly = {"init", "reset_log"} | ({"evaluate"} if n_evaluations <= FEW_EVALUATIONS else set())
+    pool = ThreadPoolExecutor(4, "compiler")  # threads, so that a signal is heard meanwhile
+    submit = partial(pool.submit, _compiled, shape)
+    jobs = list(map(submit, _PROGRAMS, map(quickly.__contains__, _PROGRAMS)))
+    pool.shutdown(wait=False)
+    _wait(jobs, stopped)
+    trains, evaluates, begins, resets = (job.result() for job in jobs)
+    by_run = NamedSharding(mesh, P(layout.RUNS))
+
+    def placed(x: Any) -> jax.Array:
+        return jax.make_array_from_callback(x.shape, by_run, x.__getitem__)
+
+    settings, numbers = jax.tree.map(placed, (settings, np.array(seeds, np.int32)))
     return Programs(
-        init=lambda: compiled["init"](
-            settings, jax.make_array_from_callback(numbers.shape, by_seed, numbers.__getitem__)
-        ),
-        train=partial(compiled["train"], settings),
-        evaluate=partial(compiled["evaluate"], settings),
-        template=template,
-        sharding=sharding,
+        init=partial(begins, settings, numbers),
+        train=partial(trains, settings),
+        evaluate=partial(evaluates, settings),
+        reset_log=lambda state: state.replace(log=resets(state.log)),
+        template=shape.template,
+        sharding=layout.state_sharding(mesh, shape.template),
         mesh=mesh,
     )
+
+
+_PROGRAMS = ("train", "evaluate", "init", "reset_log")
+
+
+def _wait(jobs: Sequence[Future[Any]], stopped: Callable[[], bool]) -> None:
+    while wait(jobs, 0.1).not_done:
+        if stopped() and jax.process_count() == 1:  # several stop after a chunk, together
+            raise StoppedWhileCompiling
+
+
+@cache
+def _compiled(shape: Shape, name: str, quickly: bool) -> Callable[..., Any]:
+    """One of the programs; as they are equal for equal shapes, each is compiled once."""
+    ppo, mesh, template = shape.ppo, shape.mesh, shape.template
+    by_run, everywhere = NamedSharding(mesh, P(layout.RUNS)), NamedSharding(mesh, P())
+    places = layout.state_sharding(mesh, template)
+    seeds = jax.ShapeDtypeStruct((shape.n_runs,), jnp.int32)
+    n_updates = jax.ShapeDtypeStruct((), jnp.int32)
+    function, arguments, sharding, result = {
+        "train": (
+            layout.over_runs(partial(train, ppo), mesh, (0, 0, None)),
+            (shape.settings, template, n_updates),
+            (by_run, places, everywhere),
+            places,
+        ),
+        "evaluate": (
+            layout.over_runs(partial(evaluate, ppo), mesh, (0, 0)),
+            (shape.settings, template),
+            (by_run, places),
+            by_run,
+        ),
+        "init": (
+            layout.over_runs(partial(init, ppo), mesh, (0, 0)),
+            (shape.settings, seeds),
+            (by_run, by_run),
+            places,
+        ),
+        "reset_log": (
+            partial(jax.tree.map, jnp.zeros_like),
+            (template.log,),
+            (places.log,),
+            places.log,
+        ),
+    }[name]
+    donated = {"train": 1, "reset_log": 0}.get(name, ())
+    jitted = jax.jit(function, in_shardings=sharding, out_shardings=result, donate_argnums=donated)
+    return jitted.lower(*arguments).compile(compile_quickly() if quickly else None)
 
 
 def compile_quickly() -> dict[str, Any]:
@@ -105,83 +183,20 @@ def compile_quickly() -> dict[str, Any]:
     return {"xla_backend_optimization_level": 0} if on_cpu() else {}
 
 
-_compiled: dict[Hashable, tuple[dict[str, Any], TrainState, TrainState]] = {}
+@jax.jit
+def snapshot(tree: PyTree) -> PyTree:
+    """A copy that stays when training donates the original."""
+    return jax.tree.map(jnp.copy, tree)
 
 
-def _compile(
-    ppo: PPO,
-    settings: Settings,
-    n_seeds: int,
-    mesh: Mesh,
-    stop: StopRequest,
-    quickly: set[str],
-) -> tuple[dict[str, Any], TrainState, TrainState]:
-    """Compiles side by side, in threads, so that a signal is heard meanwhile."""
-    seeds = jax.ShapeDtypeStruct((n_seeds,), jnp.int32)
-    n_updates = jax.ShapeDtypeStruct((), jnp.int32)
-    one_seed = state_shapes(ppo, settings)
-    template = jax.tree.map(lambda x: jax.ShapeDtypeStruct((n_seeds, *x.shape), x.dtype), one_seed)
-    everywhere, by_seed = NamedSharding(mesh, P()), NamedSharding(mesh, P(devices.SEEDS))
-    sharding = devices.state_sharding(mesh, template)
-    jobs: dict[str, tuple[Any, tuple[Any, ...]]] = {
-        "train": (
-            jax.jit(
-                devices.over_seeds(partial(train, ppo), mesh, (None, 0, None)),
-                in_shardings=(everywhere, sharding, everywhere),
-                out_shardings=sharding,
-                donate_argnums=1,
-            ),
-            (settings, template, n_updates),
-        ),
-        "evaluate": (
-            jax.jit(
-                devices.over_seeds(partial(evaluate, ppo), mesh, (None, 0)),
-                in_shardings=(everywhere, sharding),
-                out_shardings=by_seed,
-            ),
-            (settings, template),
-        ),
-        "init": (
-            jax.jit(
-                devices.over_seeds(partial(init, ppo), mesh, (None, 0)),
-                in_shardings=(everywhere, by_seed),
-                out_shardings=sharding,
-            ),
-            (settings, seeds),
-        ),
-    }
-    compiled: dict[str, Any] = {}
-    errors: list[BaseException] = []
-
-    def work(name: str) -> None:
-        function, arguments = jobs[name]
-        try:
-            options = compile_quickly() if name in quickly else None
-            compiled[name] = function.lower(*arguments).compile(options)
-        except BaseException as error:
-            errors.append(error)
-
-    threads = [threading.Thread(target=work, args=(name,), daemon=True) for name in jobs]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        while thread.is_alive():
-            thread.join(0.1)
-            if stop.requested and jax.process_count() == 1:  # several stop after a chunk, together
-                raise StoppedWhileCompiling
-    if errors:
-        raise errors[0]
-    return compiled, template, sharding
-
-
-def initial_state(ppo: PPO, settings: Settings, seeds: tuple[int, ...]) -> TrainState:
-    """The state before the first update, compiling nothing else."""
-    over_seeds = jax.vmap(partial(init, ppo), in_axes=(None, 0))
-    return jax.jit(over_seeds)(settings, np.array(seeds, np.int32))
+def initial_state(ppo: PPO, settings: Settings, seeds: Sequence[int]) -> TrainState:
+    """The state before the first update of runs with equal settings, compiling nothing else."""
+    of_seeds = jax.vmap(partial(init, ppo), in_axes=(None, 0))
+    return jax.jit(of_seeds)(settings, np.array(seeds, np.int32))
 
 
 def state_shapes(ppo: PPO, settings: Settings) -> TrainState:
-    """Shapes and dtypes of the state of one seed; nothing is computed."""
+    """Shapes and dtypes of the state of one run; nothing is computed."""
     return jax.eval_shape(_init(ppo), settings, jnp.int32(0))
 
 

@@ -62,8 +62,8 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
         logits = actor(obs.actor)
         points = jax.vmap(partial(dyads.therapist_point, key))(number)
         action = jax.vmap(choose_act)(points, logits)
-        hold = jax.vmap(lambda i, dyad, act: dyads.hold_session(key, dyad, act, clients, i))
-        after = hold(number, before, action)
+        hold = jax.vmap(dyads.hold_session, in_axes=(None, 0, 0, None, 0))
+        after = hold(key, before, action, clients, number)
         terminated, truncated = dyads.terminated(after), dyads.truncated(after, clients)
         transition = Transition(
             obs=obs,
@@ -192,10 +192,9 @@ def train(
 ) -> TrainState:
     """``n_updates`` iterations (not static: one program serves any number), or until divergence."""
 
-    def unfinished(carry: tuple[Int[Array, ""], TrainState]) -> Bool[Array, ""]:
-        return (carry[0] < n_updates) & ~carry[1].diverged
+    last = state.n_updates + n_updates
 
-    def iterate(carry: tuple[Int[Array, ""], TrainState]) -> tuple[Int[Array, ""], TrainState]:
-        return carry[0] + 1, train_step(ppo, settings, carry[1])
+    def unfinished(state: TrainState) -> Bool[Array, ""]:
+        return (state.n_updates < last) & ~state.diverged
 
-    return jax.lax.while_loop(unfinished, iterate, (jnp.int32(0), state))[1]
+    return jax.lax.while_loop(unfinished, partial(train_step, ppo, settings), state)

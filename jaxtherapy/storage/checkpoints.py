@@ -45,15 +45,6 @@ class Progress:
     changes: dict[str, Any] = field(default_factory=dict)
     callback_state: dict[str, Any] = field(default_factory=dict)
 
-    @property
-    def epoch(self) -> int:
-        """The name of ``n_updates`` in version 0.1."""
-        return self.n_updates
-
-    @epoch.setter
-    def epoch(self, n_updates: int) -> None:
-        self.n_updates = n_updates
-
     @classmethod
     def read(cls, stored: dict[str, Any]) -> "Progress":
         """As a checkpoint holds it, perhaps one of version 0.1."""

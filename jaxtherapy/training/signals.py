@@ -1,14 +1,23 @@
-"""Ctrl-C and SIGTERM: finish the chunk, save, exit cleanly."""
+"""Signals: finish the chunk, save, and end in good order or go on."""
 
 import signal
+import threading
 from types import FrameType, TracebackType
+
+SAVE = signal.SIGUSR1
+"""Asks to save and go on."""
 
 
 class StopRequest:
-    """While open, remembers a signal instead of dying of it; a second Ctrl-C interrupts."""
+    """While open, remembers signals instead of dying of them; a second Ctrl-C interrupts.
+
+    Ctrl-C, SIGTERM and SIGHUP ask to stop, SIGUSR1 to save. In a thread, where Python allows no
+    signal handlers, it hears nothing. A hangup that is ignored already (``nohup``) stays so.
+    """
 
     def __init__(self) -> None:
         self.signal_name = ""
+        self._save = False
         self._before: dict[signal.Signals, object] = {}
 
     @property
@@ -16,9 +25,16 @@ class StopRequest:
         """Whether somebody asked to stop."""
         return bool(self.signal_name)
 
+    def take_save_request(self) -> bool:
+        """Whether somebody asked to save since the last call."""
+        wanted, self._save = self._save, False
+        return wanted
+
     def __enter__(self) -> "StopRequest":
-        for number in (signal.SIGINT, signal.SIGTERM):
-            self._before[number] = signal.signal(number, self._remember)
+        if threading.current_thread() is threading.main_thread():
+            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, SAVE):
+                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                    self._before[number] = signal.signal(number, self._remember)
         return self
 
     def __exit__(
@@ -31,6 +47,9 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
+        if number == SAVE:
+            self._save = True
+            return
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.signal_name = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name

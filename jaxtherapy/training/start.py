@@ -11,100 +11,109 @@ import optax
 from jaxtherapy import config as configuration
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.devices import hosts
-from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices.programs import Programs
 from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
 from jaxtherapy.ppo.types import TrainState
-from jaxtherapy.storage import overwrite
-from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage import overwrite, policies
 from jaxtherapy.storage.checkpoints import Checkpoints, Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles, write_atomically
-from jaxtherapy.training.trainer import Training, save
+from jaxtherapy.training.saving import Saver
+
+NEVER = float("-inf")
+"""The best reward of a seed that has not been evaluated."""
 
 
-def prepare(config: TrainingConfig, files: RunFiles, start: Start, programs: Programs) -> Training:
-    """The training at its start: state made or restored, folders and logs in place.
+def first_state(start: Start, programs: Programs) -> tuple[TrainState, Progress]:
+    """Made anew, or read from where the run starts."""
+    n_seeds = programs.template.n_updates.shape[0]
+    if start.orbax_folder is not None:
+        checkpoints = Checkpoints(start.orbax_folder)
+        try:
+            state, progress = checkpoints.restore(
+                start.orbax_step, programs.template, programs.sharding
+            )
+        finally:
+            checkpoints.close()
+        if not start.in_place:
+            progress.csv_rows = 0
+            progress.best_reward = [NEVER] * n_seeds  # its own policy_best.pth is still to come
+        return state, progress
+    state, progress = programs.init(), Progress(best_reward=[NEVER] * n_seeds)
+    if start.pth is not None:
+        state, progress = from_weights(start.pth, state, progress, programs.sharding)
+    return state, progress
+
+
+def prepare_folders(
+    config: TrainingConfig, files: RunFiles, start: Start, progress: Progress, saver: Saver
+) -> None:
+    """Makes or rewinds folders, checkpoints and logs; changes ``progress`` to what they say.
 
     With several hosts, which share the folders, the first makes and removes what there is one of.
     """
-    own = devices.own_rows(programs.mesh, len(files.seeds))
-    best = [float("-inf")] * len(files.seeds)
-    state: TrainState
-    if start.orbax_folder is not None:
-        checkpoints = Checkpoints(start.orbax_folder)
-        state, progress = checkpoints.restore(
-            start.orbax_step, programs.template, programs.sharding
-        )
-        if not start.in_place:
-            checkpoints.close()
-            progress.csv_rows = 0
-            progress.best_reward = best  # its own policy_best.pth is still to come
-    else:
-        state = programs.init()
-        progress = Progress(best_reward=best)
-        if start.pth is not None:
-            state, progress = from_weights(start.pth, state, progress, programs.sharding)
-    elsewhere = start.pth is not None or (start.orbax_folder is not None and not start.in_place)
     hosts.wait_for_all("read")
     recorded = configuration.dump_config(config).encode()
     if hosts.is_first_host():
-        if not start.in_place and config.overwrite and files.is_first_group:
-            overwrite.plan(files).carry_out()
-        files.create()
-        start.copy_logs(files)
-        if not start.in_place:
-            if elsewhere:  # tells where to start again, for seeds that have no checkpoint yet
-                write_atomically(files.started_from, os.fsencode(f"{start.source}\n"))
-            else:
-                files.started_from.unlink(missing_ok=True)
-            write_atomically(files.config, recorded)
+        _make_folders(config, files, start, recorded)
     hosts.wait_for_all("folders made")
-    logs = [ProgressLog(files.csv(files.seeds[i])) for i in own]
-    stale = []
-    for i, log in zip(own, logs, strict=True):
-        if start.in_place and start.orbax_folder is not None:
-            if log.has_better_after(progress.csv_rows, progress.best_reward[i]):
-                stale.append(files.seeds[i])
-            log.check(progress.csv_rows)
-        else:
-            log.create()
-    if start.orbax_folder is None or not start.in_place:
-        checkpoints = Checkpoints(files.checkpoints)
+    if start.in_place and start.orbax_folder is not None:
+        _rewind(files, start, progress, saver, keep=not config.overwrite)
     else:
-        # Latest first and the log last: whenever a kill comes, the latest checkpoint left has its
-        # rows, and the log still tells which best policies are of dropped steps.
-        if hosts.is_first_host():
-            checkpoints.delete_after(start.orbax_step)
-        own_files = files.of_group(tuple(files.seeds[i] for i in own))
-        own_files.remove_after(start.orbax_step, stale, keep=not config.overwrite)
-        hosts.wait_for_all("later steps dropped")
-        checkpoints.reload()
-        for log in logs:
-            log.rewind(progress.csv_rows)
-        for i, seed in enumerate(files.seeds):
-            if start.new_yardstick or not files.best(seed).exists():
-                progress.best_reward[i] = float("-inf")
+        for i in saver.own:
+            ProgressLog(files.csv(files.seeds[i])).create()
     # On resumption only now, when nothing can be refused any more; a finished run keeps its own.
     if hosts.is_first_host() and start.in_place and progress.step < config.total_timesteps:
         write_atomically(files.config, recorded)
-    training = Training(config, files, programs, checkpoints, state, progress, own, logs)
-    if elsewhere:  # what was read may be gone when this run has to be resumed
-        save(training)
-        training.writer.wait()
-        checkpoints.wait()
-    return training
+
+
+def _make_folders(config: TrainingConfig, files: RunFiles, start: Start, recorded: bytes) -> None:
+    if not start.in_place and config.overwrite and files.is_first_group:
+        overwrite.plan(files).carry_out()
+    files.create()
+    start.copy_logs(files)
+    files.checkpoints.mkdir(parents=True, exist_ok=True)  # Orbax comes later
+    if start.in_place:
+        return
+    if start.source is not None:  # tells where to start again, for seeds without a checkpoint yet
+        write_atomically(files.started_from, os.fsencode(f"{start.source}\n"))
+    else:
+        files.started_from.unlink(missing_ok=True)
+    write_atomically(files.config, recorded)
+
+
+def _rewind(files: RunFiles, start: Start, progress: Progress, saver: Saver, *, keep: bool) -> None:
+    """Drops what is later than the checkpoint: it will be made again."""
+    logs = {files.seeds[i]: ProgressLog(files.csv(files.seeds[i])) for i in saver.own}
+    best = dict(zip(files.seeds, progress.best_reward, strict=True))
+    n_rows = progress.csv_rows
+    stale = [seed for seed, log in logs.items() if log.has_better_after(n_rows, best[seed])]
+    for log in logs.values():
+        log.check(n_rows)
+    # Latest first and the log last: whenever a kill comes, the latest checkpoint left has its
+    # rows, and the log still tells which best policies are of dropped steps.
+    if hosts.is_first_host():
+        saver.checkpoints.delete_after(start.orbax_step)
+    files.of_group(tuple(logs)).remove_after(start.orbax_step, stale, keep=keep)
+    hosts.wait_for_all("later steps dropped")
+    saver.checkpoints.reload()
+    for log in logs.values():
+        log.rewind(n_rows)
+    progress.best_reward = [
+        NEVER if start.new_yardstick or not files.best(seed).exists() else reward
+        for seed, reward in best.items()
+    ]
 
 
 def from_weights(
-    pth: weights.Checkpoint, state: TrainState, progress: Progress, sharding: TrainState
+    pth: policies.Checkpoint, state: TrainState, progress: Progress, sharding: TrainState
 ) -> tuple[TrainState, Progress]:
     """A fresh state with the weights, Adam's state and counters of a ``.pth`` file."""
     n_seeds = state.n_updates.shape[0]
 
-    def like(named: weights.Arrays, placed: Any) -> Any:
-        one = weights.from_named_arrays(named, jax.tree.map(lambda x: x[0], state.params))
+    def like(named: policies.Arrays, placed: Any) -> Any:
+        one = policies.from_named_arrays(named, jax.tree.map(lambda x: x[0], state.params))
         return jax.device_put(jax.tree.map(lambda x: jnp.stack([x] * n_seeds), one), placed)
 
     state = state.replace(params=like(pth.weights, sharding.params))
@@ -121,5 +130,5 @@ def from_weights(
             n_updates=jax.device_put(epochs, sharding.n_updates),
         )
         progress.step = progress.imported_steps = pth.env_step
-        progress.epoch = pth.epoch
+        progress.n_updates = pth.epoch
     return state, progress

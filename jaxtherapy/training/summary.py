@@ -1,14 +1,14 @@
-"""The end of a run: what was learned, honestly, and where it lies."""
+"""The beginning and the end of a run in words: what was learned, honestly, and where it lies."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import replace
-from functools import cache
-from typing import NamedTuple
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import cache, partial
+from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
 from jaxtyping import Float, PRNGKeyArray, PyTree
-from rich.console import Console
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.therapists import Answer, Therapist
@@ -19,11 +19,15 @@ from jaxtherapy.evaluation.comparison import Comparison, compare
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
-from jaxtherapy.reporting.learning_curves import draw_seed_curves
-from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage import run_info
 from jaxtherapy.storage.progress_log import ProgressLog
-from jaxtherapy.storage.run_files import RunFiles
-from jaxtherapy.training.display import comparison_table, format_duration
+from jaxtherapy.training.callbacks import at_update
+from jaxtherapy.training.display import format_duration
+from jaxtherapy.training.result import Tally
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
 
 SUMMARY_EPISODES = 1_000
 
@@ -37,38 +41,168 @@ COMPARED = ("trained, final", "trained, best", "always complementary", "random")
 """The therapists of the last table, in order."""
 
 
-def across_seeds(files: RunFiles, seeds: Sequence[int], console: Console) -> int:
-    """The summary of all seeds as file, picture and table.
+def header(config: TrainingConfig, where: str) -> str:
+    """The first line of a run."""
+    steps, each = f"{config.total_timesteps:,} steps", config.steps_per_update
+    if (in_all := config.n_updates * each) > config.total_timesteps:
+        steps = f"{in_all:,} steps ({config.total_timesteps:,} in whole updates of {each:,})"
+    seeds = f"seed {config.seed}" if config.n_seeds == 1 else f"{config.n_seeds} seeds"
+    return f"{config.experiment_name} on {where}, {steps}, {seeds}"
 
-    Returns:
-        The median seed, by final evaluation reward.
+
+@dataclass
+class Ending:
+    """The end of a run, whether it is finished or not.
+
+    Attributes:
+        config: in force at the end, its schedules replaced by their last values.
+        tally: of all groups.
+        stopped_by: why it is not finished; empty if it is.
     """
-    from jaxtherapy.training import seed_summary  # loads SciPy: only where it is needed
 
-    rows = {seed: ProgressLog(files.csv(seed)).numbers() for seed in seeds}
-    # A group that was stopped is behind; one that has only begun says nothing yet.
-    rows = {seed: each for seed, each in rows.items() if each} or rows
-    n_rows = min(len(each) for each in rows.values())
-    rows = {seed: each[:n_rows] for seed, each in rows.items()}
-    seed_summary.write_summary(rows, files.summary)
-    draw_seed_curves(rows, files.name, files.picture)
-    console.print()
-    console.print(seed_summary.seeds_table(rows))
-    if not n_rows:
-        return seeds[0]
-    return seed_summary.ranking(rows).median
+    config: TrainingConfig
+    tally: Tally
+    stopped_by: str
+    status: str
+    console: "Console"
+
+    def tell(self) -> dict[str, Any] | None:
+        """Tables and pictures, and the end of ``run.json``. Returns the comparison, if any.
+
+        Raises:
+            OSError: the folder is gone, read-only or full.
+        """
+        files = self.tally.files
+        info = run_info.read(files.run) | self._info() if files else {}
+        seed = self._across_seeds() if self.config.n_seeds > 1 else self.config.seed
+        if self.stopped_by:
+            self._say_how_to_go_on()
+        else:
+            if files and self.config.n_seeds == 1:
+                self._draw_one(ProgressLog(files.csv(seed)))
+            if files:  # complete but for the comparison
+                run_info.write(files.run, info)
+            result = self._compare(seed)
+            numbers = {name: np.asarray(x).tolist() for name, x in result._asdict().items()}
+            info["comparison"] = {"therapists": COMPARED} | numbers
+        if files:
+            run_info.write(files.run, info)
+        return info.get("comparison") if not self.stopped_by else None
+
+    def _info(self) -> dict[str, Any]:
+        tally = self.tally
+        best = [tally.best_reward.get(seed, np.nan) for seed in tally.all_seeds]
+        about = {
+            "status": self.status,
+            "ended": run_info.now(),
+            "steps": tally.step,
+            "train_seconds": round(tally.seconds, 3),
+            "steps_per_second": round(tally.steps_per_second, 1),
+            "best_evaluation_reward": [each if np.isfinite(each) else None for each in best],
+            "diverged": {str(seed): step for seed, step in tally.diverged.items()},
+        }
+        return about | ({"stopped_by": self.stopped_by} if self.stopped_by else {})
+
+    def _say_how_to_go_on(self) -> None:
+        step, files = self.tally.step, self.tally.files
+        text = f"stopped by {self.stopped_by} at step {step:,}"
+        if files:
+            folder = shlex.quote(str(files.output))
+            text += f"; everything is saved: continue with --resume-from {folder}"
+        self.console.print(text)
+
+    def _draw(self, draw: Callable[[], None]) -> None:
+        """A picture that fails costs a line, never the run."""
+        try:
+            draw()
+        except Exception as error:  # fonts, styles, disks
+            reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+            self.console.print(f"no picture: {reason}")
+
+    def _draw_one(self, log: ProgressLog) -> None:
+        files = self.tally.files
+        assert files
+
+        def draw() -> None:
+            from jaxtherapy.reporting.learning_curves import draw_learning_curve
+
+            draw_learning_curve(log, self.config.experiment_name, files.picture)
+
+        self._draw(draw)
+
+    def _across_seeds(self) -> int:
+        """The summary of all seeds as file, picture and table. Returns the median seed."""
+        from jaxtherapy.reporting.learning_curves import draw_seed_curves
+        from jaxtherapy.training import seed_summary  # loads SciPy: only where it is needed
+
+        files, rows = self.tally.files, self.tally.rows()
+        if not rows:
+            rows = {seed: [] for seed in self.tally.best_reward}
+        n_rows = min(map(len, rows.values()))  # a group that was stopped is behind
+        rows = {seed: each[:n_rows] for seed, each in rows.items()}
+        if files:
+            seed_summary.write_summary(rows, files.summary)
+            self._draw(lambda: draw_seed_curves(rows, files.name, files.picture))
+        self.console.print()
+        self.console.print(seed_summary.seeds_table(rows))
+        return seed_summary.ranking(rows).median if n_rows else min(rows)
+
+    def _compare(self, seed: int) -> EvalResult:
+        """Compares a seed's therapist with two that need no training, and lists the files."""
+        config, tally, several = self.config, self.tally, self.config.n_seeds > 1
+        ppo, settings = _compared(config), make_settings(config)
+        n_episodes = ppo.eval_episodes
+        trained = tuple(tally.weights(ppo, which, seed) for which in ("final", "best"))
+        program = comparison_program(ppo, _shapes(settings))
+        result, rewards = jax.device_get(program(settings, summary_key(seed), trained))
+        of_seed = f" (median seed {seed})" if several else ""
+        names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
+        self.console.print()
+        self.console.print(comparison_table(names, result, n_episodes))
+        self.console.print(verdict(result, rewards, config.threshold))
+        each = " of each seed" if several else ""
+        self.console.print(
+            f"\n{tally.step:,} steps{each} in {format_duration(tally.seconds)} "
+            f"({tally.steps_per_second:,.0f} steps/s)"
+        )
+        if tally.files:
+            self._list_files(seed)
+        return result
+
+    def _list_files(self, seed: int) -> None:
+        files, several = self.tally.files, self.config.n_seeds > 1
+        assert files
+        log = files.log / f"{files.name}_seed*_progress.csv" if several else files.csv(seed)
+        self.console.print(
+            f"  weights      {files.output / 'seed_*' if several else files.output}"
+            "/policy_best.pth, policy_final.pth\n"
+            f"  checkpoints  {files.output}/ (continue with "
+            f"--resume-from {shlex.quote(str(files.output))})\n"
+            f"  log          {log}\n"
+            + (f"  summary      {files.summary}\n" if several else "")
+            + f"  picture      {files.picture}"
+        )
 
 
-class Spent(NamedTuple):
-    """On training: seconds, and in them steps of all seeds together."""
+def comparison_table(names: list[str], outcomes: EvalResult, n_episodes: int) -> "Table":
+    """Therapists side by side."""
+    from rich.table import Table
 
-    seconds: float
-    steps: int
-
-    @property
-    def steps_per_second(self) -> float:
-        """Of all seeds together."""
-        return self.steps / max(self.seconds, 1e-9)
+    table = Table(title=f"On the same {n_episodes:,} clients, new to all", title_justify="left")
+    table.add_column("therapist")
+    for column in ("success", "dropout", "sessions", "sessions to success", "reward"):
+        table.add_column(column, justify="right")
+    for i, name in enumerate(names):
+        to_success = outcomes.sessions_to_success[i]
+        table.add_row(
+            name,
+            f"{outcomes.success_rate[i]:.1%}",
+            f"{outcomes.dropout_rate[i]:.1%}",
+            f"{outcomes.length_mean[i]:.1f}",
+            f"{to_success:.1f}" if outcomes.success_rate[i] > 0 else "–",
+            f"{outcomes.reward_mean[i]:.1f}",
+        )
+    return table
 
 
 def summary_key(seed: int) -> PRNGKeyArray:
@@ -76,52 +210,30 @@ def summary_key(seed: int) -> PRNGKeyArray:
     return jax.random.fold_in(jax.random.key(seed), _SUMMARY_STREAM)
 
 
-def print_summary(
-    config: TrainingConfig, files: RunFiles, seed: int, step: int, spent: Spent, console: Console
-) -> EvalResult:
-    """Compares a seed's therapist with two that need no training, and lists the files.
+def prepare(config: TrainingConfig) -> None:
+    """Imports and compiles what the end will need, while the device trains."""
+    import matplotlib.figure  # noqa: F401
 
-    Args:
-        config, files: of the run.
-        seed: whose therapist it is.
-        step: that each seed is at.
-        spent: on all seeds.
-        console: to print on.
-    """
+    constant = at_update(config, 0)
+    comparison_program(_compared(constant), _shapes(make_settings(constant)))
+
+
+def _compared(config: TrainingConfig) -> PPO:
     n_episodes = max(SUMMARY_EPISODES, config.eval_episodes)
-    ppo = replace(PPO.of(config), eval_episodes=n_episodes)
-    template = param_shapes(ppo)
-    trained = tuple(
-        weights.from_named_arrays(weights.read(path).weights, template)
-        for path in (files.final(seed), files.best(seed))
-    )
-    result, rewards = jax.device_get(
-        _line_up_program()(ppo, make_settings(config), summary_key(seed), trained)
-    )
-    several = len(files.all_seeds) > 1
-    of_seed = f" (median seed {seed})" if several else ""
-    names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
-    console.print()
-    console.print(comparison_table(names, result, n_episodes))
-    console.print(verdict(result, rewards, config.threshold))
-    each = " of each seed" if several else ""
-    weights_folder = files.output / "seed_*" if several else files.output
-    log = files.log / f"{files.name}_seed*_progress.csv" if several else files.csv(seed)
-    console.print(
-        f"\n{step:,} steps{each} in {format_duration(spent.seconds)} "
-        f"({spent.steps_per_second:,.0f} steps/s)\n"
-        f"  weights      {weights_folder}/policy_best.pth, policy_final.pth\n"
-        f"  checkpoints  {files.output}/ (continue with --resume-from {files.output})\n"
-        f"  log          {log}\n"
-        + (f"  summary      {files.summary}\n" if several else "")
-        + f"  picture      {files.picture}"
-    )
-    return result
+    return replace(PPO.of(config), eval_episodes=n_episodes)
+
+
+def _shapes(settings: Settings) -> Settings:
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), settings)
 
 
 @cache
-def _line_up_program() -> Callable[..., Comparison]:
-    return jax.jit(_line_up, static_argnums=0, compiler_options=compile_quickly())
+def comparison_program(ppo: PPO, settings: Settings) -> Callable[..., Comparison]:
+    """Of settings of these shapes, keys and two policies."""
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    policies = (param_shapes(ppo), param_shapes(ppo))
+    lowered = jax.jit(partial(_line_up, ppo)).lower(settings, key, policies)
+    return lowered.compile(compile_quickly())
 
 
 def _line_up(

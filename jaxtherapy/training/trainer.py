@@ -1,55 +1,60 @@
-"""The host loop: chunks of compiled updates between evaluations and saves."""
+"""A run's whole life: begin, chunks of compiled updates, evaluations, saves, end."""
 
 import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, wait
+from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from functools import partial
-from pathlib import Path
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import PyTree
 
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.devices import hosts
-from jaxtherapy.devices import layout as devices
-from jaxtherapy.devices.programs import Programs, snapshot
-from jaxtherapy.errors import RunError
-from jaxtherapy.ppo.log import return_scale
-from jaxtherapy.ppo.types import EvalResult, TrainLog, TrainState
-from jaxtherapy.storage import policies as weights
-from jaxtherapy.storage.checkpoints import Checkpoints, Progress, flat
-from jaxtherapy.storage.progress_log import ProgressLog, Row
-from jaxtherapy.storage.run_files import RunFiles, side_by_side
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.devices import hosts, layout
+from jaxtherapy.devices.programs import Programs, compile_programs, stacked
+from jaxtherapy.errors import RunError, is_out_of_memory
+from jaxtherapy.ppo.types import TrainState, make_settings
+from jaxtherapy.storage import disk_space, resume, run_info
+from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.resume import YARDSTICK, Start
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
-from jaxtherapy.training.display import TrainingDisplay
+from jaxtherapy.training import callbacks, opening, summary, trouble
+from jaxtherapy.training.callbacks import Callback, View
+from jaxtherapy.training.callbacks import Change as Change
+from jaxtherapy.training.display import console
+from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run
+from jaxtherapy.training.result import Tally, TrainingResult, log_arrays
+from jaxtherapy.training.rows import averaged, rows_of_seeds
+from jaxtherapy.training.saving import Saver
 from jaxtherapy.training.signals import StopRequest
+from jaxtherapy.training.start import first_state, prepare_folders
+from jaxtherapy.training.trouble import cannot_write, what_diverged
 
 CHUNK_SECONDS = 0.5
-"""How long a chunk of updates may keep the host waiting: the beat of progress and of signals."""
+"""How long a chunk of updates may keep the host waiting for progress and signals."""
 
 
 @dataclass
-class Training:
-    """A run in progress.
+class Group:
+    """The seeds that are trained together.
 
     Attributes:
-        own: which of the seeds this host writes, as positions; all of them where it is alone.
-        logs: theirs.
-        stopped: a host was asked to stop.
+        config: in force: callbacks may have changed it.
+        saver: writes their files; None without a folder.
         diverged: seeds that stand still at their last good state, and at which step.
     """
 
     config: TrainingConfig
     files: RunFiles
     programs: Programs
-    checkpoints: Checkpoints
     state: TrainState
     progress: Progress
-    own: tuple[int, ...]
-    logs: list[ProgressLog]
-    writer: Writer = field(default_factory=lambda: Writer(jax.process_count() == 1))
-    stopped: bool = False
+    saver: Saver | None
     diverged: dict[int, int] = field(default_factory=dict)
     seconds_per_update: float = 0.0
     seconds_since_row: float = 0.0
@@ -61,285 +66,399 @@ class Training:
         """Whether all steps are done."""
         return self.progress.step >= self.config.total_timesteps
 
-    @property
-    def time_left(self) -> float:
-        """Seconds, at the rate so far."""
-        left = max(0, self.config.total_timesteps - self.progress.step)
-        return left / max(self.progress.steps_per_second, 1e-9)
-
     def lap(self) -> float:
         """Seconds since the last lap."""
         now = time.monotonic()
         elapsed, self.clock = now - self.clock, now
         return elapsed
 
+    def updates_until_due(self) -> int:
+        """Updates until the next evaluation, save or end."""
+        config, step = self.config, self.progress.step
+        targets = [(step // every + 1) * every for every in (config.eval_freq, config.save_freq)]
+        nearest = min(*targets, config.total_timesteps)
+        return -(-(nearest - step) // config.steps_per_update)
 
-def run(training: Training, display: TrainingDisplay, stop: StopRequest) -> None:
-    """Trains until all steps are done or a stop is requested; either way everything is saved.
 
-    Raises:
-        RunError: training diverged (the last good state is saved), or files can't be written.
+class Trainer:
+    """Trains a configuration.
+
+    Args:
+        config: of the run.
+        callback: called after each evaluation; may stop the run or change settings.
+        loggers: names of ``LOGGERS``, or objects, that are told of each evaluation beside the CSV
+            log, which every run with a folder has.
+        save: whether the run has a folder; without one nothing touches the disk.
+        notes: what the user is told at the start.
+        command: that started it, for ``run.json``.
     """
-    training.clock = time.monotonic()
-    while not training.finished and not training.stopped:
-        before = training.progress.step
-        _train_chunk(training, display, stop)
-        if _due(before, training.progress.step, training.config.eval_freq) or training.finished:
-            _evaluate(training, display)
-        if _due(before, training.progress.step, training.config.save_freq) or training.finished:
-            save(training)
-    training.writer.wait()
-    if not training.finished and training.progress.step not in training.checkpoints.steps():
-        save(training)
-        training.writer.wait()
+
+    def __init__(
+        self,
+        config: TrainingConfig,
+        *,
+        callback: Callback | None = None,
+        loggers: Sequence[str | Logger] = ("terminal",),
+        save: bool = True,
+        notes: Sequence[str] = (),
+        command: Sequence[str] = ("jaxtherapy.Trainer",),
+    ) -> None:
+        self.config = resume.as_trained(config) if save else config
+        self.files = RunFiles.of(config)
+        self.callback, self.save_files, self.notes = callback, save, list(notes)
+        self.now: Group
+        self.tally = Tally(self.files.all_seeds, self.files if save else None)
+        self.stopped_by, self.signalled = "", False
+        self._loggers = list(dict.fromkeys(["csv", *loggers] if save else loggers))
+        self._command = list(command)
+        self._info: dict[str, Any] = {}
+        self._helper = ThreadPoolExecutor(1, "ahead")
+        self._ahead: Future[None] | None = None
+
+    def run(self) -> TrainingResult:
+        """Trains until all steps are done, or somebody asks to stop; either way all is saved.
+
+        Raises:
+            ConfigError, RunError: one line that says what is wrong and what to do.
+            StoppedWhileCompiling: before there was anything to save.
+        """
+        self._refuse_early()
+        layout.choose_device(self.config.device, self.config, cache=self.save_files)
+        self.console = console(not hosts.is_first_host() or "terminal" not in self._loggers)
+        with ExitStack() as held:
+            self.signals = held.enter_context(StopRequest())
+            starts = self._open(held)
+            for number, (files, start) in enumerate(starts.items(), 1):
+                if len(starts) > 1:
+                    first, last = files.seeds[0], files.seeds[-1]
+                    self.console.print(f"group {number} of {len(starts)}: seeds {first} … {last}")
+                with trouble.in_one_line(self.config, files, self._info):
+                    self.begin(files, start)
+                    fresh = not self.now.finished
+                    self._train()
+                self._count()
+                if not self.now.finished:
+                    break
+            return self.end(fresh)
+
+    # --- beginning --------------------------------------------------------------------------
+
+    def _refuse_early(self) -> None:
+        """What can be refused before JAX has started."""
+        if not self.save_files and self.config.resume:
+            raise RunError("without a folder there is nothing to resume; give resume_from")
+        for files in self.files.groups(self.config.seeds_at_once):
+            self._find_start(files)
+
+    def _find_start(self, files: RunFiles) -> Start:
+        if self.save_files:
+            return resume.find_start(self.config, files)
+        if self.config.resume_from is None:
+            return Start()
+        return resume.find_start(replace(self.config, overwrite=True), files)
+
+    def _open(self, held: ExitStack) -> dict[RunFiles, Start]:
+        """Locks folders, plans memory, says what is going to happen, makes the loggers.
+
+        Returns:
+            Where each group of seeds starts.
+        """
+        if self.save_files and hosts.is_first_host():
+            self.notes += opening.lock(self.files, held)
+        ppo, settings = PPO.of(self.config), make_settings(self.config)
+        self.config, plan = opening.planned(self.config, ppo, settings)
+        self.notes.append(plan)
+        if self.save_files:
+            self.notes.append(disk_space.note(ppo, settings, self.config))
+        groups = self.files.groups(self.config.seeds_at_once)
+        # Again, now that other runs are kept out; for all groups before one of them is touched.
+        starts = {files: self._find_start(files) for files in groups}
+        mesh = layout.make_mesh(len(groups[0].seeds), ppo)
+        self.console.print(summary.header(self.config, layout.describe(mesh)))
+        idle = layout.idle(mesh, len(groups[0].seeds))
+        for note in filter(
+            None, [idle, *self.notes, *dict.fromkeys(s.note for s in starts.values())]
+        ):
+            self.console.print(note)
+        self._writer = Writer(jax.process_count() == 1)
+        held.callback(self._writer.close)
+        about = Run(self.config, self.tally.files, self.console, self._defer)
+        self._told: list[Logger] = []
+        for each in self._loggers:
+            self._told.append(LOGGERS[each](about) if isinstance(each, str) else each)
+            held.callback(self._told[-1].close)
+        return starts
+
+    def _defer(self, job: Callable[[], None]) -> None:
+        """Has a logger's job done in the background."""
+        if self.now.saver:
+            self.now.saver.submit(job)
+        else:
+            self._writer.submit(job)
+
+    def begin(self, files: RunFiles, start: Start) -> None:
+        """Compiles the programs of a group of seeds, and makes or restores its state."""
+        config, n_seeds, clock = self.config, len(files.seeds), time.monotonic()
+        n_evaluations = (config.total_timesteps // config.eval_freq + 1) * n_seeds
+        with self.console.status("compiling"):
+            settings = stacked([make_settings(config)] * n_seeds)
+            asked = partial(getattr, self.signals, "requested")
+            programs = compile_programs(PPO.of(config), settings, files.seeds, asked, n_evaluations)
+        seconds = time.monotonic() - clock
+        self.console.print(f"compiled in {seconds:.1f} s")
+        state, progress = first_state(start, programs)
+        saver = None
+        if self.save_files:
+            saver = Saver(PPO.of(config), files, programs.mesh, self._writer)
+        self.now = Group(config, files, programs, state, progress, saver)
+        if progress.changes:
+            self._set(callbacks.restored(config, progress))
+        if saver is None:
+            return
+        prepare_folders(config, files, start, progress, saver)
+        if start.source is not None:  # what was read may be gone when this run has to be resumed
+            self.save()
+            saver.wait()
+            saver.checkpoints.wait()
+        if not self.now.finished and hosts.is_first_host():
+            self._info.update(run_info.describe(state.params, self._command))
+            self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
+            run_info.write(files.run, self._info)
+
+    # --- training ---------------------------------------------------------------------------
+
+    def _train(self) -> None:
+        """Chunks, evaluations and saves until the end or a stop."""
+        now, config = self.now, self.now.config
+        if now.programs.mesh.size == 1:  # else two programs might wait for each other for ever
+            self._ahead = self._ahead or self._helper.submit(summary.prepare, config)
+        now.clock = time.monotonic()
+        while not now.finished and not self.stopped_by:
+            before = now.progress.step
+            save_now = self.chunk()
+            if _due(before, now.progress.step, config.eval_freq) or now.finished:
+                self.evaluate()
+            if _due(before, now.progress.step, config.save_freq) or now.finished or save_now:
+                self.save()
+            if save_now:
+                self._tell_saved()
+        if now.saver is None:
+            return
+        now.saver.wait()
+        if not now.finished and now.progress.step not in now.saver.checkpoints.steps():
+            self.save()
+            now.saver.wait()
+        if "checkpoints" in vars(now.saver):
+            now.saver.checkpoints.wait()
+
+    def chunk(self) -> bool:
+        """Some updates. Returns whether somebody asked to save."""
+        now, progress, config = self.now, self.now.progress, self.now.config
+        n_updates = now.updates_until_due()
+        if now.seconds_per_update:
+            n_updates = min(n_updates, max(1, int(CHUNK_SECONDS / now.seconds_per_update)))
+        else:
+            n_updates = 1  # to learn how long one takes
+        now.state = now.programs.train(now.state, np.int32(n_updates))
+        log, diverged, updates = hosts.fetch(
+            (now.state.log, now.state.diverged, now.state.n_updates)
+        )
+        # Hosts decide alike: how long it took, and whether one of them was asked to stop or save.
+        elapsed, stop, save_now = hosts.largest(
+            now.lap(), self.signals.requested, self.signals.take_save_request()
+        )
+        if stop:
+            self.signalled, self.stopped_by = True, self.signals.signal_name or "another host"
+        progress.duration += elapsed
+        if config.n_seeds == 1 and diverged[0]:
+            self._stop_diverged()
+        now.seconds_per_update = elapsed / n_updates
+        now.seconds_since_row += elapsed
+        steps = n_updates * config.steps_per_update
+        now.steps_since_row += steps
+        progress.step += steps
+        progress.n_updates += n_updates
+        self._note_diverged(diverged, updates)
+        ended = np.sum(log.reward.count)
+        live = np.sum(log.reward.mean * log.reward.count) / ended if ended else float("nan")
+        success = np.sum(log.success) / max(ended, 1)
+        rate = steps * len(now.files.seeds) / elapsed
+        for logger in self._told:
+            if advance := getattr(logger, "advance", None):
+                advance(progress.step, rate, float(live), float(success))
+        return bool(save_now)
+
+    def evaluate(self) -> None:
+        """Evaluates; has the best weights written, and tells loggers and callback."""
+        now, progress, state = self.now, self.now.progress, self.now.state
+        evaluated = now.programs.evaluate(state)
+        result, log, return_stats = hosts.fetch((evaluated, state.log, state.return_stats))
+        (elapsed,) = hosts.largest(now.lap())
+        progress.duration += elapsed
+        rate = now.steps_since_row / max(now.seconds_since_row, 1e-9)
+        rows = rows_of_seeds(progress, rate, result, log, return_stats)
+        rewards = [row["test_reward_mean"] for row in rows]
+        improved = [i for i, reward in enumerate(rewards) if reward > progress.best_reward[i]]
+        for i in improved:
+            progress.best_reward[i] = rewards[i]
+        if now.saver:
+            now.saver.save_best(state.params, improved)
+        else:
+            self.tally.keep("best", now.files.seeds, improved, state.params)
+        progress.csv_rows += 1
+        now.seconds_since_row, now.steps_since_row = 0.0, 0
+        now.state = now.programs.reset_log(state)
+        own = range(len(rows)) if now.saver is None else now.saver.own
+        row = averaged(rows, {now.files.seeds[i]: rows[i] for i in own})
+        row.is_best = bool(improved)
+        left = max(0, now.config.total_timesteps - progress.step)
+        row.time_left = left / max(progress.steps_per_second, 1e-9)
+        self.tally.log(row.by_seed)
+        for logger in self._told:
+            logger.log(progress.step, row)
+        if self.callback is not None:
+            self._call(self.callback, row)
+
+    def _call(self, callback: Callback, row: Row) -> None:
+        """Does what the callback wants."""
+        now, progress = self.now, self.now.progress
+        view = View(now.config, now.files.seeds, progress.step, progress.callback_state)
+        change = callbacks.call(callback, view, row, progress)
+        if change.settings:
+            self._set(callbacks.changed(now.config, change.settings, progress))
+            if not YARDSTICK.isdisjoint(change.settings):  # rewards till now say nothing any more
+                progress.best_reward = [float("-inf")] * len(now.files.seeds)
+        if change.stop and not now.finished:
+            self.stopped_by = change.stop if isinstance(change.stop, str) else "the callback"
+
+    def _set(self, config: TrainingConfig) -> None:
+        """Goes on with other settings; new programs only where a constant became a schedule."""
+        now = self.now
+        settings = stacked([make_settings(config)] * len(now.files.seeds))
+        now.programs = compile_programs(PPO.of(config), settings, now.files.seeds)
+        now.config = config
+
+    def save(self) -> None:
+        """Has a checkpoint written; at the end the final policies."""
+        now = self.now
+        if now.saver is None:
+            if now.finished:
+                seeds = now.files.seeds
+                self.tally.keep("final", seeds, range(len(seeds)), now.state.params)
+            return
+        rate = callbacks.at_update(now.config, now.progress.n_updates).learning_rate
+        now.saver.save(now.state, now.progress, rate, now.finished)
+
+    def _tell_saved(self) -> None:
+        """That a signal had everything saved."""
+        now = self.now
+        if now.saver is None:
+            return
+        now.saver.wait()
+        now.saver.checkpoints.wait()
+        self.console.print(f"saved at step {now.progress.step:,}, as SIGUSR1 asked")
+        if hosts.is_first_host():
+            self._info |= {"saved_at_step": now.progress.step, "saved": run_info.now()}
+            run_info.write(now.files.run, self._info)
+
+    # --- trouble ----------------------------------------------------------------------------
+
+    def _note_diverged(self, diverged: np.ndarray, updates: np.ndarray) -> None:
+        """Of several seeds, says which stand still from now on; the others go on."""
+        now, progress = self.now, self.now.progress
+        for i in np.flatnonzero(diverged):
+            seed = now.files.seeds[i]
+            if seed not in now.diverged:
+                missing = (progress.n_updates - int(updates[i])) * now.config.steps_per_update
+                now.diverged[seed] = progress.step - missing
+                self.console.print(
+                    f"seed {seed} diverged in the update after step {now.diverged[seed]:,}; it "
+                    "keeps its last good state, the others go on"
+                )
+
+    def _stop_diverged(self) -> None:
+        """Saves the last good state and says what probably happened."""
+        now, progress = self.now, self.now.progress
+        where = ""
+        done = int(np.max(hosts.fetch(now.state.n_updates)))
+        if now.saver:
+            now.saver.wait()
+        progress.step += (done - progress.n_updates) * now.config.steps_per_update
+        progress.n_updates = done
+        now.state = now.state.replace(diverged=jnp.zeros_like(now.state.diverged))
+        if now.saver:
+            if progress.step not in now.saver.checkpoints.steps():
+                self.save()
+                now.saver.wait()
+                now.saver.checkpoints.wait()
+            where = f". The last good state is in {now.files.output}"
+        raise RunError(
+            f"training diverged in the update after step {progress.step:,}: "
+            f"{what_diverged(callbacks.at_update(now.config, done))}{where}",
+            exit_code=1,
+        )
+
+    # --- the end ----------------------------------------------------------------------------
+
+    def _count(self) -> None:
+        """Adds the group to the tally, and makes room for the next."""
+        now, progress = self.now, self.now.progress
+        self.tally.best_reward |= dict(zip(now.files.seeds, progress.best_reward, strict=True))
+        self.tally.diverged |= now.diverged
+        self.tally.seconds += progress.duration
+        self.tally.steps += progress.timed_steps * len(now.files.seeds)
+        self.tally.step = progress.step
+        now.programs = now.state = None  # type: ignore[assignment]
+
+    def end(self, fresh: bool) -> TrainingResult:
+        """Pictures, tables, the end of ``run.json``; what came of it.
+
+        Raises:
+            RunError: seeds have diverged, or something can't be written.
+        """
+        now, files = self.now, self.tally.files
+        config = callbacks.at_update(now.config, now.progress.n_updates)
+        status = "finished" if now.finished else "interrupted" if self.signalled else "stopped"
+        if not fresh and files and run_info.status(files.run) == "finished":
+            self.console.print(
+                f"nothing left to do at step {now.progress.step:,}; "
+                "train on with a higher --total-timesteps"
+            )
+            comparison = run_info.read(files.run).get("comparison")
+        else:
+            stopped_by = "" if now.finished else self.stopped_by
+            ending = summary.Ending(config, self.tally, stopped_by, status, self.console)
+            if self._ahead:
+                wait([self._ahead])
+            hosts.wait_for_all("written")
+            comparison = self._tell(ending) if hosts.is_first_host() else None
+            hosts.wait_for_all("finished")
+        if self.tally.diverged:
+            seeds = ", ".join(map(str, self.tally.diverged))
+            raise RunError(
+                f"{len(self.tally.diverged)} of {config.n_seeds} seeds diverged and stand at their "
+                f"last good state, in every file too: {seeds}; {what_diverged(config)}",
+                exit_code=1,
+            )
+        folder, log = files.output if files else None, log_arrays(self.tally.rows(), config.n_seeds)
+        return TrainingResult(now.config, status, folder, log, comparison, self.tally)
+
+    def _tell(self, ending: summary.Ending) -> dict[str, Any] | None:
+        try:
+            return ending.tell()
+        except OSError as error:
+            raise cannot_write(error, self.files.output) from None
+        except jax.errors.JaxRuntimeError as error:
+            if not is_out_of_memory(error):
+                raise
+            saved = f" and saved in {self.files.output}" if self.tally.files else ""
+            raise RunError(
+                f"out of memory while comparing therapists; the training is complete{saved}: "
+                "evaluate it where more memory is free",
+                exit_code=1,
+            ) from None
 
 
 def _due(before: int, after: int, every: int) -> bool:
     """Whether a multiple of ``every`` lies in (before, after]."""
     return after // every > before // every
-
-
-def _updates_until_due(training: Training) -> int:
-    """Updates until the next evaluation, save or end."""
-    config, step = training.config, training.progress.step
-    targets = [(step // every + 1) * every for every in (config.eval_freq, config.save_freq)] + [
-        config.total_timesteps
-    ]
-    return min(-(-(target - step) // config.steps_per_update) for target in targets)
-
-
-def _train_chunk(training: Training, display: TrainingDisplay, stop: StopRequest) -> None:
-    n_updates = _updates_until_due(training)
-    if training.seconds_per_update:
-        n_updates = min(n_updates, max(1, int(CHUNK_SECONDS / training.seconds_per_update)))
-    else:
-        n_updates = 1  # to learn how long one takes
-    training.state = training.programs.train(training.state, np.int32(n_updates))
-    log, diverged, updates = hosts.fetch(
-        (training.state.log, training.state.diverged, training.state.n_updates)
-    )
-    # Hosts decide alike: how long it took, and whether one of them was asked to stop.
-    elapsed, stopped = hosts.largest(training.lap(), stop.requested)
-    training.stopped = bool(stopped)
-    training.progress.duration += elapsed
-    if training.config.n_seeds == 1 and diverged[0]:
-        _stop_diverged(training)
-    training.seconds_per_update = elapsed / n_updates
-    training.seconds_since_row += elapsed
-    steps = n_updates * training.config.steps_per_update
-    training.steps_since_row += steps
-    training.progress.step += steps
-    training.progress.epoch += n_updates
-    _note_diverged(training, diverged, updates, display)
-    ended = np.sum(log.reward.count)
-    live = np.sum(log.reward.mean * log.reward.count) / ended if ended else float("nan")
-    display.advance(
-        training.progress.step,
-        steps * len(training.files.seeds) / elapsed,
-        float(live),
-        float(np.sum(log.success) / max(ended, 1)),
-    )
-
-
-# --- evaluation -----------------------------------------------------------------------------
-
-
-def _evaluate(training: Training, display: TrainingDisplay) -> None:
-    """Evaluates; has a row written to each log, and the weights of seeds at their best."""
-    state = training.state
-    evaluated = training.programs.evaluate(state)
-    result, log, return_stats = hosts.fetch((evaluated, state.log, state.return_stats))
-    (elapsed,) = hosts.largest(training.lap())
-    progress = training.progress
-    progress.duration += elapsed
-    rate = training.steps_since_row / max(training.seconds_since_row, 1e-9)
-    reward_std, scale = jax.device_get((log.reward.std, return_scale(return_stats)))
-    of_seeds = result, log, reward_std, scale
-    n_seeds = len(training.files.seeds)
-    rows = [_row(progress, rate, *_of_seed(of_seeds, i)) for i in range(n_seeds)]
-    rewards = [row["test_reward_mean"] for row in rows]
-    improved = [i for i, reward in enumerate(rewards) if reward > progress.best_reward[i]]
-    for i in improved:
-        progress.best_reward[i] = rewards[i]
-    own_improved = [i for i in improved if i in training.own]
-    params = snapshot(state.params) if own_improved else None
-
-    def write_best(i: int, own_params: PyTree) -> None:
-        named = weights.to_named_arrays(_of_seed(own_params, training.own.index(i)))
-        weights.write(training.files.best(training.files.seeds[i]), weights.state_dict(named))
-
-    def write() -> None:
-        try:
-            if own_improved:
-                own_params = devices.fetch_own(params, training.programs.mesh)
-                jobs = (partial(write_best, i, own_params) for i in own_improved)
-                side_by_side(jobs, _bytes_per_seed(own_params))
-            for i, log_file in zip(training.own, training.logs, strict=True):
-                log_file.append(rows[i])
-        except OSError as error:
-            raise cannot_write(error, training.files.output) from None
-
-    training.writer.submit(write)
-    progress.csv_rows += 1
-    training.seconds_since_row, training.steps_since_row = 0.0, 0
-    training.state = training.programs.reset_log(training.state)
-    mean = {name: float(np.mean([row[name] for row in rows])) for name in rows[0]}
-    mean["steps_per_second"] *= len(rows)
-    display.evaluated(progress.step, mean, bool(improved), training.time_left)
-
-
-def _row(
-    progress: Progress,
-    rate: float,
-    result: EvalResult,
-    log: TrainLog,
-    reward_std: np.ndarray,
-    scale: np.ndarray,
-) -> Row:
-    """Of one seed, whose numbers the arrays hold."""
-    nan = float("nan")
-    ended = float(log.reward.count)
-    n_updates = int(log.n_updates)  # none where the seed has diverged
-    losses = {
-        name: float(x) / n_updates if n_updates else nan for name, x in log.losses._asdict().items()
-    }
-
-    return {
-        "epoch": progress.epoch,
-        "step": progress.step,
-        "train_reward_mean": float(log.reward.mean) if ended else nan,
-        "train_reward_std": float(reward_std) if ended else nan,
-        "train_length_mean": float(log.length.mean) if ended else nan,
-        "test_reward_mean": float(result.reward_mean),
-        "test_reward_std": float(result.reward_std),
-        "test_length_mean": float(result.length_mean),
-        "duration": round(progress.duration, 3),
-        "train_success_rate": float(log.success) / ended if ended else nan,
-        "train_dropout_rate": float(log.dropped_out) / ended if ended else nan,
-        "test_success_rate": float(result.success_rate),
-        "test_dropout_rate": float(result.dropout_rate),
-        "test_sessions_to_success": float(result.sessions_to_success)
-        if result.success_rate > 0
-        else nan,
-        **losses,
-        "return_scale": float(scale),
-        "steps_per_second": rate,
-    }
-
-
-# --- saving ---------------------------------------------------------------------------------
-
-
-def save(training: Training) -> None:
-    """Has a ``checkpoint_{step}.pth`` for each seed and their Orbax twin written; at the end the
-    final policies.
-
-    Raises:
-        RunError: the disk is full or the folder gone; earlier checkpoints are intact.
-    """
-    files, finished = training.files, training.finished
-    progress = replace(training.progress, best_reward=list(training.progress.best_reward))
-    state = snapshot(training.state)
-    # Not in the writer: on a CPU, a program of its own could wait for training's for ever.
-    leaves = flat(state)
-
-    def write_seed(own: TrainState, i: int) -> None:
-        seed = files.seeds[i]
-        contents = weights.of_state(
-            own,
-            training.own.index(i),
-            training.config.learning_rate,
-            progress.epoch,
-            progress.step,
-        )
-        weights.write(files.checkpoint(seed, progress.step), contents)
-        if finished:
-            weights.write(files.final(seed), contents["model"])
-
-    def write() -> None:
-        if not files.config.exists():  # Orbax would make the folder anew, and half of it
-            raise cannot_write(FileNotFoundError(2, "the folder is gone"), files.output)
-        # One transfer of what is written, whatever the number of seeds.
-        params, opt_state = devices.fetch_own(
-            (state.params, state.opt_state), training.programs.mesh
-        )
-        own = state.replace(params=params, opt_state=opt_state)
-        try:
-            jobs = (partial(write_seed, own, i) for i in training.own)
-            side_by_side(jobs, _bytes_per_seed((params, opt_state)))
-            training.checkpoints.save_flat(leaves, progress)
-        except OSError as error:
-            raise cannot_write(error, files.output) from None
-
-    training.writer.submit(write)
-
-
-def _bytes_per_seed(tree: PyTree) -> int:
-    leaves = jax.tree.leaves(tree)
-    return sum(x.nbytes for x in leaves) // len(leaves[0])
-
-
-def _of_seed(tree: PyTree, i: int) -> PyTree:
-    return jax.tree.map(lambda x: x[i], tree)
-
-
-def cannot_write(error: OSError, folder: Path) -> RunError:
-    """One line for a full disk, a read-only or vanished folder."""
-    path = error.filename or folder
-    return RunError(
-        f"can't write {path}: {error.strerror or error}; what was saved before is intact: make "
-        "room or put the folder back, then continue with --resume",
-        exit_code=1,
-    )
-
-
-def _note_diverged(
-    training: Training, diverged: np.ndarray, updates: np.ndarray, display: TrainingDisplay
-) -> None:
-    """Of several seeds, says which stand still from now on; the others go on."""
-    progress = training.progress
-    for i in np.flatnonzero(diverged):
-        seed = training.files.seeds[i]
-        if seed not in training.diverged:
-            missing = (progress.epoch - int(updates[i])) * training.config.steps_per_update
-            training.diverged[seed] = progress.step - missing
-            display.note(
-                f"seed {seed} diverged in the update after step {training.diverged[seed]:,}; it "
-                "keeps its last good state, the others go on"
-            )
-
-
-def _stop_diverged(training: Training) -> None:
-    """Saves the last good state and says what probably happened."""
-    training.writer.wait()
-    done = int(np.max(hosts.fetch(training.state.n_updates)))
-    training.progress.step += (done - training.progress.epoch) * training.config.steps_per_update
-    training.progress.epoch = done
-    training.state = training.state.replace(diverged=jnp.zeros_like(training.state.diverged))
-    if training.progress.step not in training.checkpoints.steps():
-        save(training)
-        training.writer.wait()
-        training.checkpoints.wait()
-    raise RunError(
-        f"training diverged in the update after step {training.progress.step:,}: "
-        f"{what_diverged(training.config)}. The last good state is in {training.files.output}",
-        exit_code=1,
-    )
-
-
-def what_diverged(config: TrainingConfig) -> str:
-    """What happened and why, probably."""
-    return f"a loss, gradient or weight is not finite; {likely_cause(config)}"
-
-
-def likely_cause(config: TrainingConfig) -> str:
-    """The setting furthest from where PPO is stable."""
-    if config.learning_rate > 3e-3:
-        return f"likely cause: learning_rate {config.learning_rate:g} is high, try 3e-4"
-    if config.max_grad_norm is None or config.max_grad_norm > 10:
-        return f"likely cause: max_grad_norm is {config.max_grad_norm}, try 0.5"
-    if config.clip_range > 1 or config.vf_coef > 10 or config.ent_coef > 1:
-        return "likely cause: clip_range, vf_coef or ent_coef is far above the defaults"
-    if config.precision == "bfloat16":
-        return "likely cause: precision bfloat16, try float32"
-    return f"try a learning_rate below {config.learning_rate:g}"

@@ -74,7 +74,7 @@ def feelings(u, memory, params: ClientParams) -> Feelings:
         client.bond,
         clients.expected_payoffs(client, params),
         clients.probabilities(client, params),
-        clients.rs_threshold(client, params),
+        clients.rs_threshold(client, params.threshold),
     )
 
 

@@ -6,7 +6,6 @@ import jax
 import jax.numpy as jnp
 import pytest
 
-from jaxtherapy import train
 from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import capacity as memory
@@ -17,6 +16,8 @@ from jaxtherapy.ppo.ppo import train as ppo_train
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import checkpoints
 from jaxtherapy.storage.run_files import in_groups
+from jaxtherapy.training import trainer
+from jaxtherapy.training.summary import Ending
 from tests.training import tiny
 
 SHAPES = {
@@ -37,8 +38,8 @@ def test_the_estimate_is_near_what_the_compiler_counts(n_seeds, settings):
     ppo = PPO.of(config)
     settings = make_settings(config)
     state = jax.eval_shape(lambda: initial_state(ppo, settings, tuple(range(n_seeds))))
-    over_seeds = jax.vmap(partial(ppo_train, ppo), in_axes=(None, 0, None))
-    program = jax.jit(over_seeds, donate_argnums=1, compiler_options=compile_quickly())
+    of_seeds = jax.vmap(partial(ppo_train, ppo), in_axes=(None, 0, None))
+    program = jax.jit(of_seeds, donate_argnums=1, compiler_options=compile_quickly())
     counted = program.lower(settings, state, jnp.int32(1)).compile().memory_analysis()
     needed = counted.argument_size_in_bytes + counted.temp_size_in_bytes
     needed += counted.output_size_in_bytes - counted.alias_size_in_bytes
@@ -172,7 +173,7 @@ def test_restoring_what_does_not_fit_is_not_called_damage(folder, monkeypatch, c
 
 
 def test_out_of_memory_at_the_very_end_tells_what_is_saved(folder, monkeypatch, capsys):
-    monkeypatch.setattr(train, "print_summary", exhausted)
+    monkeypatch.setattr(Ending, "_compare", exhausted)
     assert tiny.train(folder) == 1
     error = capsys.readouterr().err
     assert error.startswith("error: out of memory while comparing") and error.count("\n") == 1
@@ -185,7 +186,7 @@ def test_a_device_out_of_memory_ends_the_run_with_one_line(folder, monkeypatch, 
             "RESOURCE_EXHAUSTED: Out of memory allocating 80530636800 bytes.\n" + 40 * "buffer\n"
         )
 
-    monkeypatch.setattr(train, "compile_programs", too_large)
+    monkeypatch.setattr(trainer, "compile_programs", too_large)
     assert tiny.train(folder, "--n-seeds", "6") == 1
     error = capsys.readouterr().err
     assert error == "error: out of memory; pass --seeds-at-once 3, or lower n_seeds from 6 to 3\n"
@@ -193,7 +194,7 @@ def test_a_device_out_of_memory_ends_the_run_with_one_line(folder, monkeypatch, 
 
 def test_little_memory_is_planned_with_before_anything_is_compiled(folder, monkeypatch, capsys):
     monkeypatch.setattr(memory, "available_bytes", lambda: 1000)
-    monkeypatch.setattr(train, "compile_programs", lambda *_: pytest.fail("compiled"))
+    monkeypatch.setattr(trainer, "compile_programs", lambda *_: pytest.fail("compiled"))
     assert tiny.train(folder, "--n-seeds", "6") == 2
     error = capsys.readouterr().err
     assert error.count("\n") == 1 and "one seed needs about" in error and "1 kB are free" in error

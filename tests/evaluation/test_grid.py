@@ -109,7 +109,9 @@ def test_the_grid_is_the_simulation(grid, therapist):
         np.testing.assert_allclose(ours.bond, dyad.client.bond, rtol=1e-4)
         width = dyad.client.u_high - dyad.client.u_low
         np.testing.assert_allclose(ours.rs, (dyad.client.rs - dyad.client.u_low) / width, rtol=1e-4)
-        high_enough = dyad.client.rs >= jax.vmap(lambda c, p=cell: rs_threshold(c, p))(dyad.client)
+        high_enough = dyad.client.rs >= jax.vmap(lambda c, p=cell: rs_threshold(c, p.threshold))(
+            dyad.client
+        )
         np.testing.assert_array_equal(ours.success, high_enough & ~dyad.dropped_out)
         who = slice(RECORDED * number, RECORDED * (number + 1))  # others are recorded in each cell
         recorded = decode(

@@ -28,24 +28,24 @@ import sys, time
 from jaxtherapy.cli.train import main
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices import hosts
-from jaxtherapy.training import trainer as loop
+from jaxtherapy.training import trainer
 from jaxtherapy.storage import policies as weights
 
 pause, cores, *arguments = sys.argv[1:]
 devices.available_cores = lambda: int(cores)
 hosts.HEARTBEAT_SECONDS, hosts.JOIN_SECONDS = 5, 60
-train_chunk, write = loop._train_chunk, weights.write
+chunk, write = trainer.Trainer.chunk, weights.write
 
-def paused(*given):
+def paused(self):
     time.sleep(float(pause))
-    train_chunk(*given)
+    return chunk(self)
 
 def told(path, contents):
     print("wrote", path, file=sys.stderr)
     write(path, contents)
 
-loop.CHUNK_SECONDS = 0.5 if pause == "0" else 0
-loop._train_chunk, weights.write = paused, told
+trainer.CHUNK_SECONDS = 0.5 if pause == "0" else 0
+trainer.Trainer.chunk, weights.write = paused, told
 sys.exit(main(arguments))
 """
 
@@ -220,69 +220,17 @@ def test_resumes_on_another_number_of_devices(one_device, four_devices, tmp_path
 # --- cores ----------------------------------------------------------------------------------
 
 
-@pytest.fixture(scope="module")
-def two_cores(tmp_path_factory):
-    """One seed on two cores: the actor on one, the critic on the other."""
-    folder = tmp_path_factory.mktemp("two_cores")
-    run = Run(folder, cores=2, n_seeds=1).succeeds()
-    assert "1 share of seeds × actor and critic" in run.out
-    return folder
+def test_seeds_on_cores_of_their_own(one_device, tmp_path):
+    run = Run(tmp_path, cores=2).succeeds()
+    assert "2 × cpu (cpu), 2 shares of seeds" in run.out
+    same_results(tmp_path, one_device)
 
 
-def test_actor_and_critic_on_a_core_each(one_device, two_cores):
-    agree(log(two_cores, 42, one=True), log(one_device, 42))
-
-
-def test_as_many_seeds_as_leave_room_for_it(one_device, tmp_path):
-    run = Run(tmp_path, cores=5, n_seeds=2).succeeds()
-    assert "2 shares of seeds × actor and critic" in run.out
-    for seed in (42, 43):
-        agree(log(tmp_path, seed), log(one_device, seed))
-
-
-REPLICAS = """
-import jax, numpy as np
-from jaxtherapy.config import TrainingConfig
-from jaxtherapy.devices import layout as devices
-from jaxtherapy.devices import programs
-from jaxtherapy.ppo import settings as setup
-from jaxtherapy.training.signals import StopRequest
-
-devices.available_cores = lambda: 2
-config = TrainingConfig(n_envs=4, hidden_size=32, n_steps=32, max_sessions=20)
-devices.choose_device("cpu", config)
-compiled = programs.compile_programs(
-    setup.PPO.of(config), setup.make_settings(config), (42,), StopRequest()
-)
-state = compiled.train(compiled.init(), np.int32(40))
-copies = [[np.asarray(shard.data) for shard in x.addressable_shards]
-          for x in jax.tree.leaves(state.replace(key=None, eval_key=None))]
-assert all(len(each) == 2 for each in copies)
-assert all(np.array_equal(*each, equal_nan=True) for each in copies)
-assert not bool(state.diverged[0]) and int(state.n_updates[0]) == 40
-print("equal")
-"""
-
-
-def test_what_both_cores_compute_stays_the_same():
-    """Else an actor would learn from one rollout, its critic from another."""
-    done = subprocess.run(
-        [sys.executable, "-c", REPLICAS], capture_output=True, text=True, timeout=240, check=False
-    )
-    assert done.stdout.endswith("equal\n"), done.stderr
-
-
-@pytest.mark.parametrize("cores", [1, 2])
-def test_resumes_on_as_many_cores_or_fewer(two_cores, tmp_path, cores):
-    copied(two_cores, tmp_path)
-    checkpoint = "models/tiny/checkpoint_448.pth"
-    flags = "--resume-from", checkpoint, "--overwrite"
-    run = Run(tmp_path, *flags, cores=cores, n_seeds=1).succeeds()
-    assert ("actor and critic" in run.out) == (cores == 2)
-    resumed, wanted = (log(folder, 42, one=True) for folder in (tmp_path, two_cores))
-    if cores == 2:  # bit for bit
-        assert resumed == wanted
-    agree(resumed, wanted)
+def test_one_seed_has_one_core(one_device, tmp_path):
+    """A core has its own seeds; for the clients of one, cores are not worth talking between."""
+    run = Run(tmp_path, cores=5, n_seeds=1).succeeds()
+    assert "run on cpu (cpu), 800 steps" in run.out.replace("tiny", "run")
+    agree(log(tmp_path, 42, one=True), log(one_device, 42))
 
 
 # --- hosts ----------------------------------------------------------------------------------

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.training import trainer as loop
+from jaxtherapy.training import trainer
+from jaxtherapy.training.trainer import Trainer
 from tests.training import tiny
 
 
@@ -54,18 +55,19 @@ def test_a_seed_that_diverges_stands_still_and_the_others_go_on(
     folder, undisturbed, monkeypatch, capsys, grouped
 ):
     """From its third update on, one seed earns what no number can hold."""
-    train_chunk = loop._train_chunk
+    chunk = Trainer.chunk
 
-    def poisoned(training, *rest):
-        if 41 in training.files.seeds and training.progress.epoch == 2:
-            stats = training.state.return_stats
-            row = training.files.seeds.index(41)
+    def poisoned(self):
+        now = self.now
+        if 41 in now.files.seeds and now.progress.epoch == 2:
+            stats = now.state.return_stats
+            row = now.files.seeds.index(41)
             endless = stats.replace(mean=stats.mean.at[row].set(jnp.inf))
-            training.state = training.state.replace(return_stats=endless)
-        train_chunk(training, *rest)
+            now.state = now.state.replace(return_stats=endless)
+        return chunk(self)
 
-    monkeypatch.setattr(loop, "_train_chunk", poisoned)
-    monkeypatch.setattr(loop, "CHUNK_SECONDS", 0)
+    monkeypatch.setattr(Trainer, "chunk", poisoned)
+    monkeypatch.setattr(trainer, "CHUNK_SECONDS", 0)
     flags = ["--n-seeds", "2", "--seed", "41"] + grouped * ["--seeds-at-once", "1"]
     assert tiny.train(folder, *flags) == 1
     told = capsys.readouterr()

@@ -16,6 +16,7 @@ import pytest
 
 from jaxtherapy.cli.train import main, read_configuration
 from jaxtherapy.config import load_config
+from jaxtherapy.devices import programs
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.progress_log import COLUMNS
 from tests.training import tiny
@@ -117,6 +118,7 @@ def test_more_evaluations_compile_no_more(undisturbed, folder):
         compiled.append(name)
 
     def count(name, every):
+        programs._compiled.cache_clear()  # as in a process of its own
         compiled.clear()
         assert tiny.train(folder, "--experiment-name", name, "--eval-freq", every) == 0
         return compiled.count("/jax/core/compile/backend_compile_duration")
@@ -379,8 +381,9 @@ def test_a_models_folder_that_vanishes_ends_the_run_with_one_line(folder, capsys
 LOG = Path("logs/tiny/tiny_progress.csv")
 
 FORBIDDEN = """
-import json, os, sys
+import json, locale, os, sys
 from jaxtherapy.cli.train import main
+import jaxtherapy.training.trainer  # now: other users may not read where Python lies
 if os.geteuid() == 0:  # whom no folder is read-only for
     os.setgroups([])
     os.setgid(65534)

@@ -7,14 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy import train
 from jaxtherapy.devices.programs import compile_programs
 from jaxtherapy.ppo.running_statistics import RunningStatistics
 from jaxtherapy.ppo.types import EvalResult, Losses, TrainLog
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.checkpoints import Progress
 from jaxtherapy.storage.progress_log import COLUMNS
-from jaxtherapy.training import trainer as loop
+from jaxtherapy.training import trainer
+from jaxtherapy.training.rows import row_of_seed
 from tests.training import tiny
 
 PROGRESS = Progress(step=4_096, epoch=8, duration=12.34567, best_reward=[0.0])
@@ -63,7 +63,7 @@ NO_SUCCESS = ["test_sessions_to_success"]
 
 def row_of(log=LOG, result=RESULT):
     log, result = (type(x)(*x) for x in (log, result))
-    return loop._row(PROGRESS, 52.0, result, log, np.float32(log.reward.std), np.float32(51))
+    return row_of_seed(PROGRESS, 52.0, result, log, np.float32(log.reward.std), np.float32(51))
 
 
 def test_a_row_tells_every_number_in_its_column():
@@ -97,7 +97,7 @@ def test_the_best_policy_is_that_of_the_highest_reward_so_far(folder, monkeypatc
 
         return replace(programs, evaluate=evaluate)
 
-    monkeypatch.setattr(train, "compile_programs", with_scripted_rewards)
+    monkeypatch.setattr(trainer, "compile_programs", with_scripted_rewards)
     assert tiny.train(folder, total_timesteps=64, eval_freq=16, save_freq=16) == 0
     output = folder / "models/tiny"
     best = torch_weights.load(output / "policy_best.pth")

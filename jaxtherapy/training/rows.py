@@ -1,0 +1,74 @@
+"""From what the programs measured to the rows of the log."""
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxtherapy.ppo.log import return_scale
+from jaxtherapy.ppo.running_statistics import RunningStatistics
+from jaxtherapy.ppo.types import EvalResult, TrainLog
+from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.training.loggers import Row
+
+
+def rows_of_seeds(
+    progress: Progress,
+    rate: float,
+    result: EvalResult,
+    log: TrainLog,
+    return_stats: RunningStatistics,
+) -> list[dict[str, float]]:
+    """A row of each seed; the arrays have a leading axis of seeds."""
+    of_each = jax.vmap(lambda reward, returns: (reward.std, return_scale(returns)))
+    reward_std, scale = jax.device_get(of_each(log.reward, return_stats))
+
+    def at(i: int) -> PyTree:
+        return jax.tree.map(lambda x: x[i], (result, log, reward_std, scale))
+
+    return [row_of_seed(progress, rate, *at(i)) for i in range(len(scale))]
+
+
+def averaged(rows: list[dict[str, float]], own: dict[int, dict[str, float]]) -> Row:
+    """The mean of all seeds, with the rows of those that this host writes; rates add up."""
+    row = Row({name: float(np.mean([each[name] for each in rows])) for name in rows[0]})
+    row["steps_per_second"] *= len(rows)
+    row.by_seed = own
+    return row
+
+
+def row_of_seed(
+    progress: Progress,
+    rate: float,
+    result: EvalResult,
+    log: TrainLog,
+    reward_std: np.ndarray,
+    scale: np.ndarray,
+) -> dict[str, float]:
+    """Of one seed, whose numbers the arrays hold."""
+    nan = float("nan")
+    ended = float(log.reward.count)
+    n_updates = int(log.n_updates)  # none where the seed has diverged
+    losses = {
+        name: float(x) / n_updates if n_updates else nan for name, x in log.losses._asdict().items()
+    }
+    return {
+        "epoch": progress.n_updates,
+        "step": progress.step,
+        "train_reward_mean": float(log.reward.mean) if ended else nan,
+        "train_reward_std": float(reward_std) if ended else nan,
+        "train_length_mean": float(log.length.mean) if ended else nan,
+        "test_reward_mean": float(result.reward_mean),
+        "test_reward_std": float(result.reward_std),
+        "test_length_mean": float(result.length_mean),
+        "duration": round(progress.duration, 3),
+        "train_success_rate": float(log.success) / ended if ended else nan,
+        "train_dropout_rate": float(log.dropped_out) / ended if ended else nan,
+        "test_success_rate": float(result.success_rate),
+        "test_dropout_rate": float(result.dropout_rate),
+        "test_sessions_to_success": float(result.sessions_to_success)
+        if result.success_rate > 0
+        else nan,
+        **losses,
+        "return_scale": float(scale),
+        "steps_per_second": rate,
+    }

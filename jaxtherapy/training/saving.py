@@ -1,0 +1,122 @@
+"""The weights and checkpoints of the seeds that are trained together, written while they train."""
+
+from collections.abc import Callable
+from dataclasses import replace
+from functools import cached_property, partial
+from typing import TYPE_CHECKING
+
+import jax
+from jax.sharding import Mesh
+from jaxtyping import PyTree
+
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.devices import layout
+from jaxtherapy.devices.programs import snapshot
+from jaxtherapy.ppo.types import TrainState
+from jaxtherapy.storage import policies
+from jaxtherapy.storage.run_files import RunFiles, side_by_side
+from jaxtherapy.storage.writer import Writer
+from jaxtherapy.training.trouble import cannot_write
+
+if TYPE_CHECKING:
+    from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+
+
+class Saver:
+    """Writes to the folder of a run.
+
+    Attributes:
+        own: which of the seeds this host writes, as positions; all of them where it is alone.
+    """
+
+    def __init__(self, ppo: PPO, files: RunFiles, mesh: Mesh, writer: Writer) -> None:
+        self.own = layout.own_runs(mesh, len(files.seeds))
+        self._ppo, self._files, self._mesh, self._writer = ppo, files, mesh, writer
+
+    @cached_property
+    def checkpoints(self) -> "Checkpoints":
+        """Opened when first asked for: Orbax takes long to import."""
+        from jaxtherapy.storage.checkpoints import Checkpoints
+
+        return Checkpoints(self._files.checkpoints)
+
+    def save_best(self, params: PyTree, improved: list[int]) -> None:
+        """Has the weights of these seeds (positions) written as their best."""
+        own = [i for i in improved if i in self.own]
+        if not own:
+            return
+        params = snapshot(params)
+
+        def write() -> None:
+            here = layout.fetch_own(params, self._mesh)
+            side_by_side((partial(write_one, i, here) for i in own), _bytes_per_seed(here))
+
+        def write_one(i: int, here: PyTree) -> None:
+            of_seed = jax.tree.map(lambda x: x[self.own.index(i)], here)
+            named = policies.to_named_arrays(of_seed, self._ppo)
+            policies.write(self._files.best(self._files.seeds[i]), policies.state_dict(named))
+
+        self.submit(write)
+
+    def save(
+        self, state: TrainState, progress: "Progress", learning_rate: float, finished: bool
+    ) -> None:
+        """Has a ``checkpoint_{step}.pth`` for each seed and their Orbax twin written; at the end
+        the final policies."""
+        from jaxtherapy.storage.checkpoints import flat
+
+        files = self._files
+        progress = replace(progress, best_reward=list(progress.best_reward))
+        state = snapshot(state)
+        # Not in the writer: on a CPU, a program of its own could wait for training's for ever.
+        leaves = flat(state)
+
+        def write_one(i: int, here: TrainState) -> None:
+            seed, index = files.seeds[i], self.own.index(i)
+            contents = policies.of_state(
+                here, index, learning_rate, progress.n_updates, progress.step, self._ppo
+            )
+            policies.write(files.checkpoint(seed, progress.step), contents)
+            if finished:
+                policies.write(files.final(seed), contents["model"])
+
+        def write() -> None:
+            if not files.config.exists():  # Orbax would make the folder anew, and half of it
+                raise FileNotFoundError(2, "the folder is gone", str(files.output))
+            # One transfer of what is written, whatever the number of seeds.
+            learned = layout.fetch_own((state.params, state.opt_state), self._mesh)
+            here = state.replace(params=learned[0], opt_state=learned[1])
+            side_by_side((partial(write_one, i, here) for i in self.own), _bytes_per_seed(learned))
+            self.checkpoints.save_flat(leaves, progress)
+
+        self.submit(write)
+
+    def submit(self, job: Callable[[], None]) -> None:
+        """Has a job done after those before it.
+
+        Raises:
+            RunError: an earlier one found the disk full or the folder gone.
+        """
+
+        def told() -> None:
+            try:
+                job()
+            except OSError as error:
+                raise cannot_write(error, self._files.output) from None
+
+        self._writer.submit(told)
+
+    def wait(self) -> None:
+        """Returns when all weights are written and all checkpoints on their way."""
+        self._writer.wait()
+
+    def close(self) -> None:
+        """Waits for what is on its way."""
+        self._writer.close()
+        if "checkpoints" in vars(self):
+            self.checkpoints.close()
+
+
+def _bytes_per_seed(tree: PyTree) -> int:
+    leaves = jax.tree.leaves(tree)
+    return sum(x.nbytes for x in leaves) // len(leaves[0])
