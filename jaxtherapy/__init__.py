@@ -62,14 +62,14 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from jaxtherapy.config import save_config as save_config
     from jaxtherapy.envs.therapy import TherapyEnv as TherapyEnv
     from jaxtherapy.errors import RunError as RunError
-    from jaxtherapy.evaluation.evaluation import compare_therapists as compare_therapists  # type: ignore[attr-defined]
+    from jaxtherapy.evaluation.evaluation import compare_therapists as compare_therapists
     from jaxtherapy.evaluation.reading import read_evaluation as read_evaluation
     from jaxtherapy.reporting.report import write_report as write_report
-    from jaxtherapy.storage.policies import load_policy as load_policy  # type: ignore[attr-defined]
-    from jaxtherapy.storage.policies import save_policy as save_policy  # type: ignore[attr-defined]
+    from jaxtherapy.storage.policies import load_policy as load_policy
+    from jaxtherapy.storage.policies import save_policy as save_policy
     from jaxtherapy.training.callbacks import Change as Change
     from jaxtherapy.training.result import TrainingResult as TrainingResult
-    from jaxtherapy.training.trainer import Trainer as Trainer  # type: ignore[attr-defined]
+    from jaxtherapy.training.trainer import Trainer as Trainer
 else:
     __getattr__ = lazily(__name__, _NAMES)
 

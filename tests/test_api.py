@@ -16,23 +16,8 @@ FILE = Path(jt.__file__)
 DATA = Path(__file__).parent / "data"
 COMMANDS = {"train", "evaluate", "report", "play", "convert"}
 
-PENDING = {
-    *("Trainer", "TrainingResult", "Change", "compare_therapists", "read_evaluation"),
-    *("load_policy", "save_policy"),
-}
-"""Made in branches that this one does not have yet: empty this set when they have landed."""
 
-
-def needs(*names):
-    """Marks a test that can't pass before these names are there."""
-    missing = PENDING & set(names)
-    return pytest.mark.xfail(bool(missing), reason=f"{missing} not here yet", strict=True)
-
-
-named = [pytest.param(name, marks=needs(name)) for name in jt.__all__]
-
-
-@pytest.mark.parametrize("name", named)
+@pytest.mark.parametrize("name", jt.__all__)
 def test_every_name_is_there_and_documented(name):
     assert name in dir(jt)
     assert getattr(jt, name).__doc__
@@ -44,7 +29,6 @@ def test_nothing_else_is_there():
         _ = jt.Nothing
 
 
-@needs(*PENDING)
 def test_editors_see_the_same_names_from_the_same_modules():
     block = next(node for node in ast.parse(FILE.read_text()).body if isinstance(node, ast.If))
     seen = {}
@@ -90,7 +74,6 @@ def test_settings_and_files_of_weights_need_no_jax(code):
     assert not {"jax", "flax", "numpyro", "matplotlib", "rich"} & loaded_after(code)
 
 
-@needs("Trainer")
 def test_training_needs_no_gymnax():
     assert "gymnax" not in loaded_after("import jaxtherapy as jt; jt.Trainer; jt.simulate")
 
@@ -158,20 +141,17 @@ def trained():
     return jt.Trainer(config, save=False, callback=halve, loggers=()).run()
 
 
-@needs("Trainer", "TrainingResult")
 def test_a_therapist_is_trained_without_a_folder(trained):
     assert isinstance(trained, jt.TrainingResult)
     assert trained.folder is None
     assert trained.log["step"].tolist() == [64, 128]
 
 
-@needs("Trainer", "Change")
 def test_a_callback_changes_settings_and_stops(trained):
     assert trained.status == "stopped"
     assert trained.config.learning_rate == jt.TrainingConfig().learning_rate / 2
 
 
-@needs("load_policy", "save_policy")
 def test_a_policy_is_loaded_saved_and_simulated(tmp_path):
     policy = jt.load_policy(DATA / "tianshou_policy.pth")
     jt.save_policy(tmp_path / "policy.pth", policy)
@@ -183,7 +163,6 @@ def test_a_policy_is_loaded_saved_and_simulated(tmp_path):
     assert (one.time == other.time).all()
 
 
-@needs("compare_therapists")
 def test_therapists_are_compared():
     clients = jt.ClientParams(threshold=0.5, max_sessions=12)
     therapists = {"mine": jt.therapists.mirror, "complementary": "complementary"}

@@ -26,6 +26,7 @@ from jaxtherapy.envs.observations import VIEWS
 from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.networks.encoders import ENCODERS
 from jaxtherapy.storage.progress_log import COLUMNS
+from jaxtherapy.training.loggers import LOGGERS, Row, Run
 from tests.client.replay import compile_quickly
 
 N_DYADS = 24
@@ -65,12 +66,6 @@ def early_and_late():
 
 def single(tree, i=0):
     return jax.tree.map(lambda x: x[i], tree)
-
-
-try:
-    from jaxtherapy.training.loggers import LOGGERS, Row, Run
-except ImportError:  # made in another branch: import it above when it has landed
-    LOGGERS = {}
 
 
 @pytest.mark.parametrize("choices", [MECHANISMS, PATTERNS, VIEWS, ENCODERS, BASELINES])

@@ -11,7 +11,6 @@ import pytest
 
 import jaxtherapy
 from docs import circumplex
-from tests.test_api import PENDING
 
 ROOT = Path(__file__).parent.parent
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -73,10 +72,8 @@ def test_a_file_is_short(path):
 
 
 @pytest.mark.parametrize("title", [title for title, examples in EXAMPLES.items() if examples])
-def test_an_example_runs(request, overlay, title):
+def test_an_example_runs(overlay, title):
     (code,) = EXAMPLES[title]
-    if "Trainer" in PENDING and "jt.Trainer" in code:
-        request.applymarker(pytest.mark.xfail(reason="made in another branch", strict=True))
     done = run(overlay, "-c", code)
     assert done.returncode == 0, done.stderr
     assert done.stdout.strip()

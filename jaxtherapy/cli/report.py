@@ -7,9 +7,8 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import OneLineParser
-from jaxtherapy.training.display import console
 
 
 @ends_in_one_line("interrupted; the report may be incomplete")
@@ -32,7 +31,9 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace) -> int:
     """Writes and says where."""
-    from jaxtherapy.reporting.report import write_report
+    with importing():
+        from jaxtherapy.reporting.report import write_report
+        from jaxtherapy.training.display import console
 
     out = console()
     folder = Path(given.output_dir) if given.output_dir else None

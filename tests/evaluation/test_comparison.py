@@ -8,7 +8,7 @@ import pytest
 from jaxtherapy.client import therapists
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.evaluation.comparison import compare
-from jaxtherapy.ppo import ppo as ppos
+from jaxtherapy.ppo import evaluation
 from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     SETTINGS,
@@ -38,7 +38,7 @@ def compared(state):
     """The untrained policy among the baselines, and one of those twice."""
 
     def run(params, key):
-        learner = ppos.policy_therapist(SMALL, params)
+        learner = evaluation.policy_therapist(SMALL, params)
         four = (therapists.complementary, therapists.random, learner, complementary_again)
         return compare(SMALL, CLIENTS, key, four).result
 

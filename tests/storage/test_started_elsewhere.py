@@ -11,7 +11,7 @@ from jaxtherapy import convert
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.checkpoints import Checkpoints
 from jaxtherapy.storage.experiment import orbax_steps
-from jaxtherapy.training import trainer as loop
+from jaxtherapy.training.trainer import Trainer
 from tests.training import tiny
 
 SOURCES = {
@@ -61,7 +61,7 @@ def test_a_run_killed_before_its_first_save_goes_on_from_where_it_began(
     sources(undisturbed, folder)
     name, source = f"new{number}", list(SOURCES.values())[number]
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "run", killed)
+        patch.setattr(Trainer, "chunk", killed)
         assert tiny.train(folder, "--resume-from", source, "--experiment-name", name) == 130
     step = 0 if source == "policy.pth" else 224
     assert orbax_steps(folder / "models" / name) == [step]
@@ -103,7 +103,7 @@ def test_seeds_that_had_not_begun_begin_there_too(undisturbed, folder, monkeypat
     flags = ["--resume-from", "policy.pth", "--n-seeds", "2", "--seeds-at-once", "1"]
     flags += ["--learning-rate", "1e-30", "--experiment-name", "two", "--total-timesteps", "32"]
     with monkeypatch.context() as patch:
-        patch.setattr(loop, "run", killed)
+        patch.setattr(Trainer, "chunk", killed)
         assert tiny.train(folder, *flags) == 130
     again = ["--resume", *flags[2:]]
     assert tiny.train(folder, *again) == 0
@@ -122,7 +122,7 @@ def test_a_run_that_began_afresh_forgets_where_an_earlier_one_began(
     with monkeypatch.context() as patch:
         patch.setattr(Checkpoints, "save_flat", killed)
         assert tiny.train(folder, *flags, "--resume-from", "policy.pth") == 130
-        patch.setattr(loop, "run", killed)
+        patch.setattr(Trainer, "chunk", killed)
         assert tiny.train(folder, *flags, "--overwrite") == 130
     assert tiny.train(folder, *flags, "--resume") == 0
     new, whole = tiny.results(folder, "new"), tiny.results(undisturbed)

@@ -10,7 +10,8 @@ import pytest
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.dyad import intake
-from jaxtherapy.ppo import ppo as ppos
+from jaxtherapy.ppo import evaluation
+from jaxtherapy.ppo.types import EvalResult
 from jaxtherapy.training.summary import _line_up, summary_key, verdict
 from tests.client.replay import compile_quickly
 from tests.ppo.small import SETTINGS, SMALL, assert_close, init
@@ -20,7 +21,7 @@ CLIENTS = SETTINGS.clients
 
 def result(success):
     nothing = np.zeros(4)
-    return ppos.EvalResult(nothing, nothing, nothing, np.array(success), nothing, nothing)
+    return EvalResult(nothing, nothing, nothing, np.array(success), nothing, nothing)
 
 
 def says(gap, noise, n=400):
@@ -61,11 +62,13 @@ def test_rows_are_the_final_and_the_best_policy_and_two_that_need_no_training():
     ppo = replace(SMALL, eval_episodes=64)
     run = compile_quickly(partial(_line_up, ppo))
     found, rewards = run(SETTINGS, summary_key(7), (final, best))
-    lineup = [ppos.policy_therapist(SMALL, params) for params in (final, best)]
+    lineup = [evaluation.policy_therapist(SMALL, params) for params in (final, best)]
     lineup += [therapists.complementary, therapists.random]
     for i, therapist in enumerate(lineup):
         alone = compile_quickly(
-            lambda key, therapist=therapist: ppos.evaluate_therapist(ppo, CLIENTS, key, therapist)
+            lambda key, therapist=therapist: evaluation.evaluate_therapist(
+                ppo, CLIENTS, key, therapist
+            )
         )(summary_key(7))
         assert_close(jax.tree.map(lambda x, i=i: x[i], found), alone)
         np.testing.assert_allclose(np.mean(rewards[i]), alone.reward_mean, rtol=1e-4)
@@ -80,5 +83,5 @@ def test_its_clients_are_new():
         dyads = jax.vmap(lambda k: intake(jax.random.fold_in(k, 0), CLIENTS))(keys)
         return {each.tobytes() for each in np.asarray(dyads.client.worth)}
 
-    new, old = (utilities(key) for key in (summary_key(5), ppos.evaluation_key(jnp.int32(5))))
+    new, old = (utilities(key) for key in (summary_key(5), evaluation.evaluation_key(jnp.int32(5))))
     assert len(new) == len(old) == 100 and not new & old

@@ -17,7 +17,7 @@ from jaxtherapy.training import trainer
 from jaxtherapy.training.rows import row_of_seed
 from tests.training import tiny
 
-PROGRESS = Progress(step=4_096, epoch=8, duration=12.34567, best_reward=[0.0])
+PROGRESS = Progress(step=4_096, n_updates=8, duration=12.34567, best_reward=[0.0])
 LOG = TrainLog(
     reward=RunningStatistics(20.0, 33.0, 980.0),
     length=RunningStatistics(20.0, 17.0, 320.0),
