@@ -106,7 +106,8 @@ def iqm_of_resamples(
     middle = n_seeds - 2 * cut
     order = np.argsort(values, axis=0)
     ranked = np.take_along_axis(values, order, axis=0)
-    gaps = (np.diff(ranked, axis=0) / middle).astype(np.float32)
+    # One evaluation a row: the same layout, and so the same rounding, however many there are.
+    gaps = np.ascontiguousarray((np.diff(ranked, axis=0) / middle).T, dtype=np.float32)
     iqm = np.empty((len(counts), n_evaluations))
     for start in range(0, len(counts), _BLOCK):
         block = np.ascontiguousarray(counts[start : start + _BLOCK].T, dtype=np.float32)
@@ -115,7 +116,7 @@ def iqm_of_resamples(
             np.take(block, order[1:, i], axis=0, out=draws, mode="clip")  # "clip": no copy
             np.cumsum(draws[::-1], axis=0, out=draws[::-1])  # above each gap
             np.clip(np.subtract(draws, cut, out=draws), 0, middle, out=draws)
-            iqm[start : start + _BLOCK, i] = ranked[0, i] + gaps[:, i] @ draws
+            iqm[start : start + _BLOCK, i] = ranked[0, i] + gaps[i] @ draws
     return iqm
 
 

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
+from types import TracebackType
 from typing import TYPE_CHECKING
 
 import jax
@@ -110,9 +111,15 @@ class Saver:
         """Returns when all weights are written and all checkpoints on their way."""
         self._writer.wait()
 
-    def close(self) -> None:
-        """Waits for what is on its way."""
-        self._writer.close()
+    def close(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Waits for what is on its way; where something has failed, forgets what was to come."""
+        if error is not None:
+            self._writer.close()
         if "checkpoints" in vars(self):
             self.checkpoints.close()
 

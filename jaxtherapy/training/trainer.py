@@ -132,8 +132,8 @@ class Trainer:
                 if len(starts) > 1:
                     first, last = files.seeds[0], files.seeds[-1]
                     self.console.print(f"group {number} of {len(starts)}: seeds {first} … {last}")
-                with trouble.in_one_line(self.config, files, self._info):
-                    self.begin(files, start)
+                with trouble.in_one_line(self.config, files, self._info), ExitStack() as opened:
+                    self.begin(files, start, opened)
                     fresh = not self.now.finished
                     self._train()
                 self._count()
@@ -196,8 +196,11 @@ class Trainer:
         else:
             self._writer.submit(job)
 
-    def begin(self, files: RunFiles, start: Start) -> None:
-        """Compiles the programs of a group of seeds, and makes or restores its state."""
+    def begin(self, files: RunFiles, start: Start, opened: ExitStack) -> None:
+        """Compiles the programs of a group of seeds, and makes or restores its state.
+
+        What it opens is closed with ``opened``.
+        """
         config, n_seeds, clock = self.config, len(files.seeds), time.monotonic()
         n_evaluations = (config.total_timesteps // config.eval_freq + 1) * n_seeds
         with self.console.status("compiling"):
@@ -210,6 +213,7 @@ class Trainer:
         saver = None
         if self.save_files:
             saver = Saver(PPO.of(config), files, programs.mesh, self._writer)
+            opened.push(saver.close)
         self.now = Group(config, files, programs, state, progress, saver)
         if progress.changes:
             self._set(callbacks.restored(config, progress))

@@ -136,7 +136,7 @@ def test_what_is_not_expected_is_not_hidden():
         main()
 
 
-HEAVY = ["jax", "flax", "optax", "scipy", "orbax", "rich", "matplotlib"]
+HEAVY = ["jax", "flax", "optax", "scipy", "orbax", "matplotlib"]
 
 
 @pytest.mark.parametrize("name", COMMANDS)

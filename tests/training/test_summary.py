@@ -58,7 +58,7 @@ def test_who_hardly_ever_succeeds_is_told_why():
 
 def test_rows_are_the_final_and_the_best_policy_and_two_that_need_no_training():
     final, best = (init(SMALL, SETTINGS, seed).params for seed in (1, 2))
-    best = jax.tree.map(lambda x: 3 * x, best)  # decided, and so unlike the other
+    best = jax.tree.map(lambda x: 9 * x, best)  # decided, and so unlike the other
     ppo = replace(SMALL, eval_episodes=64)
     run = compile_quickly(partial(_line_up, ppo))
     found, rewards = run(SETTINGS, summary_key(7), (final, best))
@@ -81,7 +81,7 @@ def test_its_clients_are_new():
     def utilities(key):
         keys = jax.vmap(partial(jax.random.fold_in, key))(jnp.arange(100))
         dyads = jax.vmap(lambda k: intake(jax.random.fold_in(k, 0), CLIENTS))(keys)
-        return {each.tobytes() for each in np.asarray(dyads.client.worth)}
+        return {each.tobytes() for each in np.asarray(dyads.client.utilities)}
 
     new, old = (utilities(key) for key in (summary_key(5), evaluation.evaluation_key(jnp.int32(5))))
     assert len(new) == len(old) == 100 and not new & old
