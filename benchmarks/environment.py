@@ -17,7 +17,6 @@ from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.errors import is_out_of_memory
-from jaxtherapy.fast.random_bits import uniforms
 from jaxtherapy.fast.row_replacement import replace_rows
 
 
@@ -52,11 +51,11 @@ def play(n_clients: int, n_steps: int, clients: ClientParams, before: Play) -> P
 
     def session(before: Play, keys: PRNGKeyArray) -> tuple[Play, None]:
         key_session, key_intake = keys
-        points = uniforms(key_session, 3 * n_clients).reshape(n_clients, 3)
-        act = (points[:, 0] * 8).astype(jnp.int8)
-        after = jax.vmap(lambda p, dyad, act: dyads.hold_session_at(p, dyad, act, clients))(
-            points[:, 1:], before.dyads, act
-        )
+        number = jnp.arange(n_clients)
+        points = jax.vmap(partial(dyads.therapist_point, key_session))(number)
+        act = (points * 8).astype(jnp.int8)
+        hold = jax.vmap(lambda i, dyad, act: dyads.hold_session(key_session, dyad, act, clients, i))
+        after = hold(number, before.dyads, act)
         ended = dyads.is_over(after, clients)
         earned = before.earned + reward(after, clients)
         following = replace_rows(

@@ -15,6 +15,7 @@ from jaxtherapy.config import (
     get_default_config,
     load_config,
 )
+from jaxtherapy.config.schedules import Schedule
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage import overwrite
 from jaxtherapy.storage import policies as weights
@@ -373,6 +374,12 @@ def _changes_since(experiment: Path, config: TrainingConfig) -> dict[str, str]:
                 f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
                 "resumption, because the stored state depends on it; leave it as it was"
             )
+    then, wanted = trained_with.steps_per_update, config.steps_per_update
+    if then != wanted and any(isinstance(each, Schedule) for each in vars(config).values()):
+        raise RunError(
+            f"an update had {then} steps when {experiment} was trained, now {wanted}: schedules "
+            "count updates, and would jump; leave n_steps and batch_size as they were"
+        )
     before, now = config_as_dict(trained_with), config_as_dict(config)
     places = ("experiment_name", "output_dir", "log_dir", "device")
     return {

@@ -34,6 +34,10 @@ def in_one_line(config: TrainingConfig, files: RunFiles, info: dict[str, Any]) -
         failure = _runtime_error(error, config, len(files.seeds))
         _record(files, info, failure)
         raise failure from None
+    except Exception as error:  # a callback's, say
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
+        _record(files, info, RunError(reason))
+        raise
 
 
 def _record(files: RunFiles, info: dict[str, Any], error: RunError) -> None:
