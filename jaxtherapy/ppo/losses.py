@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Bool, Float, Int8
+from jaxtyping import Array, ArrayLike, Bool, Float, Int8
 
 from jaxtherapy.config.settings import Hyperparameters
 from jaxtherapy.networks.actor_critic import ActorCritic
@@ -17,8 +17,8 @@ def generalized_advantages(
     next_values: Float[Array, "steps envs"],
     terminated: Bool[Array, "steps envs"],
     truncated: Bool[Array, "steps envs"],
-    gamma: Float[Array, ""],
-    gae_lambda: Float[Array, ""],
+    gamma: Float[ArrayLike, ""],
+    gae_lambda: Float[ArrayLike, ""],
 ) -> Float[Array, "steps envs"]:
     """GAE(γ, λ) (Schulman et al. 2016), for episodes that terminate or are truncated.
 
@@ -61,7 +61,7 @@ def clipped_policy_loss(
     log_prob: Float[Array, " n"],
     old_log_prob: Float[Array, " n"],
     advantages: Float[Array, " n"],
-    clip_range: Float[Array, ""],
+    clip_range: Float[ArrayLike, ""],
 ) -> PolicyLoss:
     """``−mean(min(ρ·A, clip(ρ, 1 ± ε)·A))`` (Schulman et al. 2017), ρ the probability ratio.
 
@@ -81,7 +81,7 @@ def clipped_value_loss(
     values: Float[Array, " n"],
     old_values: Float[Array, " n"],
     returns: Float[Array, " n"],
-    clip_range: Float[Array, ""],
+    clip_range: Float[ArrayLike, ""],
 ) -> Float[Array, ""]:
     """``mean(max((R − V)², (R − V_clipped)²))``, ``V_clipped`` within ±ε of the old value."""
     near_old = old_values + jnp.clip(values - old_values, -clip_range, clip_range)
