@@ -28,7 +28,7 @@ from jaxtherapy.evaluation.results import (
     ResponseMap,
     Strand,
 )
-from jaxtherapy.evaluation.shape import Distances, shapes_of
+from jaxtherapy.evaluation.shape import Distances, shapes_of, thirds
 from jaxtherapy.evaluation.statistics import Intervals
 
 WINDOW = 10
@@ -104,12 +104,9 @@ def decode(
 def therapies_of(design: Design, ends: Outcomes, record: Record) -> Therapies:
     """The recorded therapies of one therapist."""
     cell = design.recorded[0]
-    bond = [[float(getattr(each, name)) for each in design.cells] for name in _BOND]
-    slope, offset = (np.array(values)[cell] for values in bond)
-    return decode(record, ends.initial_rs, ends.success, cell, (slope, offset))
-
-
-_BOND = ("bond_alpha", "bond_offset")
+    slope = np.array([float(each.bond_alpha) for each in design.cells])
+    offset = np.array([float(each.bond_offset) for each in design.cells])
+    return decode(record, ends.initial_rs, ends.success, cell, (slope[cell], offset[cell]))
 
 
 def distance_from_complement(
@@ -174,23 +171,15 @@ def _numbers(values: Float[Array, " n"], known: Bool[Array, " n"]) -> Numbers:
 def _band(values: Float[Array, "n points"], there: Bool[Array, "n points"]) -> Band:
     """Quantiles of each column over the rows that are there (linear interpolation)."""
     count = there.sum(0)
-    seen, safe = count > 0, np.maximum(count, 1)
-    ordered = np.sort(np.where(there, values, np.inf), axis=0)
-    if not len(ordered):  # no therapy ended this way
-        ordered = np.full((1, values.shape[1]), np.inf)
-    points = {}
-    for name in QUANTILES:
-        place = int(name[1:]) / 100 * (safe - 1)
-        below = place.astype(int)
-        columns = np.arange(values.shape[1])
-        low, high = ordered[below, columns], ordered[np.minimum(below + 1, safe - 1), columns]
-        points[name] = _numbers(
-            np.where(seen, low, 0) * (1 - (place - below))
-            + np.where(seen, high, 0) * (place - below),
-            seen,
-        )
-    mean = np.where(there, values, 0).sum(0) / safe
-    return Band(mean=_numbers(mean, seen), n=count.tolist(), **points)
+    seen = count > 0
+    shown = np.where(there, values, np.nan)[:, seen]
+    table = np.full((1 + len(QUANTILES), len(seen)), np.nan)
+    if seen.any():
+        shares = [int(name[1:]) / 100 for name in QUANTILES]
+        table[0, seen] = np.where(there, values, 0).sum(0)[seen] / count[seen]
+        table[1:, seen] = np.nanquantile(shown, shares, 0)
+    mean, *quantiles = (_numbers(row, seen) for row in table)
+    return Band(mean, *quantiles, n=count.tolist())
 
 
 Reader = Callable[[Float[Array, "n sessions"]], Float[Array, "n points"]]
@@ -236,12 +225,6 @@ def _by_time(therapies: Therapies, confidence: float) -> Strand:
 
 
 # --- responses ------------------------------------------------------------------------------
-
-
-def thirds(held: Bool[Array, "n sessions"]) -> Int[Array, "n sessions"]:
-    """0, 1 or 2 for the third of its therapy that a session lies in; 3 where not held."""
-    length = np.maximum(held.sum(1, keepdims=True), 1)
-    return np.where(held, np.arange(held.shape[1]) * 3 // length, 3)
 
 
 def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:

@@ -49,7 +49,7 @@ def chosen_episodes(
     # Cells alternate, so that the shared ones come from different cells.
     first = np.searchsorted(therapies.cell, therapies.cell)
     order = np.lexsort((therapies.cell, np.arange(len(first)) - first))
-    told = Outcomes(*(part[order] for part in ends))
+    told = ends.at(order)
     return [
         _episode(therapist, reason, order[place], cells, clients, ends, therapies)
         for reason, place in choose(told.success, told.dropout, told.sessions, told.rs)

@@ -18,7 +18,7 @@ from jaxtherapy.evaluation.cells import given_cells
 from jaxtherapy.evaluation.control import control_of
 from jaxtherapy.evaluation.course import course_of, therapies_of
 from jaxtherapy.evaluation.episodes import chosen_episodes
-from jaxtherapy.evaluation.grid import Design, Grid, Outcomes, Programs, Record, play_grid
+from jaxtherapy.evaluation.grid import Design, Grid, Programs, play_grid
 from jaxtherapy.evaluation.policies import unused
 from jaxtherapy.evaluation.results import (
     ALL_CELLS,
@@ -213,8 +213,8 @@ def _named(therapists: Sequence[Any]) -> dict[str, Any]:
 Scores = dict[str, dict[str, np.ndarray]]
 """Metric → therapist → estimate per cell."""
 
-Metrics = tuple[dict[str, statistics.Sums], dict[str, np.ndarray]]
-"""Of a therapist: every metric, and its resamples."""
+Metrics = dict[str, statistics.Metric]
+"""Of a therapist."""
 
 
 def compare(
@@ -222,11 +222,11 @@ def compare(
 ) -> tuple[list[OutcomeRow], list[DifferenceRow], Scores]:
     """Outcomes of every therapist and their paired differences to the reference."""
     weights = np.array(request.weights, float)
-    resample = request.intervals.n_samples, request.intervals.seed
+    intervals = request.intervals
 
     def metrics_of(number: int) -> Metrics:
-        sums = statistics.metric_sums(_of(grid.outcomes, number), weights)
-        return sums, statistics.bootstrap_metrics(sums, *resample, weights)
+        sums = statistics.metric_sums(grid.outcomes.at(number), weights)
+        return statistics.bootstrap_metrics(sums, intervals.n_samples, intervals.seed, weights)
 
     reference = panel.position(request.reference)
     theirs = metrics_of(reference)
@@ -236,16 +236,12 @@ def compare(
     for number, therapist in enumerate(panel.therapists):
         ours = theirs if number == reference else metrics_of(number)
         outcomes += _outcome_rows(request, therapist.id, grid.outcomes.success[number], ours)
-        for metric, sums in ours[0].items():
-            scores[metric][therapist.id] = sums.estimate[:-1]
+        for metric in ours:
+            scores[metric][therapist.id] = ours[metric].sums.estimate[:-1]
             if number != reference:
                 differences += _difference_rows(request, therapist.id, metric, ours, theirs)
-    _correct(differences, request.intervals.confidence)
+    _correct(differences, intervals.confidence)
     return outcomes, differences, scores
-
-
-def _of(outcomes: Outcomes, number: int) -> Outcomes:
-    return Outcomes(*(part[number] for part in outcomes))
 
 
 def _places(request: Request) -> list[str]:
@@ -259,8 +255,8 @@ def _outcome_rows(
     episodes = [request.episodes] * len(request.cells) + [success.size]
     columns = zip(_places(request), episodes, successes, strict=True)
     rows = [OutcomeRow(therapist, *column, {}) for column in columns]
-    for metric, sums in ours[0].items():
-        estimates = statistics.describe(metric, sums, ours[1][metric], request.intervals.confidence)
+    for metric, measured in ours.items():
+        estimates = statistics.describe(metric, measured, request.intervals.confidence)
         for row, estimate in zip(rows, estimates, strict=True):
             row.metrics[metric] = estimate
     return rows
@@ -269,16 +265,10 @@ def _outcome_rows(
 def _difference_rows(
     request: Request, therapist: str, metric: str, ours: Metrics, theirs: Metrics
 ) -> list[DifferenceRow]:
-    (sums, samples), (their_sums, their_samples) = ours, theirs
-    both = statistics.on_shared_cells(
-        sums[metric],
-        their_sums[metric],
-        samples[metric],
-        their_samples[metric],
-        np.array(request.weights, float),
-    )
+    weights = np.array(request.weights, float)
+    both = statistics.on_shared_cells(ours[metric], theirs[metric], weights)
     gaps = statistics.paired_differences(metric, *both, request.intervals.confidence)
-    p_values = map(float, statistics.paired_p_values(metric, *both[:2]))
+    p_values = map(float, statistics.paired_p_values(metric, *(one.sums for one in both)))
     return [
         DifferenceRow(therapist, request.reference, place, metric, gap, p, None, False)
         for place, gap, p in zip(_places(request), gaps, p_values, strict=True)
@@ -362,9 +352,8 @@ def follow(
     if not sum(design.n_recorded):
         return courses, episodes
     for number, therapist in enumerate(panel.therapists):
-        ends = Outcomes(*(part[number][design.recorded] for part in grid.outcomes))
-        record = Record(*(part[number] for part in grid.records))
-        therapies = therapies_of(design, ends, record)
+        ends = grid.outcomes.at((number, *design.recorded))
+        therapies = therapies_of(design, ends, grid.records.at(number))
         control = control_of(therapies, programs, panel.untrained, design)
         courses.append(course_of(therapist.id, therapies, request.intervals, control))
         clients = design.recorded[1]

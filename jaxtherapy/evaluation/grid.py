@@ -56,12 +56,20 @@ class Outcomes(NamedTuple):
     bond: Float[Any, "*shape"]
     initial_rs: Float[Any, "*shape"]
 
+    def at(self, place: Any) -> "Outcomes":
+        """Those at an index."""
+        return Outcomes(*(part[place] for part in self))
+
 
 class Record(NamedTuple):
     """What happened: acts coded ``64·client + 8·therapist + heard`` (−1: not held), and RS."""
 
     acts: Int[Any, " sessions *shape"]
     rs: Float[Any, " sessions *shape"]
+
+    def at(self, therapist: int) -> "Record":
+        """Of one therapist, where they are along a leading axis."""
+        return Record(self.acts[therapist], self.rs[therapist])
 
 
 @dataclass(frozen=True)
@@ -335,10 +343,8 @@ class Programs:
 # --- the grid -------------------------------------------------------------------------------
 
 
-@dataclass
-class Grid:
-    """The results: outcomes (therapist, cell, client), and records (therapist, session, recorded)
-    of the clients that the design has recorded."""
+class Grid(NamedTuple):
+    """Outcomes (therapist, cell, client), and records (therapist, session, recorded client)."""
 
     outcomes: Outcomes
     records: Record
