@@ -64,13 +64,22 @@ class Therapies(NamedTuple):
         """Sessions held."""
         return self.held.sum(1)
 
+    @property
+    def by_outcome(self) -> dict[str, Bool[Array, " n"]]:
+        """Which of them ended in each way."""
+        return {
+            "all": np.ones_like(self.success),
+            "success": self.success,
+            "failure": ~self.success,
+        }
+
     def distances(self, acts: str) -> Distances:
         """Octants between the complement and what was ``enacted`` or ``heard``; where held."""
         answer = self.therapist_act if acts == "enacted" else self.heard_act
         return distance_from_complement(self.client_act, answer), self.held
 
-    def where(self, chosen: Bool[Array, " n"]) -> "Therapies":
-        """Some of them."""
+    def where(self, chosen: Any) -> "Therapies":
+        """Those at an index."""
         return Therapies(*(part[chosen] for part in self))
 
 
@@ -190,8 +199,10 @@ def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence
     strand = Strand({}, {}, rs, bond)
     held, act = therapies.held, therapies.client_act
     told = [held, held & np.isin(act, WARM), held & np.isin(act, COLD)]
-    kinds = zip(CLIENT_ACT_KINDS, told, strict=True)
-    masks = {kind: (mask, read(windowed_sums(mask))) for kind, mask in kinds}
+    masks = {
+        kind: (mask, read(windowed_sums(mask)))
+        for kind, mask in zip(CLIENT_ACT_KINDS, told, strict=True)
+    }
     for acts in ACT_KINDS:
         distance, _ = therapies.distances(acts)
         measures = (
@@ -247,11 +258,6 @@ def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:
 # --- all of it ------------------------------------------------------------------------------
 
 
-def _by_outcome(therapies: Therapies) -> dict[str, Bool[Array, " n"]]:
-    success = therapies.success
-    return {"all": np.ones_like(success), "success": success, "failure": ~success}
-
-
 def course_of(
     therapist: str, therapies: Therapies, intervals: Intervals, control: Therapies | None = None
 ) -> Course:
@@ -260,14 +266,14 @@ def course_of(
     Args:
         control: the therapies of the therapist's stationary control with the same clients.
     """
-    chosen = _by_outcome(therapies)
+    chosen = therapies.by_outcome
     parts = {kind: therapies.where(chosen[kind]) for kind in OUTCOME_KINDS}
 
     def pairs(kind: str, acts: str) -> tuple[Distances, Distances] | None:
         """The clients whose therapy ended in this way with both."""
         if control is None:
             return None
-        both = chosen[kind] & _by_outcome(control)[kind]
+        both = chosen[kind] & control.by_outcome[kind]
         return therapies.where(both).distances(acts), control.where(both).distances(acts)
 
     level = intervals.confidence

@@ -298,27 +298,19 @@ def across_seeds(
     intervals, groups = request.intervals, panel.groups
     for metric in SEED_METRICS:
         generator = np.random.default_rng(intervals.seed)
-        by_group = {
-            group.id: np.repeat(
-                [scores[metric][each] for each in group.therapists], request.weights, axis=1
+        values, samples = {}, {}
+        for group in groups:
+            by_seed = [scores[metric][each] for each in group.therapists]
+            values[group.id] = np.repeat(by_seed, request.weights, axis=1)
+            samples[group.id] = statistics.resample_seeds(
+                values[group.id], intervals.n_samples, generator
             )
-            for group in groups
-        }
-        samples = {
-            name: statistics.resample_seeds(values, intervals.n_samples, generator)
-            for name, values in by_group.items()
-        }
-        for name, values in by_group.items():
-            seeds.append(_seeds_row(name, metric, values, samples[name], intervals.confidence))
-        for ours, theirs in product(groups, groups):
-            if ours.kind == "policy" and theirs.id != ours.id:
-                probability = statistics.probability_across_seeds(
-                    by_group[ours.id],
-                    by_group[theirs.id],
-                    samples[ours.id],
-                    samples[theirs.id],
-                    intervals.confidence,
-                )
+            of_group = values[group.id], samples[group.id]
+            seeds.append(_seeds_row(group.id, metric, *of_group, intervals.confidence))
+        for ours, theirs in product((group for group in groups if group.kind == "policy"), groups):
+            if theirs.id != ours.id:
+                both = [each[group.id] for each in (values, samples) for group in (ours, theirs)]
+                probability = statistics.probability_across_seeds(*both, intervals.confidence)
                 improvement.append(ImprovementRow(ours.id, theirs.id, metric, probability))
     return seeds, improvement
 
