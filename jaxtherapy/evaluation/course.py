@@ -187,8 +187,9 @@ def _band(values: Float[Array, "n points"], there: Bool[Array, "n points"]) -> B
         shares = [int(name[1:]) / 100 for name in QUANTILES]
         table[0, seen] = np.where(there, values, 0).sum(0)[seen] / count[seen]
         table[1:, seen] = np.nanquantile(shown, shares, 0)
-    mean, *quantiles = (_numbers(row, seen) for row in table)
-    return Band(mean, *quantiles, n=count.tolist())
+    rows = zip(("mean", *QUANTILES), table, strict=True)
+    points = {name: _numbers(row, seen) for name, row in rows}
+    return Band(n=count.tolist(), **points)
 
 
 Reader = Callable[[Float[Array, "n sessions"]], Float[Array, "n points"]]

@@ -266,9 +266,9 @@ def _difference_rows(
     request: Request, therapist: str, metric: str, ours: Metrics, theirs: Metrics
 ) -> list[DifferenceRow]:
     weights = np.array(request.weights, float)
-    both = statistics.on_shared_cells(ours[metric], theirs[metric], weights)
-    gaps = statistics.paired_differences(metric, *both, request.intervals.confidence)
-    p_values = map(float, statistics.paired_p_values(metric, *(one.sums for one in both)))
+    mine, other = statistics.on_shared_cells(ours[metric], theirs[metric], weights)
+    gaps = statistics.paired_differences(metric, mine, other, request.intervals.confidence)
+    p_values = map(float, statistics.paired_p_values(metric, mine.sums, other.sums))
     return [
         DifferenceRow(therapist, request.reference, place, metric, gap, p, None, False)
         for place, gap, p in zip(_places(request), gaps, p_values, strict=True)
@@ -309,8 +309,13 @@ def across_seeds(
             seeds.append(_seeds_row(group.id, metric, *of_group, intervals.confidence))
         for ours, theirs in product((group for group in groups if group.kind == "policy"), groups):
             if theirs.id != ours.id:
-                both = [each[group.id] for each in (values, samples) for group in (ours, theirs)]
-                probability = statistics.probability_across_seeds(*both, intervals.confidence)
+                probability = statistics.probability_across_seeds(
+                    values[ours.id],
+                    values[theirs.id],
+                    samples[ours.id],
+                    samples[theirs.id],
+                    intervals.confidence,
+                )
                 improvement.append(ImprovementRow(ours.id, theirs.id, metric, probability))
     return seeds, improvement
 

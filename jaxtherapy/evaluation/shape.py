@@ -147,7 +147,8 @@ def excess_of(ours: Distances, controls: Distances, intervals: Intervals) -> Exc
         return Excess(pairs, UNKNOWN, UNKNOWN, UNKNOWN, None)
     mine, theirs = (contrasts(values[both], held[both]) for values, held in (ours, controls))
     beyond = mine - theirs
-    return Excess(pairs, *_estimates(beyond, intervals), _p_all_positive(beyond))
+    first, last, bend = _estimates(beyond, intervals)
+    return Excess(pairs, first, last, bend, _p_all_positive(beyond))
 
 
 def contrasts(

@@ -162,16 +162,16 @@ def _average_samples(
     return np.concatenate([cells, _ratio(total, known.sum(1, keepdims=True))], 1)
 
 
-def on_shared_cells(ours: Metric, theirs: Metric, weights: Weights = None) -> list[Metric]:
+def on_shared_cells(ours: Metric, theirs: Metric, weights: Weights = None) -> tuple[Metric, Metric]:
     """Two therapists' metric, averaged over the cells in which both have it."""
-    both = [ours, theirs]
-    if not any(one.sums.is_ratio for one in both):
-        return both
-    shared = np.minimum(*(_defined(one.sums.cells, weights) for one in both))
-    return [
-        Metric(_with_average(one.sums.cells, shared), _average_samples(one.samples, shared))
-        for one in both
-    ]
+    if not ours.sums.is_ratio and not theirs.sums.is_ratio:
+        return ours, theirs
+    shared = np.minimum(*(_defined(one.sums.cells, weights) for one in (ours, theirs)))
+
+    def averaged(one: Metric) -> Metric:
+        return Metric(_with_average(one.sums.cells, shared), _average_samples(one.samples, shared))
+
+    return averaged(ours), averaged(theirs)
 
 
 # --- bootstrap ------------------------------------------------------------------------------
