@@ -57,31 +57,20 @@ def across_seeds(
     """
     values = np.asarray(values, np.float64)
     n_seeds, n_evaluations = values.shape
-    unknown = np.full(n_evaluations, np.nan)
+    told = AcrossSeeds(*np.full((6, n_evaluations), np.nan))
     known = np.isfinite(values).all(0)
     if not known.any():
-        return AcrossSeeds(*[unknown] * 6)
+        return told
     complete = values[:, known]
-
-    def everywhere(statistic: Array) -> Array:
-        filled = unknown.copy()
-        filled[known] = statistic
-        return filled
-
-    std, low, high = unknown, unknown, unknown
+    told.mean[known] = complete.mean(0)
+    told.median[known] = np.median(complete, 0)
+    told.iqm[known] = interquartile_mean(complete.T[..., None])
     if n_seeds > 1:
-        std = everywhere(complete.std(0, ddof=1))
+        told.std[known] = complete.std(0, ddof=1)
     if n_seeds >= FEWEST_SEEDS:
         samples = bootstrap_iqm(complete, n_samples, seed)
-        low, high = map(everywhere, percentile_interval(samples, confidence))
-    return AcrossSeeds(
-        mean=everywhere(complete.mean(0)),
-        std=std,
-        median=everywhere(np.median(complete, 0)),
-        iqm=everywhere(interquartile_mean(complete.T[..., None])),
-        iqm_low=low,
-        iqm_high=high,
-    )
+        told.iqm_low[known], told.iqm_high[known] = percentile_interval(samples, confidence)
+    return told
 
 
 def bootstrap_iqm(

@@ -28,7 +28,7 @@ from jaxtherapy.evaluation.results import (
     ResponseMap,
     Strand,
 )
-from jaxtherapy.evaluation.shape import Distances, shapes_of
+from jaxtherapy.evaluation.shape import Distances, shapes_of, thirds
 from jaxtherapy.evaluation.statistics import Intervals
 
 WINDOW = 10
@@ -64,13 +64,22 @@ class Therapies(NamedTuple):
         """Sessions held."""
         return self.held.sum(1)
 
+    @property
+    def by_outcome(self) -> dict[str, Bool[Array, " n"]]:
+        """Which of them ended in each way."""
+        return {
+            "all": np.ones_like(self.success),
+            "success": self.success,
+            "failure": ~self.success,
+        }
+
     def distances(self, acts: str) -> Distances:
         """Octants between the complement and what was ``enacted`` or ``heard``; where held."""
         answer = self.therapist_act if acts == "enacted" else self.heard_act
         return distance_from_complement(self.client_act, answer), self.held
 
-    def where(self, chosen: Bool[Array, " n"]) -> "Therapies":
-        """Some of them."""
+    def where(self, chosen: Any) -> "Therapies":
+        """Those at an index."""
         return Therapies(*(part[chosen] for part in self))
 
 
@@ -104,12 +113,9 @@ def decode(
 def therapies_of(design: Design, ends: Outcomes, record: Record) -> Therapies:
     """The recorded therapies of one therapist."""
     cell = design.recorded[0]
-    bond = [[float(getattr(each, name)) for each in design.cells] for name in _BOND]
-    slope, offset = (np.array(values)[cell] for values in bond)
-    return decode(record, ends.initial_rs, ends.success, cell, (slope, offset))
-
-
-_BOND = ("bond_alpha", "bond_offset")
+    slope = np.array([float(each.bond_alpha) for each in design.cells])
+    offset = np.array([float(each.bond_offset) for each in design.cells])
+    return decode(record, ends.initial_rs, ends.success, cell, (slope[cell], offset[cell]))
 
 
 def distance_from_complement(
@@ -174,23 +180,16 @@ def _numbers(values: Float[Array, " n"], known: Bool[Array, " n"]) -> Numbers:
 def _band(values: Float[Array, "n points"], there: Bool[Array, "n points"]) -> Band:
     """Quantiles of each column over the rows that are there (linear interpolation)."""
     count = there.sum(0)
-    seen, safe = count > 0, np.maximum(count, 1)
-    ordered = np.sort(np.where(there, values, np.inf), axis=0)
-    if not len(ordered):  # no therapy ended this way
-        ordered = np.full((1, values.shape[1]), np.inf)
-    points = {}
-    for name in QUANTILES:
-        place = int(name[1:]) / 100 * (safe - 1)
-        below = place.astype(int)
-        columns = np.arange(values.shape[1])
-        low, high = ordered[below, columns], ordered[np.minimum(below + 1, safe - 1), columns]
-        points[name] = _numbers(
-            np.where(seen, low, 0) * (1 - (place - below))
-            + np.where(seen, high, 0) * (place - below),
-            seen,
-        )
-    mean = np.where(there, values, 0).sum(0) / safe
-    return Band(mean=_numbers(mean, seen), n=count.tolist(), **points)
+    seen = count > 0
+    shown = np.where(there, values, np.nan)[:, seen]
+    table = np.full((1 + len(QUANTILES), len(seen)), np.nan)
+    if seen.any():
+        shares = [int(name[1:]) / 100 for name in QUANTILES]
+        table[0, seen] = np.where(there, values, 0).sum(0)[seen] / count[seen]
+        table[1:, seen] = np.nanquantile(shown, shares, 0)
+    rows = zip(("mean", *QUANTILES), table, strict=True)
+    points = {name: _numbers(row, seen) for name, row in rows}
+    return Band(n=count.tolist(), **points)
 
 
 Reader = Callable[[Float[Array, "n sessions"]], Float[Array, "n points"]]
@@ -201,8 +200,10 @@ def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence
     strand = Strand({}, {}, rs, bond)
     held, act = therapies.held, therapies.client_act
     told = [held, held & np.isin(act, WARM), held & np.isin(act, COLD)]
-    kinds = zip(CLIENT_ACT_KINDS, told, strict=True)
-    masks = {kind: (mask, read(windowed_sums(mask))) for kind, mask in kinds}
+    masks = {
+        kind: (mask, read(windowed_sums(mask)))
+        for kind, mask in zip(CLIENT_ACT_KINDS, told, strict=True)
+    }
     for acts in ACT_KINDS:
         distance, _ = therapies.distances(acts)
         measures = (
@@ -238,12 +239,6 @@ def _by_time(therapies: Therapies, confidence: float) -> Strand:
 # --- responses ------------------------------------------------------------------------------
 
 
-def thirds(held: Bool[Array, "n sessions"]) -> Int[Array, "n sessions"]:
-    """0, 1 or 2 for the third of its therapy that a session lies in; 3 where not held."""
-    length = np.maximum(held.sum(1, keepdims=True), 1)
-    return np.where(held, np.arange(held.shape[1]) * 3 // length, 3)
-
-
 def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:
     """P(therapist act | client act) in each third, sessions of all therapies pooled."""
     part = thirds(therapies.held)
@@ -264,11 +259,6 @@ def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:
 # --- all of it ------------------------------------------------------------------------------
 
 
-def _by_outcome(therapies: Therapies) -> dict[str, Bool[Array, " n"]]:
-    success = therapies.success
-    return {"all": np.ones_like(success), "success": success, "failure": ~success}
-
-
 def course_of(
     therapist: str, therapies: Therapies, intervals: Intervals, control: Therapies | None = None
 ) -> Course:
@@ -277,14 +267,14 @@ def course_of(
     Args:
         control: the therapies of the therapist's stationary control with the same clients.
     """
-    chosen = _by_outcome(therapies)
+    chosen = therapies.by_outcome
     parts = {kind: therapies.where(chosen[kind]) for kind in OUTCOME_KINDS}
 
     def pairs(kind: str, acts: str) -> tuple[Distances, Distances] | None:
         """The clients whose therapy ended in this way with both."""
         if control is None:
             return None
-        both = chosen[kind] & _by_outcome(control)[kind]
+        both = chosen[kind] & control.by_outcome[kind]
         return therapies.where(both).distances(acts), control.where(both).distances(acts)
 
     level = intervals.confidence

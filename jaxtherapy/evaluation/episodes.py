@@ -49,38 +49,41 @@ def chosen_episodes(
     # Cells alternate, so that the shared ones come from different cells.
     first = np.searchsorted(therapies.cell, therapies.cell)
     order = np.lexsort((therapies.cell, np.arange(len(first)) - first))
-    told = Outcomes(*(part[order] for part in ends))
+    ends, therapies, clients = ends.at(order), therapies.where(order), clients[order]
+    chosen = choose(ends.success, ends.dropout, ends.sessions, ends.rs)
     return [
-        _episode(therapist, reason, order[place], cells, clients, ends, therapies)
-        for reason, place in choose(told.success, told.dropout, told.sessions, told.rs)
+        _episode(
+            therapist,
+            reason,
+            cells[therapies.cell[place]],
+            int(clients[place]),
+            ends.at(place),
+            therapies.where(place),
+        )
+        for reason, place in chosen
     ]
 
 
 def _episode(
-    therapist: str,
-    reason: str,
-    place: int,
-    cells: Sequence[CellInfo],
-    clients: Int[np.ndarray, " n"],
-    ends: Outcomes,
-    therapies: Therapies,
+    therapist: str, reason: str, cell: CellInfo, client: int, end: Outcomes, therapy: Therapies
 ) -> Episode:
-    cell, held = cells[therapies.cell[place]], therapies.held[place]
-    outcome = "success" if ends.success[place] else "out of sessions"
+    """Of one therapy: ``end`` and ``therapy`` have no axis of therapies."""
+    held = therapy.held
+    outcome = "success" if end.success else "out of sessions"
     return Episode(
         therapist=therapist,
         cell=cell.id,
-        client=int(clients[place]),
+        client=client,
         reason=reason,
-        outcome="dropout" if ends.dropout[place] else outcome,
-        sessions=int(ends.sessions[place]),
+        outcome="dropout" if end.dropout else outcome,
+        sessions=int(end.sessions),
         threshold=cell.threshold,
-        reward=float(ends.reward[place]),
-        initial_rs=round(float(therapies.initial_rs[place]), 4),
-        initial_bond=round(float(therapies.initial_bond[place]), 4),
-        client_act=therapies.client_act[place][held].tolist(),
-        therapist_act=therapies.therapist_act[place][held].tolist(),
-        heard_act=therapies.heard_act[place][held].tolist(),
-        rs=np.round(therapies.rs[place][held].astype(float), 4).tolist(),
-        bond=np.round(therapies.bond[place][held], 4).tolist(),
+        reward=float(end.reward),
+        initial_rs=round(float(therapy.initial_rs), 4),
+        initial_bond=round(float(therapy.initial_bond), 4),
+        client_act=therapy.client_act[held].tolist(),
+        therapist_act=therapy.therapist_act[held].tolist(),
+        heard_act=therapy.heard_act[held].tolist(),
+        rs=np.round(therapy.rs[held].astype(float), 4).tolist(),
+        bond=np.round(therapy.bond[held], 4).tolist(),
     )

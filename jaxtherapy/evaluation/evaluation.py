@@ -18,7 +18,7 @@ from jaxtherapy.evaluation.cells import given_cells
 from jaxtherapy.evaluation.control import control_of
 from jaxtherapy.evaluation.course import course_of, therapies_of
 from jaxtherapy.evaluation.episodes import chosen_episodes
-from jaxtherapy.evaluation.grid import Design, Grid, Outcomes, Programs, Record, play_grid
+from jaxtherapy.evaluation.grid import Design, Grid, Programs, play_grid
 from jaxtherapy.evaluation.policies import unused
 from jaxtherapy.evaluation.results import (
     ALL_CELLS,
@@ -213,8 +213,8 @@ def _named(therapists: Sequence[Any]) -> dict[str, Any]:
 Scores = dict[str, dict[str, np.ndarray]]
 """Metric → therapist → estimate per cell."""
 
-Metrics = tuple[dict[str, statistics.Sums], dict[str, np.ndarray]]
-"""Of a therapist: every metric, and its resamples."""
+Metrics = dict[str, statistics.Metric]
+"""Of a therapist."""
 
 
 def compare(
@@ -222,11 +222,11 @@ def compare(
 ) -> tuple[list[OutcomeRow], list[DifferenceRow], Scores]:
     """Outcomes of every therapist and their paired differences to the reference."""
     weights = np.array(request.weights, float)
-    resample = request.intervals.n_samples, request.intervals.seed
+    intervals = request.intervals
 
     def metrics_of(number: int) -> Metrics:
-        sums = statistics.metric_sums(_of(grid.outcomes, number), weights)
-        return sums, statistics.bootstrap_metrics(sums, *resample, weights)
+        sums = statistics.metric_sums(grid.outcomes.at(number), weights)
+        return statistics.bootstrap_metrics(sums, intervals.n_samples, intervals.seed, weights)
 
     reference = panel.position(request.reference)
     theirs = metrics_of(reference)
@@ -236,16 +236,12 @@ def compare(
     for number, therapist in enumerate(panel.therapists):
         ours = theirs if number == reference else metrics_of(number)
         outcomes += _outcome_rows(request, therapist.id, grid.outcomes.success[number], ours)
-        for metric, sums in ours[0].items():
-            scores[metric][therapist.id] = sums.estimate[:-1]
+        for metric in ours:
+            scores[metric][therapist.id] = ours[metric].sums.estimate[:-1]
             if number != reference:
                 differences += _difference_rows(request, therapist.id, metric, ours, theirs)
-    _correct(differences, request.intervals.confidence)
+    _correct(differences, intervals.confidence)
     return outcomes, differences, scores
-
-
-def _of(outcomes: Outcomes, number: int) -> Outcomes:
-    return Outcomes(*(part[number] for part in outcomes))
 
 
 def _places(request: Request) -> list[str]:
@@ -259,8 +255,8 @@ def _outcome_rows(
     episodes = [request.episodes] * len(request.cells) + [success.size]
     columns = zip(_places(request), episodes, successes, strict=True)
     rows = [OutcomeRow(therapist, *column, {}) for column in columns]
-    for metric, sums in ours[0].items():
-        estimates = statistics.describe(metric, sums, ours[1][metric], request.intervals.confidence)
+    for metric, measured in ours.items():
+        estimates = statistics.describe(metric, measured, request.intervals.confidence)
         for row, estimate in zip(rows, estimates, strict=True):
             row.metrics[metric] = estimate
     return rows
@@ -269,16 +265,10 @@ def _outcome_rows(
 def _difference_rows(
     request: Request, therapist: str, metric: str, ours: Metrics, theirs: Metrics
 ) -> list[DifferenceRow]:
-    (sums, samples), (their_sums, their_samples) = ours, theirs
-    both = statistics.on_shared_cells(
-        sums[metric],
-        their_sums[metric],
-        samples[metric],
-        their_samples[metric],
-        np.array(request.weights, float),
-    )
-    gaps = statistics.paired_differences(metric, *both, request.intervals.confidence)
-    p_values = map(float, statistics.paired_p_values(metric, *both[:2]))
+    weights = np.array(request.weights, float)
+    mine, other = statistics.on_shared_cells(ours[metric], theirs[metric], weights)
+    gaps = statistics.paired_differences(metric, mine, other, request.intervals.confidence)
+    p_values = map(float, statistics.paired_p_values(metric, mine.sums, other.sums))
     return [
         DifferenceRow(therapist, request.reference, place, metric, gap, p, None, False)
         for place, gap, p in zip(_places(request), gaps, p_values, strict=True)
@@ -308,23 +298,20 @@ def across_seeds(
     intervals, groups = request.intervals, panel.groups
     for metric in SEED_METRICS:
         generator = np.random.default_rng(intervals.seed)
-        by_group = {
-            group.id: np.repeat(
-                [scores[metric][each] for each in group.therapists], request.weights, axis=1
+        values, samples = {}, {}
+        for group in groups:
+            by_seed = [scores[metric][each] for each in group.therapists]
+            values[group.id] = np.repeat(by_seed, request.weights, axis=1)
+            samples[group.id] = statistics.resample_seeds(
+                values[group.id], intervals.n_samples, generator
             )
-            for group in groups
-        }
-        samples = {
-            name: statistics.resample_seeds(values, intervals.n_samples, generator)
-            for name, values in by_group.items()
-        }
-        for name, values in by_group.items():
-            seeds.append(_seeds_row(name, metric, values, samples[name], intervals.confidence))
-        for ours, theirs in product(groups, groups):
-            if ours.kind == "policy" and theirs.id != ours.id:
+            of_group = values[group.id], samples[group.id]
+            seeds.append(_seeds_row(group.id, metric, *of_group, intervals.confidence))
+        for ours, theirs in product((group for group in groups if group.kind == "policy"), groups):
+            if theirs.id != ours.id:
                 probability = statistics.probability_across_seeds(
-                    by_group[ours.id],
-                    by_group[theirs.id],
+                    values[ours.id],
+                    values[theirs.id],
                     samples[ours.id],
                     samples[theirs.id],
                     intervals.confidence,
@@ -362,9 +349,8 @@ def follow(
     if not sum(design.n_recorded):
         return courses, episodes
     for number, therapist in enumerate(panel.therapists):
-        ends = Outcomes(*(part[number][design.recorded] for part in grid.outcomes))
-        record = Record(*(part[number] for part in grid.records))
-        therapies = therapies_of(design, ends, record)
+        ends = grid.outcomes.at((number, *design.recorded))
+        therapies = therapies_of(design, ends, grid.records.at(number))
         control = control_of(therapies, programs, panel.untrained, design)
         courses.append(course_of(therapist.id, therapies, request.intervals, control))
         clients = design.recorded[1]

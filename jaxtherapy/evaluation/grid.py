@@ -56,12 +56,20 @@ class Outcomes(NamedTuple):
     bond: Float[Any, "*shape"]
     initial_rs: Float[Any, "*shape"]
 
+    def at(self, place: Any) -> "Outcomes":
+        """Those at an index."""
+        return Outcomes(*(part[place] for part in self))
+
 
 class Record(NamedTuple):
     """What happened: acts coded ``64·client + 8·therapist + heard`` (−1: not held), and RS."""
 
     acts: Int[Any, " sessions *shape"]
     rs: Float[Any, " sessions *shape"]
+
+    def at(self, therapist: int) -> "Record":
+        """Of one therapist, where they are along a leading axis."""
+        return Record(self.acts[therapist], self.rs[therapist])
 
 
 @dataclass(frozen=True)
@@ -117,14 +125,9 @@ class Cells(NamedTuple):
     @classmethod
     def of(cls, cells: Sequence[ClientParams]) -> "Cells":
         """Whatever is the same in all of them stays a scalar, which is cheaper."""
-        leaves = {
-            field.name: np.stack([np.asarray(getattr(cell, field.name)) for cell in cells])
-            for field in fields(ClientParams)
-            if field.name != "mechanism"
-        }
-        own: dict[str, Any] = {
-            name: leaf for name, leaf in leaves.items() if np.any(leaf != leaf[0])
-        }
+        names = [field.name for field in fields(ClientParams) if field.name != "mechanism"]
+        leaves = {name: np.stack([np.asarray(getattr(c, name)) for c in cells]) for name in names}
+        own: dict[str, Any] = {n: leaf for n, leaf in leaves.items() if np.any(leaf != leaf[0])}
         shared = {name: leaf[0] for name, leaf in leaves.items()}
         own["answers"] = np.full((len(cells), N_OCTANTS, N_OCTANTS), 1 / N_OCTANTS, np.float32)
         return jax.tree.map(jnp.asarray, cls(Cell(mechanism=cells[0].mechanism, **shared), own))
@@ -267,12 +270,9 @@ class Programs:
         self._mechanisms: dict[str, tuple[np.ndarray, Cells, int]] = {}
         for mechanism in dict.fromkeys(mechanisms.tolist()):
             where = np.flatnonzero(mechanisms == mechanism)
+            cells = Cells.of([design.cells[int(i)] for i in where])
             size = batch_size(len(where) * design.n_clients, self._n_sessions, platform, workers)
-            self._mechanisms[mechanism] = (
-                where,
-                Cells.of([design.cells[int(i)] for i in where]),
-                size,
-            )
+            self._mechanisms[mechanism] = where, cells, size
         self._programs = {
             (family, mechanism): self._compiler.submit(self._compile, family, mechanism, weights)
             for family, weights in families.items()
@@ -335,10 +335,8 @@ class Programs:
 # --- the grid -------------------------------------------------------------------------------
 
 
-@dataclass
-class Grid:
-    """The results: outcomes (therapist, cell, client), and records (therapist, session, recorded)
-    of the clients that the design has recorded."""
+class Grid(NamedTuple):
+    """Outcomes (therapist, cell, client), and records (therapist, session, recorded client)."""
 
     outcomes: Outcomes
     records: Record
@@ -388,5 +386,5 @@ def play_recorded(
     futures = list(programs.start(candidate, *design.recorded, answers))
     parts = [future.result() for future in futures]
     order = np.argsort(np.concatenate([places for places, *_ in parts]))
-    ended = [part[1:] for part in parts]
+    ended = (part[1:] for part in parts)
     return jax.tree.map(lambda *pieces: np.concatenate(pieces, -1)[..., order], *ended)

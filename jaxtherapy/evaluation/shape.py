@@ -19,20 +19,22 @@ from collections.abc import Callable
 from dataclasses import replace
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
+from scipy import stats
 
 from jaxtherapy.evaluation.results import Estimate, Excess, Shape
 from jaxtherapy.evaluation.statistics import (
     Intervals,
     bootstrap_means,
-    mean_is_positive,
-    mean_is_zero,
+    estimates,
+    p_of_mean,
     percentile_interval,
-    standard_error,
 )
 
 SHORTEST = 9
 """Sessions that a therapy needs to have a shape: three in each third."""
+
+UNKNOWN = Estimate(None, None, None)
 
 Array = np.ndarray
 
@@ -63,12 +65,17 @@ def curvature(
     return np.sum(contrast * (values - mean), axis=1) / np.sum(contrast**2, axis=1)
 
 
+def thirds(held: Bool[Array, "n sessions"]) -> Int[Array, "n sessions"]:
+    """0, 1 or 2 for the third of its therapy that a session lies in; 3 where not held."""
+    length = np.maximum(held.sum(1, keepdims=True), 1)
+    return np.where(held, np.arange(held.shape[1]) * 3 // length, 3)
+
+
 def third_means(
     values: Float[Array, "n sessions"], held: Bool[Array, "n sessions"]
 ) -> Float[Array, "3 n"]:
     """Mean over each third of each row."""
-    length = held.sum(1, keepdims=True)
-    part = np.where(held, np.arange(held.shape[1]) * 3 // np.maximum(length, 1), 3)
+    part = thirds(held)
     return np.stack([np.mean(values, axis=1, where=part == number) for number in range(3)])
 
 
@@ -106,22 +113,22 @@ def shape_of(
     long_enough = held.sum(1) >= SHORTEST
     values, held = values[long_enough], held[long_enough]
     n = len(values)
-    estimates, p_curvature, p_positive = [Estimate(None, None, None)] * 6, None, None
+    told, p_curvature, p_positive = [UNKNOWN] * 6, None, None
     if n >= 2:
         columns = np.concatenate([third_means(values, held), contrasts(values, held)])
-        estimates = _estimates(columns, intervals)
-        p_curvature = float(mean_is_zero(columns[5]))
-        p_positive = max(map(float, mean_is_positive(columns[3:])))
+        told = _estimates(columns, intervals)
+        p_curvature = float(p_of_mean(columns[5]))
+        p_positive = _p_all_positive(columns[3:])
     p_values = [p_positive] if beyond is None else [p_positive, beyond.p]
     return Shape(
         outcome="",
         acts="",
         measure="",
         episodes=n,
-        thirds=estimates[:3],
-        first_minus_middle=estimates[3],
-        last_minus_middle=estimates[4],
-        curvature=estimates[5],
+        thirds=told[:3],
+        first_minus_middle=told[3],
+        last_minus_middle=told[4],
+        curvature=told[5],
         p_curvature=p_curvature,
         p_high_low_high=p_positive,
         beyond_twin=beyond,
@@ -137,11 +144,11 @@ def excess_of(ours: Distances, controls: Distances, intervals: Intervals) -> Exc
     both = (ours[1].sum(1) >= SHORTEST) & (controls[1].sum(1) >= SHORTEST)
     pairs = int(both.sum())
     if pairs < 2:
-        none = Estimate(None, None, None)
-        return Excess(pairs, none, none, none, None)
+        return Excess(pairs, UNKNOWN, UNKNOWN, UNKNOWN, None)
     mine, theirs = (contrasts(values[both], held[both]) for values, held in (ours, controls))
-    first, last, bend = _estimates(mine - theirs, intervals)
-    return Excess(pairs, first, last, bend, max(map(float, mean_is_positive(mine - theirs))))
+    beyond = mine - theirs
+    first, last, bend = _estimates(beyond, intervals)
+    return Excess(pairs, first, last, bend, _p_all_positive(beyond))
 
 
 def contrasts(
@@ -154,6 +161,10 @@ def contrasts(
 
 def _estimates(columns: Float[Array, "k n"], intervals: Intervals) -> list[Estimate]:
     samples = bootstrap_means(columns, intervals.n_samples, intervals.seed)
-    low, high = percentile_interval(samples, intervals.confidence)
-    table = zip(columns.mean(1), low, high, standard_error(columns), strict=True)
-    return [Estimate(*map(float, row)) for row in table]
+    ends = percentile_interval(samples, intervals.confidence)
+    return estimates(columns.mean(1), *ends, stats.sem(columns, -1))
+
+
+def _p_all_positive(columns: Float[Array, "k n"]) -> float:
+    """Of the intersection–union test that every mean is positive."""
+    return float(p_of_mean(columns, "greater").max())

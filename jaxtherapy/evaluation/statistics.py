@@ -5,9 +5,10 @@ every therapist, so one multinomial resample of clients serves all of them at on
 cells and paired differences get intervals that know about what their parts share.
 """
 
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float
@@ -69,10 +70,27 @@ class Sums(NamedTuple):
         return _ratio(self.numerator.mean(-1), self.denominator.mean(-1))
 
     @property
+    def is_ratio(self) -> bool:
+        """Whether it is no mean."""
+        return bool(np.any(self.denominator != 1))
+
+    @property
+    def cells(self) -> "Sums":
+        """Without the last row, their average."""
+        return Sums(self.numerator[:-1], self.denominator[:-1])
+
+    @property
     def influence(self) -> Float[Array, "*shape clients"]:
         """Each client's first-order pull on the estimate (Hampel 1974); averages 0."""
         residual = self.numerator - self.estimate[..., None] * self.denominator
         return _ratio(residual, self.denominator.mean(-1, keepdims=True))
+
+
+class Metric(NamedTuple):
+    """A metric of every cell and, last, of all, with its resamples."""
+
+    sums: Sums
+    samples: Float[Array, "samples rows"]
 
 
 def _ratio(numerator: Array, denominator: Array) -> Array:
@@ -104,10 +122,6 @@ def metric_sums(outcomes: Outcomes, weights: Weights = None) -> dict[str, Sums]:
     }
     sums = {name: Sums(*(np.asarray(part, float) for part in pair)) for name, pair in parts.items()}
     return {name: _with_average(cells, _defined(cells, weights)) for name, cells in sums.items()}
-
-
-def _is_ratio(sums: Sums) -> bool:
-    return bool(np.any(sums.denominator != 1))
 
 
 def _defined(cells: Sums, weights: Weights) -> Float[Array, " cells"]:
@@ -148,24 +162,16 @@ def _average_samples(
     return np.concatenate([cells, _ratio(total, known.sum(1, keepdims=True))], 1)
 
 
-def on_shared_cells(
-    ours: Sums,
-    theirs: Sums,
-    our_samples: Float[Array, "samples rows"],
-    their_samples: Float[Array, "samples rows"],
-    weights: Weights = None,
-) -> tuple[Sums, Sums, Float[Array, "samples rows"], Float[Array, "samples rows"]]:
-    """Two therapists' metric and its resamples, averaged over the cells in which both have it."""
-    if not _is_ratio(ours) and not _is_ratio(theirs):
-        return ours, theirs, our_samples, their_samples
-    cells = [Sums(*(part[:-1] for part in one)) for one in (ours, theirs)]
-    shared = np.minimum(*(_defined(one, weights) for one in cells))
-    return (
-        _with_average(cells[0], shared),
-        _with_average(cells[1], shared),
-        _average_samples(our_samples, shared),
-        _average_samples(their_samples, shared),
-    )
+def on_shared_cells(ours: Metric, theirs: Metric, weights: Weights = None) -> tuple[Metric, Metric]:
+    """Two therapists' metric, averaged over the cells in which both have it."""
+    if not ours.sums.is_ratio and not theirs.sums.is_ratio:
+        return ours, theirs
+    shared = np.minimum(*(_defined(one.sums.cells, weights) for one in (ours, theirs)))
+
+    def averaged(one: Metric) -> Metric:
+        return Metric(_with_average(one.sums.cells, shared), _average_samples(one.samples, shared))
+
+    return averaged(ours), averaged(theirs)
 
 
 # --- bootstrap ------------------------------------------------------------------------------
@@ -199,21 +205,19 @@ def bootstrap_means(
 
 def bootstrap_metrics(
     sums: dict[str, Sums], n_samples: int, seed: int, weights: Weights = None
-) -> dict[str, Float[Array, " samples *shape"]]:
-    """Every metric of each resample of clients, all of them on the same resamples.
+) -> dict[str, Metric]:
+    """Every metric with its resamples of clients, all metrics with the same ones.
 
     A ratio is NaN in a resample in which its denominator is empty.
     """
-    ratios = [name for name, one in sums.items() if _is_ratio(one)]
+    ratios = [name for name, one in sums.items() if one.is_ratio]
     columns = [one.numerator for one in sums.values()] + [sums[r].denominator for r in ratios]
     means = np.moveaxis(bootstrap_means(np.stack(columns), n_samples, seed), 1, 0)
     samples = dict(zip(sums, means, strict=False))
     for name, denominator in zip(ratios, means[len(sums) :], strict=True):
-        cells = Sums(*(part[:-1] for part in sums[name]))
-        samples[name] = _average_samples(
-            _ratio(samples[name], denominator), _defined(cells, weights)
-        )
-    return samples
+        defined = _defined(sums[name].cells, weights)
+        samples[name] = _average_samples(_ratio(samples[name], denominator), defined)
+    return {name: Metric(one, samples[name]) for name, one in sums.items()}
 
 
 def percentile_interval(
@@ -236,18 +240,14 @@ def wilson_interval(
     return np.clip(centre - half, 0, rate), np.clip(centre + half, rate, 1)
 
 
-def standard_error(influence: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
-    """Of the estimate with these influences: ``sd / √n``."""
-    n = influence.shape[-1]
-    return (
-        influence.std(-1, ddof=1) / np.sqrt(n) if n > 1 else np.full(influence.shape[:-1], np.nan)
-    )
+def estimates(*columns: Float[Array, " n"]) -> list[Estimate]:
+    """Of columns of estimates, low and high ends, and standard errors."""
+    return [Estimate(*map(float, row)) for row in zip(*columns, strict=True)]
 
 
-def describe(
-    name: str, sums: Sums, samples: Float[Array, "samples rows"], confidence: float
-) -> list[Estimate]:
+def describe(name: str, metric: Metric, confidence: float) -> list[Estimate]:
     """The metric of every cell and, last, of all, with intervals (see ``METRICS``)."""
+    sums, samples = metric
     low, high = percentile_interval(samples, confidence)
     n = sums.numerator.shape[-1]
     if name in RATES:
@@ -257,37 +257,26 @@ def describe(
         by_score[-1] = low[-1] == high[-1] or len(low) == 2
         low = np.where(by_score, wilson[0], np.clip(low, 0, 1))
         high = np.where(by_score, wilson[1], np.clip(high, 0, 1))
-    columns = sums.estimate, low, high, standard_error(sums.influence)
-    return [Estimate(*map(float, row)) for row in zip(*columns, strict=True)]
+    return estimates(sums.estimate, low, high, stats.sem(sums.influence, -1))
 
 
 # --- paired comparisons ---------------------------------------------------------------------
 
 
-def mean_is_zero(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
-    """Two-sided p-values of Student's t-test.
+def p_of_mean(
+    values: Float[Array, "*shape n"], alternative: Literal["two-sided", "greater"] = "two-sided"
+) -> Float[Array, "*shape"]:
+    """p-values of Student's t-test of a mean of 0.
 
-    Where all values are the same there is no telling how they vary: a sign test, and 1 where all
-    are 0.
+    Where all values are the same there is no telling how they vary: a sign test, and 1 where none
+    speaks for the alternative.
     """
     n, first = values.shape[-1], values[..., 0]
-    p = 2 * stats.t.sf(np.abs(_student_t(values)), n - 1)
-    return np.where(_same(values), np.where(first == 0, 1.0, 2.0 ** (1 - n)), p)
-
-
-def mean_is_positive(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
-    """One-sided p-values of Student's t-test that the mean is not above 0.
-
-    Where all values are the same a sign test, as in :func:`mean_is_zero`.
-    """
-    n, first = values.shape[-1], values[..., 0]
-    p = stats.t.sf(_student_t(values), n - 1)
-    return np.where(_same(values), np.where(first > 0, 2.0**-n, 1.0), p)
-
-
-def _student_t(values: Float[Array, "*shape n"]) -> Float[Array, "*shape"]:
-    with np.errstate(divide="ignore", invalid="ignore"):
-        return np.asarray(values.mean(-1) / standard_error(values))
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # of values that are the same
+        p = stats.ttest_1samp(values, 0, axis=-1, alternative=alternative).pvalue
+    speaks, tails = (first != 0, 2) if alternative == "two-sided" else (first > 0, 1)
+    return np.where(_same(values), np.where(speaks, tails * 0.5**n, 1.0), p)
 
 
 def _same(values: Float[Array, "*shape n"]) -> Bool[Array, "*shape"]:
@@ -305,43 +294,37 @@ def exact_mcnemar(
 def paired_p_values(name: str, ours: Sums, theirs: Sums) -> Float[Array, " rows"]:
     """Per cell and, last, over all: exact McNemar for rates in a cell, else Student's t.
 
-    A single cell has the same test under both names.
-
-    The t-test is on clients' differences of influence: exact differences for means, the delta
-    method for ratios, which stay untested (NaN) below ``FEWEST``.
+    A single cell has the same test under both names. The t-test is on clients' differences of
+    influence: exact differences for means, the delta method for ratios, which stay untested (NaN)
+    below ``FEWEST``.
     """
     gap = ours.estimate - theirs.estimate
-    p = mean_is_zero(ours.influence - theirs.influence + gap[:, None])
+    p = p_of_mean(ours.influence - theirs.influence + gap[:, None])
     if name in RATES:
         exact = slice(None) if len(p) == 2 else slice(-1)
         p[exact] = exact_mcnemar(ours.numerator[exact], theirs.numerator[exact])
     known = [np.sum(one.denominator > 0, -1) for one in (ours, theirs)]
-    is_ratio = _is_ratio(ours) or _is_ratio(theirs)
+    is_ratio = ours.is_ratio or theirs.is_ratio
     return np.where(is_ratio & (np.minimum(*known) < FEWEST), np.nan, p)
 
 
 def paired_differences(
-    name: str,
-    ours: Sums,
-    theirs: Sums,
-    our_samples: Float[Array, "samples rows"],
-    their_samples: Float[Array, "samples rows"],
-    confidence: float,
+    name: str, ours: Metric, theirs: Metric, confidence: float
 ) -> list[Estimate]:
     """Ours minus theirs, with percentile intervals of jointly resampled clients.
 
     A rate that differs alike for all clients, usually not at all, gets the interval of no other
     case in n (Wilson).
     """
-    low, high = percentile_interval(our_samples - their_samples, confidence)
-    gap = ours.estimate - theirs.estimate
+    low, high = percentile_interval(ours.samples - theirs.samples, confidence)
+    mine, other = ours.sums, theirs.sums
+    gap = mine.estimate - other.estimate
     if name in RATES:
-        bound = float(wilson_interval(np.zeros(()), ours.numerator.shape[-1], confidence)[1])
-        alike = _same(ours.numerator - theirs.numerator)
+        bound = float(wilson_interval(np.zeros(()), mine.numerator.shape[-1], confidence)[1])
+        alike = _same(mine.numerator - other.numerator)
         low = np.where(alike, np.maximum(gap - bound, -1), low)
         high = np.where(alike, np.minimum(gap + bound, 1), high)
-    columns = gap, low, high, standard_error(ours.influence - theirs.influence)
-    return [Estimate(*map(float, row)) for row in zip(*columns, strict=True)]
+    return estimates(gap, low, high, stats.sem(mine.influence - other.influence, -1))
 
 
 def holm(p_values: Float[Array, "*shape"]) -> Float[Array, "*shape"]:
@@ -404,11 +387,11 @@ def mean_across_seeds(scores: Float[Array, "seeds cells"], confidence: float) ->
     would be 84 % with five seeds, 89 % with eight.
     """
     each = scores.mean(1)
-    n = len(each)
-    if n < FEWEST_SEEDS:
-        return Estimate(float(each.mean()), None, None)
-    mean, error = float(each.mean()), float(standard_error(each))
-    half = float(stats.t.isf((1 - confidence) / 2, n - 1)) * error
+    mean = float(each.mean())
+    if len(each) < FEWEST_SEEDS:
+        return Estimate(mean, None, None)
+    error = float(stats.sem(each))
+    half = error * float(stats.t.isf((1 - confidence) / 2, len(each) - 1))
     return Estimate(mean, mean - half, mean + half, error)
 
 

@@ -46,7 +46,7 @@ def test_a_metric_of_nobody_is_unknown():
     sums = statistics.metric_sums(ends)
     samples = statistics.bootstrap_metrics(sums, 100, 0)
     name = "sessions_to_success"
-    estimate = statistics.describe(name, sums[name], samples[name], 0.95)[0]
+    estimate = statistics.describe(name, samples[name], 0.95)[0]
     assert np.isnan(estimate.estimate) and np.isnan(estimate.low) and np.isnan(estimate.se)
 
 
@@ -55,10 +55,11 @@ def test_a_ratio_that_some_resamples_leave_undefined_has_no_interval():
     weight = np.zeros((2, 20))  # a cell, and it again as the average
     weight[:, 3] = 1.0
     sums = Sums(29.0 * weight, weight)
-    samples = statistics.bootstrap_metrics({"ratio": sums}, 500, 0)["ratio"]
+    metric = statistics.bootstrap_metrics({"ratio": sums}, 500, 0)["ratio"]
+    samples = metric.samples
     assert 0.25 < np.isnan(samples).mean() < 0.47
     np.testing.assert_allclose(samples[~np.isnan(samples)], 29, rtol=1e-6)
-    estimate = statistics.describe("ratio", sums, samples, 0.95)[0]
+    estimate = statistics.describe("ratio", metric, 0.95)[0]
     assert estimate.estimate == pytest.approx(29) and np.isnan(estimate.low)
     assert np.isnan(statistics.paired_p_values("ratio", sums, sums)[0])
 
@@ -109,12 +110,12 @@ def test_who_is_faster_in_every_cell_is_faster_on_average():
     a, b = (statistics.metric_sums(one)["sessions_to_success"] for one in (ours, theirs))
     pooled = [one.sessions[one.success].mean() for one in (ours, theirs)]
     assert pooled[0] > pooled[1] + 10  # pooling says the opposite
-    samples = [statistics.bootstrap_metrics({"x": one}, 500, 0)["x"] for one in (a, b)]
-    both = statistics.on_shared_cells(a, b, *samples)
+    metrics = [statistics.bootstrap_metrics({"x": one}, 500, 0)["x"] for one in (a, b)]
+    both = statistics.on_shared_cells(*metrics)
     gap = statistics.paired_differences("x", *both, 0.95)[-1]
     assert gap.estimate == pytest.approx((a.estimate - b.estimate)[:2].mean())
     assert -2.6 < gap.low < gap.estimate < gap.high < -1.4
-    assert statistics.paired_p_values("x", *both[:2])[-1] < 1e-6
+    assert statistics.paired_p_values("x", *(one.sums for one in both))[-1] < 1e-6
 
 
 def test_a_cell_with_few_successes_on_either_side_is_left_out_of_the_average():
@@ -124,25 +125,23 @@ def test_a_cell_with_few_successes_on_either_side_is_left_out_of_the_average():
     theirs = with_lengths(place < np.array([[50], [50], [9]]), sessions + 5)
     a, b = (statistics.metric_sums(one)["sessions_to_success"] for one in (ours, theirs))
     assert a.estimate[-1] == pytest.approx(140 / 3) and b.estimate[-1] == pytest.approx(30)
-    samples = [statistics.bootstrap_metrics({"x": one}, 100, 0)["x"] for one in (a, b)]
-    both = statistics.on_shared_cells(a, b, *samples)
+    metrics = [statistics.bootstrap_metrics({"x": one}, 100, 0)["x"] for one in (a, b)]
+    both = statistics.on_shared_cells(*metrics)
     gap = statistics.paired_differences("x", *both, 0.95)[-1]
     assert (gap.estimate, gap.low, gap.high) == pytest.approx((-5, -5, -5), abs=1e-4)
     nowhere = with_lengths(place < np.array([[9], [0], [3]]), sessions)
     nothing = statistics.metric_sums(nowhere)["sessions_to_success"]
     assert np.isnan(nothing.estimate[-1])
-    samples[1] = statistics.bootstrap_metrics({"x": nothing}, 100, 0)["x"]
-    gap = statistics.paired_differences(
-        "x", *statistics.on_shared_cells(a, nothing, *samples), 0.95
-    )[-1]
+    metrics[1] = statistics.bootstrap_metrics({"x": nothing}, 100, 0)["x"]
+    gap = statistics.paired_differences("x", *statistics.on_shared_cells(*metrics), 0.95)[-1]
     assert np.isnan(gap.estimate) and np.isnan(gap.low)
 
 
 def test_the_average_of_ratios_has_the_standard_error_of_its_bootstrap():
     sums = statistics.metric_sums(outcomes_of(np.random.default_rng(2), 3, 400))
     name = "sessions_to_success"
-    samples = statistics.bootstrap_metrics(sums, 4_000, 0)[name][:, -1]
-    error = statistics.standard_error(sums[name].influence)[-1]
+    samples = statistics.bootstrap_metrics(sums, 4_000, 0)[name].samples[:, -1]
+    error = stats.sem(sums[name].influence, -1)[-1]
     assert error == pytest.approx(samples.std(), rel=0.05)
     assert sums[name].estimate[-1] == pytest.approx(samples.mean(), rel=0.01)
 
@@ -154,14 +153,14 @@ def test_a_single_cell_and_its_average_are_one():
     ours = ours._replace(success=(luck < 20)[None], dropout=(luck >= 35)[None])
     theirs = ours._replace(success=(luck < 15)[None], dropout=(luck >= 30)[None])
     a, b = statistics.metric_sums(ours), statistics.metric_sums(theirs)
-    samples = [statistics.bootstrap_metrics(one, 200, 0) for one in (a, b)]
+    metrics = [statistics.bootstrap_metrics(one, 200, 0) for one in (a, b)]
     for name in a:
-        cell, average = statistics.describe(name, a[name], samples[0][name], 0.95)
+        cell, average = statistics.describe(name, metrics[0][name], 0.95)
         assert cell == average
-        both = statistics.on_shared_cells(a[name], b[name], samples[0][name], samples[1][name])
+        both = statistics.on_shared_cells(*(each[name] for each in metrics))
         cell, average = statistics.paired_differences(name, *both, 0.95)
         assert cell == average
-        cell, average = statistics.paired_p_values(name, *both[:2])
+        cell, average = statistics.paired_p_values(name, *(one.sums for one in both))
         assert cell == average
     assert statistics.paired_p_values("success", a["success"], b["success"])[-1] == 0.0625
 
@@ -186,12 +185,10 @@ def coverage():
             statistics.metric_sums(outcomes_of(generator, 2, CLIENTS, rate, luck)) for rate in rates
         )
         ours, theirs = ({name: one[name] for name in names} for one in (ours, theirs))
-        samples = [statistics.bootstrap_metrics(one, 200, repeat) for one in (ours, theirs)]
+        ours, theirs = (statistics.bootstrap_metrics(one, 200, repeat) for one in (ours, theirs))
         for name in names:
-            described = statistics.describe(name, ours[name], samples[0][name], 0.95)
-            both = statistics.on_shared_cells(
-                theirs[name], ours[name], samples[1][name], samples[0][name]
-            )
+            described = statistics.describe(name, ours[name], 0.95)
+            both = statistics.on_shared_cells(theirs[name], ours[name])
             gaps = statistics.paired_differences(name, *both, 0.95)
             target = truth[0][name].estimate, truth[1][name].estimate
             tried = (
@@ -223,8 +220,8 @@ def test_pairing_makes_differences_sharper():
         statistics.metric_sums(outcomes_of(generator, 2, 2_000, rate, luck)) for rate in (0.4, 0.5)
     )
     for name in ("success", "final_rs"):
-        paired = statistics.standard_error(ours[name].influence - theirs[name].influence)[-1]
-        alone = [statistics.standard_error(one[name].influence)[-1] for one in (ours, theirs)]
+        paired = stats.sem(ours[name].influence - theirs[name].influence, -1)[-1]
+        alone = [stats.sem(one[name].influence, -1)[-1] for one in (ours, theirs)]
         assert paired < 0.9 * np.hypot(*alone)
 
 
@@ -241,8 +238,8 @@ def test_rates_of_zero_have_an_interval():
 def test_rates_on_which_all_agree_differ_by_nothing_within_an_interval():
     ends = outcomes_of(np.random.default_rng(0), 2, 100)
     sums = statistics.metric_sums(ends)["success"]
-    samples = statistics.bootstrap_metrics({"success": sums}, 100, 0)["success"]
-    gap = statistics.paired_differences("success", sums, sums, samples, samples, 0.95)[0]
+    metric = statistics.bootstrap_metrics({"success": sums}, 100, 0)["success"]
+    gap = statistics.paired_differences("success", metric, metric, 0.95)[0]
     assert gap.estimate == 0 and gap.low < 0 < gap.high < 0.05
     assert statistics.paired_p_values("success", sums, sums).tolist() == [1, 1, 1]
 
@@ -264,8 +261,8 @@ def test_a_ratio_of_sums_has_the_standard_error_of_its_bootstrap():
     generator = np.random.default_rng(5)
     weight = np.repeat((generator.random((1, 500)) < 0.3).astype(float), 2, axis=0)
     sums = Sums(weight * generator.gamma(3, size=(1, 500)), weight)
-    samples = statistics.bootstrap_metrics({"ratio": sums}, 4_000, 0)["ratio"][:, 0]
-    assert statistics.standard_error(sums.influence)[0] == pytest.approx(samples.std(), rel=0.05)
+    samples = statistics.bootstrap_metrics({"ratio": sums}, 4_000, 0)["ratio"].samples[:, 0]
+    assert stats.sem(sums.influence, -1)[0] == pytest.approx(samples.std(), rel=0.05)
     assert sums.influence.mean() == pytest.approx(0, abs=1e-12)
 
 
@@ -360,8 +357,11 @@ def test_a_difference_that_is_the_same_for_all_is_not_certain():
     """Two clients with whom ours succeeds and theirs does not, in both of two cells."""
     ones = np.ones((3, 2))
     ours, theirs = statistics.Sums(ones, ones), statistics.Sums(0 * ones, ones)
-    samples = np.ones((100, 3)), np.zeros((100, 3))
-    for told in statistics.paired_differences("success", ours, theirs, *samples, 0.95):
+    metrics = (
+        statistics.Metric(ours, np.ones((100, 3))),
+        statistics.Metric(theirs, np.zeros((100, 3))),
+    )
+    for told in statistics.paired_differences("success", *metrics, 0.95):
         assert told.estimate == told.high == 1 and told.low < 0.5
     np.testing.assert_array_equal(statistics.paired_p_values("success", ours, theirs), 0.5)
 
@@ -371,5 +371,5 @@ def test_a_difference_that_is_the_same_for_all_is_not_certain():
 )
 def test_values_without_spread_are_tested_by_their_signs(value, two_sided, one_sided):
     values = np.full((2, 3), value)
-    np.testing.assert_array_equal(statistics.mean_is_zero(values), two_sided)
-    np.testing.assert_array_equal(statistics.mean_is_positive(values), one_sided)
+    np.testing.assert_array_equal(statistics.p_of_mean(values), two_sided)
+    np.testing.assert_array_equal(statistics.p_of_mean(values, "greater"), one_sided)

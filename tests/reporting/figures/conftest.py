@@ -1,5 +1,7 @@
 """Numbers that no two lines share, and what is drawn of them."""
 
+import json
+
 import numpy as np
 import pytest
 
@@ -30,4 +32,5 @@ def scrambled(value, generator):
 @pytest.fixture(scope="module")
 def told():
     generator = np.random.default_rng(0)
-    return from_json(scrambled(plain(small_evaluation("study")), generator))
+    content = scrambled(plain(small_evaluation("study")), generator)
+    return from_json(json.dumps(content).encode())
