@@ -10,6 +10,7 @@ from jaxtherapy.evaluation.reading import is_evaluation, read_evaluation
 from jaxtherapy.evaluation.results import Evaluation, TherapistInfo
 from jaxtherapy.reporting import csv_files, drawing, figures, page
 from jaxtherapy.reporting.drawing import PictureError
+from jaxtherapy.reporting.formats import printable
 from jaxtherapy.storage.run_files import write_atomically
 
 PAGE = "report.html"
@@ -35,9 +36,11 @@ def write_report(
     """
     path = source / "evaluation.json" if source.is_dir() else source
     folder = path.parent if folder is None else folder
-    evaluation = read_evaluation(path)
+    found = read_evaluation(path)
     check_report_is_ours(folder)
-    pictures = figures.pictures(evaluation, find_logs(evaluation))
+    logs = {printable(name): log for name, log in find_logs(found).items()}
+    evaluation = printable(found)
+    pictures = figures.pictures(evaluation, logs)
     written = [folder / PAGE]
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
