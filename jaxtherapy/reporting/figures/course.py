@@ -126,29 +126,33 @@ def course_of_one(evaluation: Evaluation, course: Course, place: int) -> Picture
     )
     by_session = course.by_session["all"].complementarity
     time, session = Axis(course.times, TIME_LABEL), Axis(course.sessions, "session")
-    pairs = (
-        (
+
+    def pair(title: str, axis: Axis, *curves: tuple[str, Curve, str]) -> Panel:
+        lines = [Line(*curve, style) for curve, style in zip(curves, ("-", "--"), strict=True)]
+        return _lines(title, f"the complementarity of {name}, {title}", axis, lines, SHARE_LABEL)
+
+    panels = (
+        pair(
             *("enacted and as heard", time),
-            Line("enacted", every["enacted"]["any"], BLUE, "-"),
-            Line("as heard", every["heard"]["any"], ORANGE, "--"),
+            ("enacted", every["enacted"]["any"], BLUE),
+            ("as heard", every["heard"]["any"], ORANGE),
         ),
-        (
+        pair(
             *("successes and failures", time),
-            Line("success", success["enacted"]["any"], GREEN, "-"),
-            Line("failure", failure["enacted"]["any"], PURPLE, "--"),
+            ("success", success["enacted"]["any"], GREEN),
+            ("failure", failure["enacted"]["any"], PURPLE),
         ),
-        (
+        pair(
             *("after warm and cold client acts", time),
-            Line("client warm", every["enacted"]["warm"], AMBER, "-"),
-            Line("client cold", every["enacted"]["cold"], BLUE, "--"),
+            ("client warm", every["enacted"]["warm"], AMBER),
+            ("client cold", every["enacted"]["cold"], BLUE),
         ),
-        (
+        pair(
             *("session by session", session),
-            Line("enacted", by_session["enacted"]["any"], BLUE, "-"),
-            Line("as heard", by_session["heard"]["any"], ORANGE, "--"),
+            ("enacted", by_session["enacted"]["any"], BLUE),
+            ("as heard", by_session["heard"]["any"], ORANGE),
         ),
     )
-    about = f"the complementarity of {name}"
     return Picture(
         f"course_{place}_{slug(course.therapist)}",
         f"Course of therapy: {name}",
@@ -156,10 +160,7 @@ def course_of_one(evaluation: Evaluation, course: Course, place: int) -> Picture
         f"last {course.window} sessions up to it. By session only therapies still going enter, "
         "so late sessions are those of long therapies. Over normalised time all enter, and what "
         "ends them is success, so the end is selected.",
-        tuple(
-            _lines(title, f"{about}, {title}", axis, lines, SHARE_LABEL)
-            for title, axis, *lines in pairs
-        ),
+        panels,
     )
 
 
