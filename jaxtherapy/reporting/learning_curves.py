@@ -93,7 +93,9 @@ def _legend(axes: "Axes", entries: Mapping[str, Mapping[str, Any]]) -> None:
     """What each label's line looks like."""
     from matplotlib.lines import Line2D
 
-    looks = [{"color": BLUE, "lw": 2.5} | dict(look) for look in entries.values()]
+    looks: list[dict[str, Any]] = [
+        {"color": BLUE, "lw": 2.5} | dict(look) for look in entries.values()
+    ]
     axes.legend([Line2D([], [], **look) for look in looks], list(entries))
 
 

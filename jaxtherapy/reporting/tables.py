@@ -64,7 +64,7 @@ def differences(evaluation: Evaluation) -> Table:
 
     def told(name: str, metric: MetricInfo) -> str | None:
         row = gaps[metric.id].get(name)
-        return row and f"{_starred(row, metric)} ({p_value(row.p_holm)})"
+        return None if row is None else f"{_starred(row, metric)} ({p_value(row.p_holm)})"
 
     return Table(
         f"Minus {reference}, paired, with Holm-corrected p in parentheses; *: significant",
