@@ -16,7 +16,9 @@ T = TypeVar("T")
 def printable(value: T) -> T:
     """Any value, its texts with control characters, and what is no UTF-8, written as escapes."""
     made: Any = value
-    if isinstance(value, str):
+    if isinstance(value, float | int | None):
+        pass  # nearly all of an evaluation: soonest done
+    elif isinstance(value, str):
         made = _NOT_SHOWN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
     elif dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}

@@ -54,8 +54,8 @@ def fitted(table: Table, width: int) -> list[rich.table.Table]:
     rows = [[cell.replace("\N{NO-BREAK SPACE}", "") for cell in row] for row in table.texts]
     rows = [[*(short(name, most) for name in row[:names]), *row[names:]] for row in rows]
     needed = [
-        max(*(cell_len(word) for word in column[0].split()), *(cell_len(c) for c in column[1:]))
-        for column in zip(head, *rows, strict=True)
+        max(map(cell_len, [*heading.split(), *cells]), default=1)
+        for heading, *cells in zip(head, *rows, strict=True)
     ]
     parts: list[list[int]] = []
     for column in range(names, len(head)):
