@@ -1,10 +1,11 @@
 """An evaluation as files: ``evaluation.json`` and three of CSV.
 
-``evaluation.json`` has everything (:mod:`.results`). ``evaluation.csv`` has one row per therapist,
-cell (and ``all``) and metric: the estimate with its interval, and the paired difference to the
-reference with interval, p-values and significance. ``evaluation_seeds.csv`` has the interquartile
-means and means over seeds, and the probabilities of improvement; ``evaluation_shapes.csv`` every
+``evaluation.json`` has everything (:mod:`jaxtherapy.evaluation.results`), ``evaluation.csv`` a row
+per therapist, cell (and ``all``) and metric: the estimate and the paired difference to the
+reference. ``evaluation_seeds.csv`` has the statistics over seeds, ``evaluation_shapes.csv`` every
 test of the shape of therapy. Curves, response maps and episodes are in the JSON only.
+
+Names that a spreadsheet would take for a formula begin with an apostrophe in CSV.
 """
 
 import csv
@@ -12,14 +13,16 @@ import dataclasses
 import io
 import json
 import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from jaxtherapy.evaluation.results import Evaluation
-from jaxtherapy.reporting import tables
-from jaxtherapy.reporting.tables import Column, Table
+from jaxtherapy.evaluation.results import Estimate, Evaluation
+from jaxtherapy.reporting.formats import printable
+from jaxtherapy.reporting.tables import CONTRASTS, THIRDS, shape_values
 from jaxtherapy.storage.run_files import write_atomically
 
 FILES = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
@@ -35,6 +38,14 @@ _SEED_COLUMNS = (
     *("group", "n_seeds", "metric", "statistic", "over", "estimate", "low", "high", "se"),
     "by_seed",
 )
+_SHAPE_ESTIMATES = (*THIRDS, *CONTRASTS, *(f"beyond_twin_{name}" for name in CONTRASTS))
+_SHAPE_COLUMNS = (
+    *("therapist", "outcome", "acts", "measure", "episodes", "pairs_with_twin"),
+    *(name + end for name in _SHAPE_ESTIMATES for end in _ENDS[:3]),
+    *("p_curvature", "p_high_low_high", "p_beyond_twin", "high_low_high"),
+)
+_FORMULA = re.compile("(^|;)(?=[-=+@＝＋－＠])")
+"""Where one begins; also after a semicolon, which separates cells in many countries."""
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -69,9 +80,9 @@ def plain(value: Any) -> Any:
 
 
 def to_json(evaluation: Evaluation) -> bytes:
-    """The JSON file's contents."""
+    """The JSON file's contents; what is not UTF-8 is escaped as JSON does it."""
     text = json.dumps(plain(evaluation), ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode()
+    return (text + "\n").encode(errors="backslashreplace")
 
 
 def to_csv(evaluation: Evaluation) -> bytes:
@@ -82,57 +93,66 @@ def to_csv(evaluation: Evaluation) -> bytes:
     rows = []
     for row in evaluation.outcomes:
         who, cell = therapists[row.therapist], cells.get(row.cell)
-        about = [who.id, who.kind, who.seed, row.cell]
-        about += [None if cell is None else getattr(cell, name) for name in _CELL]
+        about = {"therapist": who.id, "kind": who.kind, "seed": who.seed, "cell": row.cell}
+        about |= {name: getattr(cell, name, None) for name in _CELL}
         for metric, estimate in row.metrics.items():
-            entry = [*about, row.episodes, metric, *dataclasses.astuple(estimate)]
+            entry = about | {"episodes": row.episodes, "metric": metric, **vars(estimate)}
             paired = differences.get((row.therapist, row.cell, metric))
-            if paired is None:
-                entry += [None] * 8
-            else:
-                entry += [paired.reference, *dataclasses.astuple(paired.difference)]
-                entry += [paired.p, paired.p_holm, paired.significant]
+            if paired:
+                entry |= {name: getattr(paired, name) for name in ("reference", *_COLUMNS[-3:])}
+                entry |= _with_ends("difference", paired.difference)
             rows.append(entry)
-    return as_csv(Table("", [Column(name) for name in _COLUMNS], rows))
+    return as_csv(_COLUMNS, rows)
 
 
 def seeds_csv(evaluation: Evaluation) -> bytes:
     """A row per group, metric and statistic: ``iqm``, ``mean``, ``P(above over)``."""
-    rows: list[list[Any]] = []
+    rows: list[dict[str, Any]] = []
     for row in evaluation.seeds:
-        for statistic, estimate, by_seed in (
-            ("iqm", row.iqm, row.iqm_by_seed),
-            ("mean", row.mean, row.by_seed),
-        ):
-            about = [row.group, row.n_seeds, row.metric, statistic, None]
-            values = " ".join("" if each is None else f"{plain(each)}" for each in by_seed)
-            rows.append([*about, *dataclasses.astuple(estimate), values])
+        about = {"group": row.group, "n_seeds": row.n_seeds, "metric": row.metric}
+        rows += [
+            about | {"statistic": "iqm", **vars(row.iqm), "by_seed": row.iqm_by_seed},
+            about | {"statistic": "mean", **vars(row.mean), "by_seed": row.by_seed},
+        ]
     for better in evaluation.improvement:
         n_seeds = len(evaluation.groups_by_id[better.group].therapists)
-        about = [better.group, n_seeds, better.metric, "P(above over)", better.over]
-        rows.append([*about, *dataclasses.astuple(better.probability), None])
-    return as_csv(Table("", [Column(name) for name in _SEED_COLUMNS], rows))
+        about = {"group": better.group, "n_seeds": n_seeds, "metric": better.metric}
+        about |= {"statistic": "P(above over)", "over": better.over}
+        rows.append(about | vars(better.probability))
+    return as_csv(_SEED_COLUMNS, rows)
 
 
 def shapes_csv(evaluation: Evaluation) -> bytes:
     """A row per therapist, outcome, kind of act and measure; estimates have three columns."""
-    table = tables.shape_tests(evaluation, untested=False)
-    columns: dict[str, list[Any]] = {}
-    for place, column in enumerate(table.columns):
-        values = [row[place] for row in table.rows]
-        if column.name not in tables.ESTIMATES:
-            columns[column.name] = values
-            continue
-        for end, part in (("", "estimate"), ("_low", "low"), ("_high", "high")):
-            columns[column.name + end] = [getattr(value, part, None) for value in values]
-    rows = list(zip(*columns.values(), strict=True))
-    return as_csv(Table("", [Column(name) for name in columns], rows))
+    rows = []
+    for course in evaluation.courses:
+        for shape in course.shapes:
+            found = shape_values(course, shape)
+            for name in _SHAPE_ESTIMATES:
+                found |= _with_ends(name, found[name], _ENDS[:3])
+            rows.append(found)
+    return as_csv(_SHAPE_COLUMNS, rows)
 
 
-def as_csv(table: Table) -> bytes:
-    """A table's values under its headings; what is unknown is empty."""
+def _with_ends(
+    name: str, estimate: Estimate | None, ends: Sequence[str] = _ENDS
+) -> dict[str, float | None]:
+    """An estimate by the names of its columns."""
+    return {name + end: getattr(estimate, end[1:] or "estimate", None) for end in ends}
+
+
+def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:
+    """Values under the columns' names; what is unknown is empty."""
     file = io.StringIO(newline="")
     writer = csv.writer(file, lineterminator="\n")
-    writer.writerow(table.headings)
-    writer.writerows([plain(value) for value in row] for row in table.rows)
+    writer.writerow(columns)
+    writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)
     return file.getvalue().encode()
+
+
+def _cell(value: Any) -> Any:
+    """Numbers as they are, lists of them with spaces between, texts made harmless."""
+    value = plain(value)
+    if isinstance(value, list):
+        return " ".join("" if each is None else f"{each}" for each in value)
+    return _FORMULA.sub(r"\1'", printable(value)) if isinstance(value, str) else value

@@ -88,22 +88,23 @@ def _import_matplotlib() -> Any:
 
     So they are kept from it, and set afterwards as far as they can be, for the user's own figures.
     """
-    if "matplotlib" not in sys.modules:
-        hidden = {name: os.environ.get(name) for name in ("MPLBACKEND", "MATPLOTLIBRC")}
-        os.environ.pop("MPLBACKEND", None)
-        os.environ["MATPLOTLIBRC"] = os.devnull
-        try:
-            import matplotlib as mpl
-        finally:
-            del os.environ["MATPLOTLIBRC"]
-            os.environ.update({name: value for name, value in hidden.items() if value is not None})
-        with suppress(Exception):
-            mpl.rcParams.update(mpl.rc_params())
-        with suppress(Exception):
-            if hidden["MPLBACKEND"]:
-                mpl.rcParams["backend"] = hidden["MPLBACKEND"]
-    import matplotlib as mpl
+    if "matplotlib" in sys.modules:
+        import matplotlib as mpl
 
+        return mpl
+    backend, rc = (os.environ.pop(name, None) for name in ("MPLBACKEND", "MATPLOTLIBRC"))
+    os.environ["MATPLOTLIBRC"] = os.devnull
+    try:
+        import matplotlib as mpl
+    finally:
+        del os.environ["MATPLOTLIBRC"]
+        hidden = {"MPLBACKEND": backend, "MATPLOTLIBRC": rc}
+        os.environ.update({name: value for name, value in hidden.items() if value is not None})
+    with suppress(Exception):
+        mpl.rcParams.update(mpl.rc_params())
+    with suppress(Exception):
+        if backend:
+            mpl.rcParams["backend"] = backend
     return mpl
 
 
@@ -188,11 +189,9 @@ def paper_files(picture: Picture) -> dict[str, bytes]:
             axes.remove()
 
     about = {"Title": picture.title, "Description": picture.in_words}
-    files = {
-        "png": {"dpi": 200, "metadata": about},
-        "svg": {"dpi": 200, "metadata": about | {"Date": None}},
-    }
-    return draw(picture.name, (columns * width, rows * height), paint, files)
+    png, svg = ({"dpi": 200, "metadata": about | more} for more in ({}, {"Date": None}))
+    size = columns * width, rows * height
+    return draw(picture.name, size, paint, {"png": png, "svg": svg})
 
 
 def panel_svg(panel: Panel, salt: str) -> str:

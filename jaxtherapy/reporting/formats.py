@@ -1,11 +1,33 @@
 """How names, numbers and tests are written, on the page and on the terminal."""
 
+import dataclasses
 import math
-from typing import Any
+import re
+from typing import Any, TypeVar
 
 from jaxtherapy.evaluation.results import Estimate, MetricInfo
 
 UNKNOWN = "–"
+_NOT_SHOWN = re.compile("[\x00-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+
+T = TypeVar("T")
+
+
+def printable(value: T) -> T:
+    """Any value, its texts with control characters, and what is no UTF-8, written as escapes."""
+    made: Any = value
+    if isinstance(value, float | int | None):
+        pass  # nearly all of an evaluation: soonest done
+    elif isinstance(value, str):
+        made = _NOT_SHOWN.sub(lambda match: match[0].encode("unicode_escape").decode(), value)
+    elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {each.name: getattr(value, each.name) for each in dataclasses.fields(value)}
+        made = dataclasses.replace(value, **printable(fields))
+    elif isinstance(value, dict):
+        made = {printable(key): printable(entry) for key, entry in value.items()}
+    elif isinstance(value, list | tuple):
+        made = type(value)(map(printable, value))
+    return made
 
 
 def short(label: str, most: int = 28) -> str:
@@ -22,6 +44,8 @@ def text(value: Any) -> str:
         return UNKNOWN
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if isinstance(value, Estimate):
+        return interval(value)
     return f"{value:g}" if isinstance(value, float) else str(value)
 
 

@@ -1,7 +1,8 @@
 """Learning curves: a training's own picture, of one seed or many, and those of a report."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +11,7 @@ import numpy as np
 from jaxtherapy.evaluation.logs import Log
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting.drawing import BLUE, GREEN, GREY, ORANGE, Panel, Picture, draw
-from jaxtherapy.reporting.formats import short
+from jaxtherapy.reporting.formats import printable, short
 from jaxtherapy.reporting.selection import MOST_FOLLOWED
 from jaxtherapy.storage.progress_log import ProgressLog, Row
 from jaxtherapy.storage.run_files import write_atomically
@@ -49,47 +50,53 @@ def _draw_line(axes: "Axes", logs: Sequence[Log], line: Line) -> None:
         return
     steps = logs[0]["step"]
     together = all(log["step"] == steps for log in logs)
-    marker = "o" if len(steps) == 1 else ""  # a line of one point shows nothing
+    middle: Any = logs[0][line.column]
+    look: Any = {"marker": "o" if len(steps) == 1 else ""}  # a line of one point shows nothing
     if len(logs) > 1:
         from matplotlib.collections import LineCollection
 
         # Few are told apart, a thousand become a shade.
-        opacity = float(np.clip(2 / np.sqrt(len(logs)), 0.04, 0.5))
+        opacity = float(np.clip(2 / np.sqrt(len(logs)), 0.04, 0.5)) if together else 0.5
         curves = [np.column_stack([log["step"], log[line.column]]) for log in logs]
-        style: Any = {"linewidths": 0.7, "alpha": opacity if together else 0.5, "zorder": 1}
-        axes.add_collection(LineCollection(curves, colors=line.color, **style))
+        thin: Any = {"linewidths": 0.7, "alpha": opacity, "zorder": 1}
+        axes.add_collection(LineCollection(curves, colors=line.color, **thin))
         axes.autoscale_view()
-    if not together:
-        return
-    middle: Any = logs[0][line.column]
-    if len(logs) > 1:
+        if not together:
+            return
         from jaxtherapy.evaluation.across_seeds import across_seeds
 
         across = across_seeds(np.array([log[line.column] for log in logs], float))
         middle = across.iqm
-        band = np.isfinite(across.iqm_low)
-        if band.any():
+        if np.isfinite(across.iqm_low).any():
             ends = across.iqm_low, across.iqm_high
             axes.fill_between(steps, *ends, color=line.color, alpha=0.35, lw=0, zorder=3)
         # White beneath, so that the mean stands out from a thousand seeds.
-        axes.plot(steps, middle, color="white", lw=4.5, marker=marker, zorder=2.5)
-    look: Any = {"color": line.color, "ls": line.style, "marker": marker, "lw": 2.5}
-    if line is TRAINING and len(logs) == 1:
-        look |= {"lw": 1, "alpha": 0.7}
-    axes.plot(steps, middle, zorder=4, **look)
+        axes.plot(steps, middle, color="white", lw=4.5, zorder=2.5, **look)
+    look |= {"lw": 1, "alpha": 0.7} if line is TRAINING and len(logs) == 1 else {"lw": 2.5}
+    axes.plot(steps, middle, color=line.color, ls=line.style, zorder=4, **look)
 
 
-def _finish(axes: "Axes", lines: Sequence[Line], unit: str) -> None:
-    """Labels, and a legend of the lines."""
-    from matplotlib.lines import Line2D
+def _draw_lines(axes: "Axes", logs: Sequence[Log], lines: Sequence[Line], unit: str) -> None:
+    """The lines, their unit, and a legend."""
     from matplotlib.ticker import EngFormatter
 
+    for line in lines:
+        _draw_line(axes, logs, line)
     axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
     axes.set_ylabel(unit)
-    if unit.startswith("share"):
+    if lines is RATES:
         axes.set_ylim(-0.02, 1.02)
-    handles = [Line2D([], [], color=line.color, lw=2.5, ls=line.style) for line in lines]
-    axes.legend(handles, [line.label for line in lines])
+    _legend(axes, {line.label: {"color": line.color, "ls": line.style} for line in lines})
+
+
+def _legend(axes: "Axes", entries: Mapping[str, Mapping[str, Any]]) -> None:
+    """What each label's line looks like."""
+    from matplotlib.lines import Line2D
+
+    looks: list[dict[str, Any]] = [
+        {"color": BLUE, "lw": 2.5} | dict(look) for look in entries.values()
+    ]
+    axes.legend([Line2D([], [], **look) for look in looks], list(entries))
 
 
 # --- of a training --------------------------------------------------------------------------
@@ -122,7 +129,7 @@ def _columns(rows: Sequence[Row]) -> Log:
 
 def _draw_training(logs: Sequence[Log], rewards: Sequence[Line], title: str, path: Path) -> None:
     def paint(figure: "Figure") -> None:
-        paint_training(figure, logs, rewards, title)
+        paint_training(figure, logs, rewards, printable(title))
 
     size = 8, 6 if len(rewards) > 1 else 6.5
     files = {"png": {"dpi": 120}}
@@ -135,32 +142,22 @@ def paint_training(
     """Rewards above, rates of success and dropout below."""
     above, below = figure.subplots(2, 1, sharex=True)
     above.set_title(title)
-    for axes, lines, unit in (
-        (above, rewards, "reward per therapy"),
-        (below, RATES, "share of therapies"),
-    ):
-        for line in lines:
-            _draw_line(axes, logs, line)
-        _finish(axes, lines, unit)
+    _draw_lines(above, logs, rewards, "reward per therapy")
+    _draw_lines(below, logs, RATES, "share of therapies")
     if len(rewards) == 1:
-        _explain(above, len(logs))
+        _legend(above, _of_seeds(len(logs)))
     below.set_xlabel("environment steps")
 
 
-def _explain(axes: "Axes", n_seeds: int) -> None:
-    """A legend of what line, band and thin lines are."""
-    from matplotlib.lines import Line2D
-
+def _of_seeds(n_seeds: int) -> dict[str, dict[str, Any]]:
+    """What line, band and thin lines are."""
     from jaxtherapy.evaluation.statistics import FEWEST_SEEDS
 
-    entries = {"the only seed": {"lw": 2.5}}
-    if n_seeds > 1:
-        entries = {"interquartile mean": {"lw": 2.5}}
-        if n_seeds >= FEWEST_SEEDS:
-            entries["its 95 % interval"] = {"lw": 9, "alpha": 0.35}
-        entries[f"each of {n_seeds:,} seeds"] = {"lw": 0.7, "alpha": 0.7}
-    handles = [Line2D([], [], color=BLUE, **look) for look in entries.values()]  # type: ignore[arg-type]
-    axes.legend(handles, list(entries))
+    if n_seeds <= 1:
+        return {"the only seed": {}}
+    interval = {"its 95 % interval": {"lw": 9, "alpha": 0.35}} if n_seeds >= FEWEST_SEEDS else {}
+    each = {f"each of {n_seeds:,} seeds": {"lw": 0.7, "alpha": 0.7}}
+    return {"interquartile mean": {}} | interval | each
 
 
 # --- of a report ----------------------------------------------------------------------------
@@ -174,7 +171,7 @@ def learning_curves(evaluation: Evaluation, logs: Mapping[str, Log]) -> Picture 
         if not found:
             continue
         many = f" ({len(found)} seeds)" if len(found) > 1 else ""
-        several = several or len(found) > 1
+        several = several or bool(many)
         for lines, unit, what in (
             ((TRAINING, REWARD), "reward per therapy", "reward"),
             (RATES, "share of therapies", "success and dropout"),
@@ -184,19 +181,23 @@ def learning_curves(evaluation: Evaluation, logs: Mapping[str, Log]) -> Picture 
                 f"Line chart of {what} while {group.label}{many} was trained for "
                 f"{found[0]['step'][-1]:,.0f} steps. {'First seed: ' if many else ''}{told}."
             )
-            draw_panel = _draw_panel(found, lines, unit)
+            draw_panel = partial(_draw_panel, found, lines, unit)
             panels.append(Panel(f"{short(group.label)}{many}: {what}", alt, draw_panel))
     if not panels:
         return None
+    seeds = " Thin lines: seeds; thick ones: their interquartile mean, with its interval."
     return Picture(
         "learning_curves",
         "Learning curves",
         "From the training's own log. Test: evaluations during training on fixed clients."
-        + (
-            several * " Thin lines: seeds; thick ones: their interquartile mean, with its interval."
-        ),
+        + seeds * several,
         tuple(panels[: 2 * MOST_FOLLOWED]),
     )
+
+
+def _draw_panel(logs: Sequence[Log], lines: Sequence[Line], unit: str, axes: "Axes") -> None:
+    _draw_lines(axes, logs, lines, unit)
+    axes.set_xlabel("environment steps")
 
 
 def _in_words(log: Log, line: Line) -> str:
@@ -204,13 +205,3 @@ def _in_words(log: Log, line: Line) -> str:
     if not known:
         return f"{line.label} unknown"
     return f"{line.label} from {known[0]:.2f} to {known[-1]:.2f}"
-
-
-def _draw_panel(logs: Sequence[Log], lines: Sequence[Line], unit: str) -> "Callable[[Axes], None]":
-    def draw_panel(axes: "Axes") -> None:
-        for line in lines:
-            _draw_line(axes, logs, line)
-        _finish(axes, lines, unit)
-        axes.set_xlabel("environment steps")
-
-    return draw_panel

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
-from jaxtherapy.evaluation.results import Episode, Evaluation
+from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import tables, verdicts
 from jaxtherapy.reporting.csv_files import plain
 from jaxtherapy.reporting.drawing import Picture, PictureError, panel_svg
@@ -80,19 +80,14 @@ def _provenance(run: Mapping[str, Any]) -> str:
     return " · ".join(str(part) for part in (run.get("command"), versions, commit) if part)
 
 
-def _chosen_episodes(evaluation: Evaluation) -> list[Episode]:
-    """All, or those of the therapists that are followed, so that the file stays small."""
-    episodes = evaluation.episodes
+def _player_data(evaluation: Evaluation) -> dict[str, Any]:
+    """All episodes, or those of the therapists that are followed, so that the file stays small."""
+    cells, episodes = {cell.id: cell.label for cell in evaluation.cells}, evaluation.episodes
     if len(episodes) > MOST_EPISODES:
         shown = followed(evaluation)
-        episodes = [each for each in episodes if each.therapist in shown]
-    return episodes[:MOST_EPISODES]
-
-
-def _player_data(evaluation: Evaluation) -> dict[str, Any]:
-    cells = {cell.id: cell.label for cell in evaluation.cells}
+        episodes = [each for each in episodes if each.therapist in shown][:MOST_EPISODES]
     return {
-        "episodes": plain(_chosen_episodes(evaluation)),
+        "episodes": plain(episodes),
         "labels": evaluation.labels,
         "cells": cells if len(cells) > 1 else {},
         "octants": list(OCTANTS),

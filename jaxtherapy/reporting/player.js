@@ -17,17 +17,22 @@
     parent.append(node);
     return node;
   };
+  const line = (parent, [x1, y1], [x2, y2], stroke, more) =>
+    make(parent, "line", { x1, y1, x2, y2, stroke, ...more });
+  const write = (parent, [x, y], anchor, style, text) =>
+    make(parent, "text", { x, y, "text-anchor": anchor, class: style }, text);
   const place = (octant, radius) => {
     const angle = Math.PI / 2 - octant * Math.PI / 4;
     return [200 + radius * Math.cos(angle), 200 - radius * Math.sin(angle)];
   };
+  const path = (points) => points.map((point) => point.join()).join(" ");
   const CLIENT = 138, THERAPIST = 102, HEARD = 66, TRAIL = 4;
   let episode = data.episodes[0], session = 0, timer = null;
 
-  const option = (value, text) => { const o = document.createElement("option"); o.value = value;
-    o.textContent = text; return o; };
-  for (const id of [...new Set(data.episodes.map((e) => e.therapist))]) who.append(option(id,
-    data.labels[id] || id));
+  const option = (value, text) => new Option(text, value);
+  for (const id of new Set(data.episodes.map((e) => e.therapist))) {
+    who.append(option(id, data.labels[id] || id));
+  }
   const listEpisodes = () => {
     which.textContent = "";
     data.episodes.forEach((e, i) => {
@@ -39,113 +44,98 @@
   };
 
   // The circle: what stays, and a layer for what moves.
-  make(circle, "circle", { cx: 200, cy: 200, r: CLIENT, fill: "none", stroke: "var(--line)" });
-  make(circle, "circle", { cx: 200, cy: 200, r: THERAPIST, fill: "none", stroke: "var(--line)" });
-  make(circle, "line", { x1: 200, x2: 200, y1: 62, y2: 338, stroke: "var(--line)" });
-  make(circle, "line", { x1: 62, x2: 338, y1: 200, y2: 200, stroke: "var(--line)" });
+  for (const r of [CLIENT, THERAPIST]) {
+    make(circle, "circle", { cx: 200, cy: 200, r, fill: "none", stroke: "var(--line)" });
+  }
+  line(circle, [200, 62], [200, 338], "var(--line)");
+  line(circle, [62, 200], [338, 200], "var(--line)");
   data.octants.forEach((letters, octant) => {
     const [x, y] = place(octant, 180);
-    make(circle, "text", { x, y: y + 5, "text-anchor": "middle", class: "strong" }, letters);
+    write(circle, [x, y + 5], "middle", "strong", letters);
   });
   const layer = make(circle, "g", {});
 
   // The chart: RS above, bond below, each on its own scale.
   const X0 = 46, X1 = 388;
-  const rows = { rs: [16, 134], bond: [166, 272] };
-  let scales = {}, cursor = null, dots = {}, readouts = {};
+  const charts = { rs: { name: "RS", color: "var(--blue)", top: 16, bottom: 134 },
+    bond: { name: "bond", color: "var(--green)", top: 166, bottom: 272 } };
+  let cursor = null;
   const xOf = (t) => X0 + (X1 - X0) * t / Math.max(1, episode.sessions);
-  const series = (name) => [name === "rs" ? episode.initial_rs : episode.initial_bond,
-    ...episode[name]];
   const drawChart = () => {
     chart.textContent = "";
-    for (const [name, [top, bottom]] of Object.entries(rows)) {
-      const values = series(name);
-      const ends = name === "rs" ? [...values, episode.threshold] : values;
+    for (const [part, of] of Object.entries(charts)) {
+      const { color, top, bottom } = of;
+      const values = [episode["initial_" + part], ...episode[part]];
+      const ends = part === "rs" ? [...values, episode.threshold] : values;
       let low = Math.min(...ends), high = Math.max(...ends);
       const margin = Math.max(0.01, 0.08 * (high - low));
       low = Math.max(0, low - margin); high = Math.min(1, high + margin);
       const y = (v) => bottom - (bottom - top) * (v - low) / (high - low);
-      scales[name] = y;
-      const color = name === "rs" ? "var(--blue)" : "var(--green)";
-      make(chart, "line", { x1: X0, x2: X0, y1: top, y2: bottom, stroke: "var(--grey)" });
-      make(chart, "line", { x1: X0, x2: X1, y1: bottom, y2: bottom, stroke: "var(--grey)" });
-      for (const v of [low, high]) make(chart, "text", {
-        class: "small", x: X0 - 4, y: y(v) + 4, "text-anchor": "end" }, v.toFixed(2));
-      if (name === "rs") {
-        make(chart, "line", { x1: X0, x2: X1, y1: y(episode.threshold), y2: y(episode.threshold),
-          stroke: "var(--orange)", "stroke-dasharray": "5 4" });
-        make(chart, "text", { class: "small", x: X0 + 5, y: y(episode.threshold) + 14 },
+      line(chart, [X0, top], [X0, bottom], "var(--grey)");
+      line(chart, [X0, bottom], [X1, bottom], "var(--grey)");
+      for (const v of [low, high]) write(chart, [X0 - 4, y(v) + 4], "end", "small", v.toFixed(2));
+      if (part === "rs") {
+        const at = y(episode.threshold);
+        line(chart, [X0, at], [X1, at], "var(--orange)", { "stroke-dasharray": "5 4" });
+        write(chart, [X0 + 5, at + 14], "start", "small",
           "success at " + episode.threshold.toFixed(2));
       }
-      make(chart, "polyline", { points: values.map((v, t) => xOf(t) + "," + y(v)).join(" "),
-        fill: "none", stroke: color, "stroke-width": 2, opacity: 0.45 });
-      dots[name] = make(chart, "circle", { r: 5, fill: color });
-      readouts[name] = make(chart, "text", { x: X1, y: bottom - 8, "text-anchor": "end" });
-      dots[name + "-path"] = make(chart, "polyline", {
-        fill: "none", stroke: color, "stroke-width": 3 });
+      of.values = values;
+      of.points = values.map((v, t) => [xOf(t), y(v)]);
+      make(chart, "polyline", { points: path(of.points), fill: "none", stroke: color,
+        "stroke-width": 2, opacity: 0.45 });
+      of.dot = make(chart, "circle", { r: 5, fill: color });
+      of.readout = write(chart, [X1, bottom - 8], "end", "", "");
+      of.passed = make(chart, "polyline", { fill: "none", stroke: color, "stroke-width": 3 });
     }
-    cursor = make(chart, "line", { y1: 10, y2: 276, stroke: "var(--ink)", opacity: 0.35 });
-    make(chart, "text", { class: "small", x: X0, y: 294 }, "0");
-    make(chart, "text", { class: "small", x: X1, y: 294, "text-anchor": "end" },
-      String(episode.sessions));
-    make(chart, "text", { class: "small", x: (X0 + X1) / 2, y: 294, "text-anchor": "middle" },
-      "session");
+    cursor = line(chart, [X0, 10], [X0, 276], "var(--ink)", { opacity: 0.35 });
+    write(chart, [X0, 294], "start", "small", "0");
+    write(chart, [X1, 294], "end", "small", episode.sessions);
+    write(chart, [(X0 + X1) / 2, 294], "middle", "small", "session");
   };
-
-  const mark = (kind, octant) => {
-    if (kind === "client") {
-      const [x, y] = place(octant, CLIENT);
-      make(layer, "circle", { cx: x, cy: y, r: 16, fill: "var(--blue)" });
-      make(layer, "text", { x, y: y + 5, "text-anchor": "middle", class: "on-client" }, "C");
-    } else if (kind === "therapist") {
-      const [x, y] = place(octant, THERAPIST);
-      make(layer, "rect", { x: x - 13, y: y - 13, width: 26, height: 26, fill: "var(--orange)",
-        transform: `rotate(45 ${x} ${y})` });
-      make(layer, "text", { x, y: y + 5, "text-anchor": "middle", class: "on-therapist" }, "T");
-    } else {
-      const [x, y] = place(octant, HEARD);
-      make(layer, "rect", { x: x - 11, y: y - 11, width: 22, height: 22, fill: "none",
-        stroke: "var(--orange)", "stroke-width": 2.5, "stroke-dasharray": "4 3" });
-    }
-  };
-  const join = (a, b, attributes) => make(layer, "line", {
-    x1: a[0], y1: a[1], x2: b[0], y2: b[1], ...attributes });
 
   const draw = () => {
     layer.textContent = "";
     scrub.value = session;
     scrub.setAttribute("aria-valuetext", `session ${session} of ${episode.sessions}`);
-    const rs = series("rs"), bond = series("bond");
-    for (const [name, values] of [["rs", rs], ["bond", bond]]) {
-      const x = xOf(session), y = scales[name](values[session]);
-      dots[name].setAttribute("cx", x); dots[name].setAttribute("cy", y);
-      dots[name + "-path"].setAttribute("points", values.slice(0, session + 1).map((v, t) =>
-        xOf(t) + "," + scales[name](v)).join(" "));
-      readouts[name].textContent = `${name === "rs" ? "RS" : "bond"} ${values[session].toFixed(3)}`;
+    const x = xOf(session);
+    for (const { name, values, points, dot, passed, readout } of Object.values(charts)) {
+      dot.setAttribute("cx", x);
+      dot.setAttribute("cy", points[session][1]);
+      passed.setAttribute("points", path(points.slice(0, session + 1)));
+      readout.textContent = `${name} ${values[session].toFixed(3)}`;
     }
-    cursor.setAttribute("x1", xOf(session)); cursor.setAttribute("x2", xOf(session));
-    const felt = `RS ${rs[session].toFixed(3)} (success at ${episode.threshold.toFixed(2)}), ` +
-      `bond ${bond[session].toFixed(3)}.`;
+    cursor.setAttribute("x1", x);
+    cursor.setAttribute("x2", x);
+    const felt = `RS ${charts.rs.values[session].toFixed(3)} (success at ` +
+      `${episode.threshold.toFixed(2)}), bond ${charts.bond.values[session].toFixed(3)}.`;
     if (session === 0) { now.textContent = `Intake. ${felt}`; return; }
+    const acts = [[episode.client_act, CLIENT, "var(--blue)"],
+      [episode.therapist_act, THERAPIST, "var(--orange)"]];
     for (let t = Math.max(1, session - TRAIL); t < session; t++) {
       const opacity = 0.12 + 0.1 * (TRAIL - (session - t));
-      join(place(episode.client_act[t - 1], CLIENT), place(episode.client_act[t], CLIENT), {
-        stroke: "var(--blue)", "stroke-width": 3, opacity });
-      join(place(episode.therapist_act[t - 1], THERAPIST), place(episode.therapist_act[t],
-        THERAPIST), { stroke: "var(--orange)", "stroke-width": 3, opacity });
+      for (const [act, radius, color] of acts) line(layer, place(act[t - 1], radius),
+        place(act[t], radius), color, { "stroke-width": 3, opacity });
     }
     const c = episode.client_act[session - 1], a = episode.therapist_act[session - 1],
       h = episode.heard_act[session - 1];
     const complement = data.complement[c];
     const [p, q] = [place(complement - 0.42, 158), place(complement + 0.42, 158)];
-    make(layer, "path", { d: `M${p[0]},${p[1]} A158,158 0 0 1 ${q[0]},${q[1]}`, fill: "none",
+    make(layer, "path", { d: `M${p} A158,158 0 0 1 ${q}`, fill: "none",
       stroke: "var(--green)", "stroke-width": 6, "stroke-linecap": "round" });
-    join(place(c, CLIENT), place(a, THERAPIST), { stroke: "var(--ink)", "stroke-width": 1.5 });
-    if (h !== a) { join(place(a, THERAPIST), place(h, HEARD), {
-      stroke: "var(--orange)", "stroke-width": 1.5, "stroke-dasharray": "4 3" }); mark("heard", h);
-      }
-    mark("therapist", a);
-    mark("client", c);
+    const [cx, cy] = place(c, CLIENT), [ax, ay] = place(a, THERAPIST), [hx, hy] = place(h, HEARD);
+    line(layer, [cx, cy], [ax, ay], "var(--ink)", { "stroke-width": 1.5 });
+    if (h !== a) {
+      const dashed = { stroke: "var(--orange)", "stroke-dasharray": "4 3" };
+      line(layer, [ax, ay], [hx, hy], "var(--orange)", { ...dashed, "stroke-width": 1.5 });
+      make(layer, "rect", { x: hx - 11, y: hy - 11, width: 22, height: 22, fill: "none",
+        ...dashed, "stroke-width": 2.5 });
+    }
+    make(layer, "rect", { x: ax - 13, y: ay - 13, width: 26, height: 26, fill: "var(--orange)",
+      transform: `rotate(45 ${ax} ${ay})` });
+    write(layer, [ax, ay + 5], "middle", "on-therapist", "T");
+    make(layer, "circle", { cx, cy, r: 16, fill: "var(--blue)" });
+    write(layer, [cx, cy + 5], "middle", "on-client", "C");
     const heard = h === a ? "heard as it was" : `heard as ${data.names[h]} (${data.octants[h]})`;
     const end = session < episode.sessions
       ? "" : ` The end: ${episode.outcome}, reward ${episode.reward}.`;

@@ -1,15 +1,15 @@
 """An evaluation as one HTML file that opens offline, and as figures for a paper."""
 
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.logs import Log, find_log, read_log
 from jaxtherapy.evaluation.reading import is_evaluation, read_evaluation
-from jaxtherapy.evaluation.results import Evaluation, TherapistInfo
+from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import csv_files, drawing, figures, page
 from jaxtherapy.reporting.drawing import PictureError
+from jaxtherapy.reporting.formats import printable
 from jaxtherapy.storage.run_files import write_atomically
 
 PAGE = "report.html"
@@ -35,9 +35,11 @@ def write_report(
     """
     path = source / "evaluation.json" if source.is_dir() else source
     folder = path.parent if folder is None else folder
-    evaluation = read_evaluation(path)
+    found = read_evaluation(path)
     check_report_is_ours(folder)
-    pictures = figures.pictures(evaluation, find_logs(evaluation))
+    logs = {printable(name): log for name, log in find_logs(found).items()}
+    evaluation = printable(found)
+    pictures = figures.pictures(evaluation, logs)
     written = [folder / PAGE]
     try:
         (folder / FIGURES).mkdir(parents=True, exist_ok=True)
@@ -66,10 +68,8 @@ def remove_report(folder: Path) -> None:
 
 def _figures_in(folder: Path) -> list[Path]:
     """Files with the names of our figures."""
-    with suppress(OSError):
-        found = sorted((folder / FIGURES).iterdir())
-        return [path for path in found if figures.FILE_NAMES.fullmatch(path.name)]
-    return []
+    found = sorted((folder / FIGURES).glob("*"))
+    return [path for path in found if figures.FILE_NAMES.fullmatch(path.name)]
 
 
 def _remove_figures(folder: Path, keep: Sequence[Path] = ()) -> None:
@@ -119,12 +119,12 @@ def _refuse(folder: Path, paths: Sequence[Path]) -> None:
 
 def find_logs(evaluation: Evaluation) -> dict[str, Log]:
     """The training logs that can be found, by therapist."""
-    found = {each.id: _log_of(each) for each in evaluation.therapists}
-    return {name: log for name, log in found.items() if log is not None}
-
-
-def _log_of(therapist: TherapistInfo) -> Log | None:
-    known = Path(therapist.log) if therapist.log else None
-    if therapist.experiment:
-        known = find_log(Path(therapist.experiment), therapist.seed, known)
-    return None if known is None else read_log(known)
+    found = {}
+    for each in evaluation.therapists:
+        known = Path(each.log) if each.log else None
+        if each.experiment:
+            known = find_log(Path(each.experiment), each.seed, known)
+        log = None if known is None else read_log(known)
+        if log is not None:
+            found[each.id] = log
+    return found

@@ -10,16 +10,14 @@ MOST_FOLLOWED = 8
 
 def median_seeds(evaluation: Evaluation) -> list[str]:
     """Of each group the seed with the median reward; the reference is always among them."""
-    overall = evaluation.overall
+    overall, chosen = evaluation.overall, []
 
     def reward(therapist: str) -> float:
         estimate = overall[therapist]["reward"].estimate
         return -math.inf if estimate is None else estimate
 
-    chosen = []
     for group in evaluation.groups:
-        seeds = sorted(group.therapists, key=reward)
-        chosen.append(seeds[(len(seeds) - 1) // 2])
+        chosen.append(sorted(group.therapists, key=reward)[(len(group.therapists) - 1) // 2])
     reference = evaluation.settings["reference"]
     first = chosen[:MOST_FOLLOWED]
     if reference in chosen and reference not in first:

@@ -1,7 +1,7 @@
-"""The tables of an evaluation: one model, shown on the terminal, on the page and as CSV."""
+"""The tables of an evaluation, for the terminal and the page."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from jaxtherapy.client.octants import OCTANT_NAMES, OCTANTS
@@ -14,105 +14,64 @@ from jaxtherapy.evaluation.results import (
     Shape,
 )
 from jaxtherapy.reporting.figures.outcomes import SEEDS_NOTE
-from jaxtherapy.reporting.formats import UNKNOWN, count, interval, level, number, p_value, text
+from jaxtherapy.reporting.formats import count, interval, level, number, p_value, text
 
 MYOPIC_NOTE = "myopic knows the client's utilities and memory, which no therapist sees"
 MOST_CELLS_TOLD = 150
 
 
 @dataclass(frozen=True)
-class Column:
-    """A column: its heading, how its values are written, and its name in CSV files."""
-
-    heading: str
-    show: Callable[[Any], str] = text
-    name: str = ""
-
-
-@dataclass(frozen=True)
 class Table:
-    """Values in columns; the first ``names`` columns name a row."""
+    """Values under their headings; the first ``names`` columns name a row."""
 
     caption: str
-    columns: Sequence[Column]
+    headings: Sequence[str]
     rows: Sequence[Sequence[Any]]
     note: str = ""
     names: int = 1
 
     @property
-    def headings(self) -> list[str]:
-        """Of all columns."""
-        return [column.heading for column in self.columns]
-
-    @property
     def texts(self) -> list[list[str]]:
         """The rows as they are shown."""
-        return [
-            [column.show(value) for column, value in zip(self.columns, row, strict=True)]
-            for row in self.rows
-        ]
-
-    def pick(self, **headings: str) -> "Table":
-        """Columns by name, in this order, with other headings where they are not empty."""
-        place = {column.name: at for at, column in enumerate(self.columns)}
-        columns = [
-            replace(self.columns[place[name]], heading=heading or self.columns[place[name]].heading)
-            for name, heading in headings.items()
-        ]
-        rows = [[row[place[name]] for name in headings] for row in self.rows]
-        return replace(self, columns=columns, rows=rows)
-
-
-def _outcome(metric: MetricInfo, ends: bool = True) -> Callable[[Any], str]:
-    return lambda estimate: interval(estimate, metric, ends=ends)
-
-
-def _starred(metric: MetricInfo) -> Callable[[Any], str]:
-    """Of a difference on the terminal: nothing where there is none."""
-
-    def show(row: DifferenceRow | None) -> str:
-        if row is None:
-            return ""
-        return interval(row.difference, metric, True) + ("*" if row.significant else "")
-
-    return show
-
-
-def _tested(metric: MetricInfo) -> Callable[[Any], str]:
-    """Of a difference on the page: with its p-value."""
-    starred = _starred(metric)
-    return lambda row: f"{starred(row)} ({p_value(row.p_holm)})" if row else UNKNOWN
+        return [list(map(text, row)) for row in self.rows]
 
 
 # --- outcomes -------------------------------------------------------------------------------
 
 
+def _starred(row: DifferenceRow, metric: MetricInfo) -> str:
+    return interval(row.difference, metric, True) + "*" * row.significant
+
+
 def overall(evaluation: Evaluation) -> Table:
     """Therapists by metrics, averaged over cells."""
+    metrics = evaluation.metrics
     return Table(
         "Averages over cells, with intervals",
-        [Column("therapist"), *(Column(m.label, _outcome(m), m.id) for m in evaluation.metrics)],
+        ["therapist", *(metric.label for metric in metrics)],
         [
-            [evaluation.labels[name], *(row[metric.id] for metric in evaluation.metrics)]
+            [evaluation.labels[name], *(interval(row[metric.id], metric) for metric in metrics)]
             for name, row in evaluation.overall.items()
         ],
     )
 
 
 def differences(evaluation: Evaluation) -> Table:
-    """Therapists minus the reference."""
-    gaps = {metric.id: evaluation.overall_differences(metric.id) for metric in evaluation.metrics}
-    therapists = dict.fromkeys(name for rows in gaps.values() for name in rows)
+    """Therapists minus the reference, with p-values."""
+    metrics = evaluation.metrics
+    gaps = {metric.id: evaluation.overall_differences(metric.id) for metric in metrics}
     reference = evaluation.labels.get(evaluation.settings["reference"], "")
+
+    def told(name: str, metric: MetricInfo) -> str | None:
+        row = gaps[metric.id].get(name)
+        return None if row is None else f"{_starred(row, metric)} ({p_value(row.p_holm)})"
+
     return Table(
         f"Minus {reference}, paired, with Holm-corrected p in parentheses; *: significant",
+        ["therapist", *(metric.label for metric in metrics)],
         [
-            Column("therapist"),
-            *(Column(metric.label, _tested(metric)) for metric in evaluation.metrics),
-        ],
-        [
-            [evaluation.labels[name], *(gaps[metric.id].get(name) for metric in evaluation.metrics)]
-            for name in therapists
+            [evaluation.labels[name], *(told(name, metric) for metric in metrics)]
+            for name in dict.fromkeys(name for rows in gaps.values() for name in rows)
         ],
     )
 
@@ -121,48 +80,49 @@ def overall_with_differences(
     evaluation: Evaluation, shown: Iterable[str], compared: Iterable[str]
 ) -> Table:
     """Both in one, of some metrics: for the terminal."""
-    settings, metrics = evaluation.settings, evaluation.metrics_by_id
-    level_of, n = settings["confidence"], len(evaluation.cells)
+    settings, metrics, labels = evaluation.settings, evaluation.metrics_by_id, evaluation.labels
+    confidence, n = settings["confidence"], len(evaluation.cells)
     own = [metrics[name] for name in shown if name in metrics]
     against = [metrics[name] for name in compared if name in metrics]
     gaps = [evaluation.overall_differences(metric.id) for metric in against]
-    myopic = any(each.id == "myopic" for each in evaluation.therapists)
     return Table(
         f"{settings['episodes']:,} clients in {'one cell' if n == 1 else f'each of {n} cells'}, "
-        f"the same for every therapist; {level(level_of)} intervals",
+        f"the same for every therapist; {level(confidence)} intervals",
         [
-            Column("therapist"),
-            *(Column(metric.label, _outcome(metric)) for metric in own),
-            *(Column(f"Δ {metric.label}", _starred(metric)) for metric in against),
+            "therapist",
+            *(metric.label for metric in own),
+            *(f"Δ {metric.label}" for metric in against),
         ],
         [
             [
-                each.label,
-                *(evaluation.overall[each.id][metric.id] for metric in own),
-                *(rows.get(each.id) for rows in gaps),
+                labels[name],
+                *(interval(row[metric.id], metric) for metric in own),
+                *(
+                    _starred(rows[name], metric) if name in rows else ""
+                    for metric, rows in zip(against, gaps, strict=True)
+                ),
             ]
-            for each in evaluation.therapists
+            for name, row in evaluation.overall.items()
         ],
-        f"Δ: minus {settings['reference']}, paired; *: p < {1 - level_of:.2g} after Holm's "
+        f"Δ: minus {settings['reference']}, paired; *: p < {1 - confidence:.2g} after Holm's "
         "correction over all therapists, per metric. Sessions to success: of successes only."
-        + (f" {MYOPIC_NOTE}." if myopic else ""),
+        + (f" {MYOPIC_NOTE}." if "myopic" in labels else ""),
     )
 
 
 def by_cell(evaluation: Evaluation, ends: bool = True) -> Table:
-    """Success by cell and therapist."""
+    """Success by cell and therapist; ``ends``: with intervals."""
     success, different = evaluation.metrics_by_id["success"], evaluation.different_success()
-    show, estimates = _outcome(success, ends), evaluation.estimates
+    estimates = evaluation.estimates
 
-    def cell_text(therapist: str, cell: str) -> str:
-        star = "*" if (therapist, cell) in different else ""
-        return show(estimates[therapist, cell]["success"]) + star
+    def told(pair: tuple[str, str]) -> str:
+        return interval(estimates[pair]["success"], success, ends=ends) + "*" * (pair in different)
 
     return Table(
         "Success by cell, with intervals; *: differs from the reference after Holm’s correction",
-        [Column("cell"), *(Column(each.label) for each in evaluation.therapists)],
+        ["cell", *(each.label for each in evaluation.therapists)],
         [
-            [cell.label, *(cell_text(each.id, cell.id) for each in evaluation.therapists)]
+            [cell.label, *(told((each.id, cell.id)) for each in evaluation.therapists)]
             for cell in evaluation.cells[:MOST_CELLS_TOLD]
         ],
     )
@@ -170,16 +130,13 @@ def by_cell(evaluation: Evaluation, ends: bool = True) -> Table:
 
 def across_seeds(evaluation: Evaluation) -> Table:
     """Interquartile means and means."""
-    metrics = evaluation.metrics_by_id
+    groups, metrics = evaluation.groups_by_id, evaluation.metrics_by_id
     return Table(
         "Interquartile mean and mean over seeds and cells",
-        [
-            *(Column("group"), Column("seeds"), Column("metric")),
-            *(Column("interquartile mean over seeds and cells"), Column("mean")),
-        ],
+        ["group", "seeds", "metric", "interquartile mean over seeds and cells", "mean"],
         [
             [
-                *(evaluation.groups_by_id[row.group].label, row.n_seeds, metrics[row.metric].label),
+                *(groups[row.group].label, row.n_seeds, metrics[row.metric].label),
                 *(interval(each, metrics[row.metric]) for each in (row.iqm, row.mean)),
             ]
             for row in evaluation.seeds
@@ -192,7 +149,7 @@ def improvement(evaluation: Evaluation) -> Table:
     groups, metrics = evaluation.groups_by_id, evaluation.metrics_by_id
     return Table(
         "Probability that a seed of the group scores above one of the other",
-        [Column("group"), Column("over"), Column("metric"), Column("probability", interval)],
+        ["group", "over", "metric", "probability"],
         [
             [groups[r.group].label, groups[r.over].label, metrics[r.metric].label, r.probability]
             for r in evaluation.improvement
@@ -203,6 +160,7 @@ def improvement(evaluation: Evaluation) -> Table:
 def seeds_against_reference(evaluation: Evaluation) -> Table:
     """Interquartile means and probabilities of improvement, of groups of several seeds."""
     reference = evaluation.settings["reference"]
+    groups, metrics = evaluation.groups_by_id, evaluation.metrics_by_id
     better = {
         (row.group, row.metric): row.probability
         for row in evaluation.improvement
@@ -210,15 +168,11 @@ def seeds_against_reference(evaluation: Evaluation) -> Table:
     }
     return Table(
         "over seeds (resampled)",
-        [
-            *(Column("group"), Column("seeds"), Column("metric")),
-            Column("IQM over seeds and cells"),
-            Column(f"P(above {reference})", interval),
-        ],
+        ["group", "seeds", "metric", "IQM over seeds and cells", f"P(above {reference})"],
         [
             [
-                *(evaluation.groups_by_id[row.group].label, row.n_seeds, row.metric),
-                interval(row.iqm, evaluation.metrics_by_id[row.metric]),
+                *(groups[row.group].label, row.n_seeds, row.metric),
+                interval(row.iqm, metrics[row.metric]),
                 better.get((row.group, row.metric)),
             ]
             for row in evaluation.seeds
@@ -230,121 +184,127 @@ def seeds_against_reference(evaluation: Evaluation) -> Table:
 
 # --- the course of therapy ------------------------------------------------------------------
 
-_CONTRASTS = {
+CONTRASTS = {
     "first_minus_middle": "first − middle",
     "last_minus_middle": "last − middle",
     "curvature": "curvature",
 }
+THIRDS = ("first", "middle", "last")
+_SHAPE_HEADINGS = {
+    **{"therapist": "therapist", "outcome": "therapies", "acts": "acts", "measure": "measure"},
+    **{"episodes": "n", "first": "first", "middle": "middle", "last": "last"},
+    **CONTRASTS,
+    **{"p_curvature": "p (curvature)", "p_high_low_high": "p (all positive)"},
+    "pairs_with_twin": "pairs with twin",
+    **{f"beyond_twin_{name}": f"{heading}, beyond twin" for name, heading in CONTRASTS.items()},
+    **{"p_beyond_twin": "p (all beyond twin)", "high_low_high": "high–low–high"},
+}
 
 
-_THIRDS = ("first", "middle", "last")
-ESTIMATES = (*_THIRDS, *_CONTRASTS, *(f"beyond_twin_{name}" for name in _CONTRASTS))
+def shape_values(course: Course, shape: Shape) -> dict[str, Any]:
+    """All that a test of the shape found, by the names of evaluation_shapes.csv."""
+    control = shape.beyond_twin
+    return {
+        "therapist": course.therapist,
+        "outcome": shape.outcome,
+        "acts": shape.acts,
+        "measure": shape.measure,
+        "episodes": shape.episodes,
+        "pairs_with_twin": getattr(control, "pairs", None),
+        **dict(zip(THIRDS, shape.thirds, strict=True)),
+        **{name: getattr(shape, name) for name in CONTRASTS},
+        **{f"beyond_twin_{name}": getattr(control, name, None) for name in CONTRASTS},
+        "p_curvature": shape.p_curvature,
+        "p_high_low_high": shape.p_high_low_high,
+        "p_beyond_twin": getattr(control, "p", None),
+        "high_low_high": shape.high_low_high and shape.p_high_low_high is not None,
+    }
 
 
-def _shape_columns(labels: Mapping[str, str], third: Callable[[Any], str]) -> list[Column]:
-    """What is told of a test of the shape, in the order of the CSV file."""
-    return [
-        Column("therapist", lambda name: labels[name], "therapist"),
-        Column("therapies", lambda kind: kind if kind == "all" else f"{kind} only", "outcome"),
-        Column("acts", name="acts"),
-        Column("measure", name="measure"),
-        Column("n", count, "episodes"),
-        Column("pairs with twin", lambda pairs: count(pairs or 0), "pairs_with_twin"),
-        *(Column(name, third, name) for name in _THIRDS),
-        *(Column(heading, interval, name) for name, heading in _CONTRASTS.items()),
-        *(
-            Column(f"{heading}, beyond twin", interval, f"beyond_twin_{name}")
-            for name, heading in _CONTRASTS.items()
-        ),
-        Column("p (curvature)", p_value, "p_curvature"),
-        Column("p (all positive)", p_value, "p_high_low_high"),
-        Column("p (all beyond twin)", p_value, "p_beyond_twin"),
-        Column("high–low–high", name="high_low_high"),
+def _told_of_shape(evaluation: Evaluation, course: Course, shape: Shape) -> dict[str, Any]:
+    told = shape_values(course, shape)
+    told |= {name: number(told[name].estimate) for name in THIRDS}
+    told |= {name: p_value(value) for name, value in told.items() if name.startswith("p_")}
+    return told | {
+        "therapist": evaluation.labels[course.therapist],
+        "outcome": "all" if shape.outcome == "all" else f"{shape.outcome} only",
+        "episodes": count(shape.episodes),
+        "pairs_with_twin": count(told["pairs_with_twin"] or 0),
+        "high_low_high": None if shape.p_high_low_high is None else shape.high_low_high,
+    }
+
+
+def shape_tests(evaluation: Evaluation) -> Table:
+    """Every test of the shape of therapy, what is beyond the twin last."""
+    told = [
+        _told_of_shape(evaluation, course, shape)
+        for course in evaluation.courses
+        for shape in course.shapes
     ]
-
-
-def _shape_row(course: Course, shape: Shape, untested: bool | None) -> list[Any]:
-    control, tested = shape.beyond_twin, shape.p_high_low_high is not None
-    return [
-        *(course.therapist, shape.outcome, shape.acts, shape.measure, shape.episodes),
-        None if control is None else control.pairs,
-        *shape.thirds,
-        *(getattr(shape, name) for name in _CONTRASTS),
-        *(None if control is None else getattr(control, name) for name in _CONTRASTS),
-        *(shape.p_curvature, shape.p_high_low_high, None if control is None else control.p),
-        shape.high_low_high if tested else untested,
-    ]
-
-
-def shape_tests(
-    evaluation: Evaluation,
-    untested: bool | None = None,
-    chosen: Callable[[Shape], bool] = lambda shape: True,
-    third: Callable[[Any], str] = lambda third: number(third.estimate),
-) -> Table:
-    """Tests of the shape of therapy.
-
-    Args:
-        evaluation: whose.
-        untested: what is said of high–low–high where there was no test.
-        chosen: which of them.
-        third: how the mean of a third is written.
-    """
     return Table(
         "Thirds of therapy and the test of high–low–high; p not corrected for the number of tests",
-        _shape_columns(evaluation.labels, third),
-        [
-            _shape_row(course, shape, untested)
-            for course in evaluation.courses
-            for shape in filter(chosen, course.shapes)
-        ],
+        list(_SHAPE_HEADINGS.values()),
+        [[each[name] for name in _SHAPE_HEADINGS] for each in told],
     )
 
 
-def shapes_for_page(evaluation: Evaluation) -> Table:
-    """All of it, what is beyond the stationary control last."""
-    names = [
-        *("therapist", "outcome", "acts", "measure", "episodes", "first", "middle", "last"),
-        *(*_CONTRASTS, "p_curvature", "p_high_low_high", "pairs_with_twin"),
-        *(*(f"beyond_twin_{name}" for name in _CONTRASTS), "p_beyond_twin", "high_low_high"),
-    ]
-    return shape_tests(evaluation).pick(**dict.fromkeys(names, ""))
+def thirds_of_therapy(evaluation: Evaluation) -> Table:
+    """Complementarity in the thirds of therapy, and its test, in short: for the terminal."""
+    success = evaluation.metrics_by_id["success"]  # a share, as the thirds are
+    headings = {name: _SHAPE_HEADINGS[name] for name in ("therapist", "acts", *THIRDS)}
+    headings |= {"curvature": "curvature", "p_high_low_high": "p (all positive)"}
+    headings |= {"p_beyond_twin": "p (beyond twin)", "high_low_high": "high–low–high"}
+    rows = []
+    for course in evaluation.courses:
+        for shape in course.shapes:
+            if (shape.outcome, shape.measure) != ("all", "complementarity"):
+                continue
+            told = _told_of_shape(evaluation, course, shape)
+            for name, third in zip(THIRDS, shape.thirds, strict=True):
+                told[name] = interval(third, success, ends=False)
+            row = [told[name] for name in headings]
+            rows.append(row if row[-1] is not None else [*row[:2], *[None] * len(row[2:])])
+    return Table(
+        "complementarity in the thirds of therapy "
+        f"({evaluation.settings['course_episodes']:,} therapies each)",
+        list(headings.values()),
+        rows,
+        "Therapies stop at success, so their ends are selected; a twin that answers the same way "
+        "throughout, stopped alike, shows how much of a shape that makes. High–low–high needs both "
+        "p-values.",
+        names=2,
+    )
 
 
 def complementarity_over_time(evaluation: Evaluation, shown: Sequence[str]) -> Table:
     """Of the therapists that are shown."""
     courses = [evaluation.courses_by_therapist[name] for name in shown]
-    rows: list[list[Any]] = []
-    for course in courses:
-        for acts, curves in course.by_time["all"].complementarity.items():
-            label = f"{evaluation.labels[course.therapist]}, {acts}"
-            rows.append([label, *curves["any"].value])
     return Table(
         "Share of complementary acts by share of the therapy’s length",
-        [Column("therapist"), *(Column(f"{time:.0%}", number) for time in courses[0].times)],
-        rows,
+        ["therapist", *(f"{time:.0%}" for time in courses[0].times)],
+        [
+            [f"{evaluation.labels[course.therapist]}, {acts}", *map(number, curves["any"].value)]
+            for course in courses
+            for acts, curves in course.by_time["all"].complementarity.items()
+        ],
     )
 
 
 def responses(evaluation: Evaluation, course: Course) -> list[Table]:
     """A therapist's answers to each act of the client, by third of therapy."""
-    return [
-        Table(
-            f"{evaluation.labels[course.therapist]}, {phase} third: "
-            "P(therapist’s act | client’s act)",
-            [Column("client"), Column("times", count), *(Column(o, number) for o in OCTANTS)],
-            [
-                [name, times, *answers]
-                for name, times, answers in zip(
-                    OCTANT_NAMES,
-                    course.response_maps[phase].count,
-                    course.response_maps[phase].probability,
-                    strict=True,
-                )
-            ],
+    made = []
+    for phase in PHASES:
+        shown = course.response_maps[phase]
+        rows = zip(OCTANT_NAMES, map(count, shown.count), shown.probability, strict=True)
+        made.append(
+            Table(
+                f"{evaluation.labels[course.therapist]}, {phase} third: "
+                "P(therapist’s act | client’s act)",
+                ["client", "times", *OCTANTS],
+                [[name, times, *map(number, answers)] for name, times, answers in rows],
+            )
         )
-        for phase in PHASES
-    ]
+    return made
 
 
 # --- how it was done ------------------------------------------------------------------------
@@ -355,7 +315,7 @@ def therapists(evaluation: Evaluation) -> Table:
     acts = {True: "the most likely", False: "sampled", None: None}
     return Table(
         "Therapists",
-        [Column(name) for name in ("therapist", "kind", "seed", "acts", "from")],
+        ["therapist", "kind", "seed", "acts", "from"],
         [
             [each.label, each.kind, each.seed, acts[each.deterministic], each.file or None]
             for each in evaluation.therapists
@@ -365,14 +325,12 @@ def therapists(evaluation: Evaluation) -> Table:
 
 def cells(evaluation: Evaluation) -> Table:
     """The kinds of clients."""
-    names = ("pattern", "mechanism", "threshold", "entropy", "matrix")
-    headings = ("cell", *names[:-1], "utilities")
     return Table(
         "Cells",
-        [Column(heading) for heading in headings],
+        ["cell", "pattern", "mechanism", "threshold", "entropy", "utilities"],
         [
-            [cell.label, *(getattr(cell, name) for name in names)]
-            for cell in evaluation.cells[:MOST_CELLS_TOLD]
+            [each.label, each.pattern, each.mechanism, each.threshold, each.entropy, each.matrix]
+            for each in evaluation.cells[:MOST_CELLS_TOLD]
         ],
     )
 
@@ -381,9 +339,7 @@ def settings(evaluation: Evaluation) -> Table:
     """All settings, those of clients last."""
     own = {name: value for name, value in evaluation.settings.items() if name != "clients"}
     every = own | evaluation.settings.get("clients", {})
-    rows = [[name.replace("_", " "), value] for name, value in every.items()]
-    return Table("Settings", [Column("setting"), Column("value", _setting)], rows)
-
-
-def _setting(value: Any) -> str:
-    return "None" if value is None else text(value)
+    rows = [
+        [name.replace("_", " "), "None" if each is None else each] for name, each in every.items()
+    ]
+    return Table("Settings", ["setting", "value"], rows)

@@ -1,6 +1,7 @@
 """An evaluation on the terminal."""
 
-from collections.abc import Sequence
+from dataclasses import replace
+from typing import Literal
 
 import rich.table
 from rich.cells import cell_len
@@ -9,8 +10,8 @@ from rich.text import Text
 
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import tables
-from jaxtherapy.reporting.formats import interval, short
-from jaxtherapy.reporting.tables import Column, Table
+from jaxtherapy.reporting.formats import printable, short
+from jaxtherapy.reporting.tables import Table
 
 MOST_CELLS = 40
 _SHOWN = ("success", "dropout", "sessions_to_success", "reward", "final_rs", "bond")
@@ -21,14 +22,14 @@ _FRAME = 3
 
 def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     """All tables that have something to say, none wider than the terminal."""
-    width = console.width
+    evaluation, width = printable(evaluation), console.width
     shown = [tables.overall_with_differences(evaluation, _SHOWN, _COMPARED)]
     if 1 < len(evaluation.cells) <= MOST_CELLS:
         shown.append(_cells(evaluation, max(12, width // 4)))
     if any(len(group.therapists) > 1 for group in evaluation.groups):
         shown.append(tables.seeds_against_reference(evaluation))
     if evaluation.courses:
-        shown.append(_shapes(evaluation))
+        shown.append(tables.thirds_of_therapy(evaluation))
     for table in shown:
         for part in fitted(table, width):
             console.print(part)
@@ -36,33 +37,11 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
 
 def _cells(evaluation: Evaluation, most: int) -> Table:
     table = tables.by_cell(evaluation, ends=False)
-    return Table(
-        "success by cell",
-        [Column(short(column.heading, most)) for column in table.columns],
-        table.rows,
-        "*: differs from the reference, after Holm's correction over all therapists and cells",
-    )
-
-
-def _shapes(evaluation: Evaluation) -> Table:
-    """Complementarity in the thirds of therapy, and its test."""
-    success = evaluation.metrics_by_id["success"]  # a share, as the thirds are
-    names = ("therapist", "acts", "first", "middle", "last", "curvature", "p_high_low_high")
-    headings = dict.fromkeys(names, "") | {"p_beyond_twin": "p (beyond twin)", "high_low_high": ""}
-    table = tables.shape_tests(
-        evaluation,
-        chosen=lambda shape: (shape.outcome, shape.measure) == ("all", "complementarity"),
-        third=lambda third: interval(third, success, ends=False),
-    ).pick(**headings)
-    n = evaluation.settings["course_episodes"]
-    return Table(
-        f"complementarity in the thirds of therapy ({n:,} therapies each)",
-        table.columns,
-        [row if row[-1] is not None else [*row[:2], *[None] * 7] for row in table.rows],
-        "Therapies stop at success, so their ends are selected; a twin that answers the same way "
-        "throughout, stopped alike, shows how much of a shape that makes. High–low–high needs both "
-        "p-values.",
-        names=2,
+    return replace(
+        table,
+        caption="success by cell",
+        headings=[short(heading, most) for heading in table.headings],
+        note="*: differs from the reference, after Holm's correction over all therapists and cells",
     )
 
 
@@ -75,34 +54,24 @@ def fitted(table: Table, width: int) -> list[rich.table.Table]:
     rows = [[cell.replace("\N{NO-BREAK SPACE}", "") for cell in row] for row in table.texts]
     rows = [[*(short(name, most) for name in row[:names]), *row[names:]] for row in rows]
     needed = [
-        max(*(cell_len(word) for word in column[0].split()), *(cell_len(c) for c in column[1:]))
-        for column in zip(head, *rows, strict=True)
+        max(map(cell_len, [*heading.split(), *cells]), default=1)
+        for heading, *cells in zip(head, *rows, strict=True)
     ]
-    fixed = list(range(names))
-    parts: list[list[int]] = [[]]
+    parts: list[list[int]] = []
     for column in range(names, len(head)):
-        wanted = [*fixed, *parts[-1], column]
-        if parts[-1] and sum(needed[each] + _FRAME for each in wanted) + 1 > width:
-            parts.append([])
-        parts[-1].append(column)
-    made = [_as_rich(head, rows, [*fixed, *part], needed, names) for part in parts]
+        wanted = [*(parts[-1] if parts else range(names)), column]
+        too_wide = sum(needed[each] + _FRAME for each in wanted) + 1 > width
+        if not parts or (too_wide and len(wanted) > names + 1):
+            parts.append([*range(names), column])
+        else:
+            parts[-1].append(column)
+    made = []
+    for part in parts:
+        made.append(rich.table.Table(title_justify="left", caption_justify="left"))
+        for column in part:  # Text: names are no markup
+            side: Literal["left", "right"] = "left" if column < names else "right"
+            made[-1].add_column(Text(head[column]), justify=side, width=needed[column])
+        for row in rows:
+            made[-1].add_row(*(Text(row[column]) for column in part))
     made[0].title, made[-1].caption = table.caption, table.note
-    return made
-
-
-def _as_rich(
-    head: Sequence[str],
-    rows: Sequence[Sequence[str]],
-    columns: Sequence[int],
-    widths: Sequence[int],
-    names: int,
-) -> rich.table.Table:
-    made = rich.table.Table(title_justify="left", caption_justify="left")
-    for column in columns:
-        heading = Text(head[column])  # a heading may be a name: no markup
-        made.add_column(
-            heading, justify="left" if column < names else "right", width=widths[column]
-        )
-    for row in rows:
-        made.add_row(*(Text(row[column]) for column in columns))
     return made

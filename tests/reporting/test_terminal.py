@@ -69,3 +69,11 @@ def test_what_is_untested_is_a_dash(evaluation):
 
 def test_few_seeds_are_told(evaluation):
     assert "No interval with fewer than five seeds" in " ".join(printed(evaluation, 400).split())
+
+
+def test_a_table_without_rows_and_a_blank_name_can_be_printed(evaluation):
+    evaluation.seeds = []
+    evaluation.therapists[0].label = " "
+    for course in evaluation.courses:
+        course.shapes = []
+    assert "resampled" in printed(evaluation, 120)

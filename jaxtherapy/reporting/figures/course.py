@@ -1,7 +1,8 @@
 """The course of therapy: complementarity, RS and bond along sessions and normalised time."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -57,16 +58,24 @@ def _seen(values: Sequence[float | None], therapies: Sequence[int]) -> list[floa
     return [value for value, n in points if value is not None and n >= FEWEST]
 
 
-def _draw_lines(
-    x: Sequence[float], lines: Sequence[Line], x_label: str, y_label: str
-) -> "Callable[[Axes], None]":
+@dataclass(frozen=True)
+class Axis:
+    """Where the points of curves are."""
+
+    values: Sequence[float]
+    label: str
+
+
+def _lines(title: str, what: str, axis: Axis, lines: Sequence[Line], label: str) -> Panel:
+    """Curves with their bands, and a legend."""
+
     def draw(axes: "Axes") -> None:
         for line in lines:
-            line.draw(axes, x)
+            line.draw(axes, axis.values)
         if lines[0].share:
             axes.set_ylim(-2, 102)
-        axes.set_xlabel(x_label)
-        axes.set_ylabel(y_label)
+        axes.set_xlabel(axis.label)
+        axes.set_ylabel(label)
         labels = axes.get_legend_handles_labels()[0]
         if len(labels) > 2:
             legend_below(axes)
@@ -75,7 +84,8 @@ def _draw_lines(
         else:
             axes.text(0.5, 0.5, "too few therapies", ha="center", transform=axes.transAxes)
 
-    return draw
+    told = "; ".join(line.in_words for line in lines)
+    return Panel(title, f"Line chart of {what}. {told}.", draw)
 
 
 def course_of_all(evaluation: Evaluation) -> Picture | None:
@@ -83,28 +93,21 @@ def course_of_all(evaluation: Evaluation) -> Picture | None:
     chosen = [evaluation.courses_by_therapist[name] for name in followed(evaluation)]
     if not chosen:
         return None
-    names, all_looks = evaluation.labels, looks(evaluation)
-    panels = []
-    for measure, y_label in (
+    names, look_of, panels = evaluation.labels, looks(evaluation), []
+    time = Axis(chosen[0].times, TIME_LABEL)
+    for measure, label in (
         ("complementarity", SHARE_LABEL),
         ("distance", "octants from the complement"),
     ):
         for acts in ("enacted", "heard"):
             lines = []
             for course in chosen:
-                look = all_looks[course.therapist]
+                look = look_of[course.therapist]
                 curve = getattr(course.by_time["all"], measure)[acts]["any"]
                 share = measure == "complementarity"
-                label = names[course.therapist]
-                lines.append(Line(label, curve, look.color, look.line, share))
-            told = "; ".join(line.in_words for line in lines)
-            panels.append(
-                Panel(
-                    f"{measure}, as {acts}",
-                    f"Line chart of {measure}, as {acts}, over normalised time. {told}.",
-                    _draw_lines(chosen[0].times, lines, TIME_LABEL, y_label),
-                )
-            )
+                lines.append(Line(names[course.therapist], curve, look.color, look.line, share))
+            title = f"{measure}, as {acts}"
+            panels.append(_lines(title, f"{title}, over normalised time", time, lines, label))
     return Picture(
         "course",
         "Course of therapy: all therapists",
@@ -117,41 +120,39 @@ def course_of_all(evaluation: Evaluation) -> Picture | None:
 
 def course_of_one(evaluation: Evaluation, course: Course, place: int) -> Picture:
     """One therapist: enacted and heard, successes and failures, warm and cold, by session."""
-    name = evaluation.labels[course.therapist]
-    time, session = course.by_time, course.by_session
-    every = time["all"].complementarity
-    success, failure = (time[kind].complementarity for kind in ("success", "failure"))
-    by_session = session["all"].complementarity
-    lines = {
-        "enacted and as heard": (
-            Line("enacted", every["enacted"]["any"], BLUE, "-"),
-            Line("as heard", every["heard"]["any"], ORANGE, "--"),
-        ),
-        "successes and failures": (
-            Line("success", success["enacted"]["any"], GREEN, "-"),
-            Line("failure", failure["enacted"]["any"], PURPLE, "--"),
-        ),
-        "after warm and cold client acts": (
-            Line("client warm", every["enacted"]["warm"], AMBER, "-"),
-            Line("client cold", every["enacted"]["cold"], BLUE, "--"),
-        ),
-        "session by session": (
-            Line("enacted", by_session["enacted"]["any"], BLUE, "-"),
-            Line("as heard", by_session["heard"]["any"], ORANGE, "--"),
-        ),
-    }
-    axes_of = dict.fromkeys(lines, (course.times, TIME_LABEL))
-    axes_of["session by session"] = ([float(each) for each in course.sessions], "session")
-    panels = tuple(
-        Panel(
-            title,
-            f"Line chart of the complementarity of {name}, {title}. "
-            f"{'; '.join(line.in_words for line in pair)}.",
-            _draw_lines(axes_of[title][0], pair, axes_of[title][1], SHARE_LABEL),
-        )
-        for title, pair in lines.items()
+    name, counts = evaluation.labels[course.therapist], course.episodes
+    every, success, failure = (
+        course.by_time[kind].complementarity for kind in ("all", "success", "failure")
     )
-    counts = course.episodes
+    by_session = course.by_session["all"].complementarity
+    time, session = Axis(course.times, TIME_LABEL), Axis(course.sessions, "session")
+
+    def pair(title: str, axis: Axis, *curves: tuple[str, Curve, str]) -> Panel:
+        lines = [Line(*curve, style) for curve, style in zip(curves, ("-", "--"), strict=True)]
+        return _lines(title, f"the complementarity of {name}, {title}", axis, lines, SHARE_LABEL)
+
+    panels = (
+        pair(
+            *("enacted and as heard", time),
+            ("enacted", every["enacted"]["any"], BLUE),
+            ("as heard", every["heard"]["any"], ORANGE),
+        ),
+        pair(
+            *("successes and failures", time),
+            ("success", success["enacted"]["any"], GREEN),
+            ("failure", failure["enacted"]["any"], PURPLE),
+        ),
+        pair(
+            *("after warm and cold client acts", time),
+            ("client warm", every["enacted"]["warm"], AMBER),
+            ("client cold", every["enacted"]["cold"], BLUE),
+        ),
+        pair(
+            *("session by session", session),
+            ("enacted", by_session["enacted"]["any"], BLUE),
+            ("as heard", by_session["heard"]["any"], ORANGE),
+        ),
+    )
     return Picture(
         f"course_{place}_{slug(course.therapist)}",
         f"Course of therapy: {name}",
@@ -171,13 +172,14 @@ def trajectories(evaluation: Evaluation, course: Course, place: int) -> Picture:
     name = evaluation.labels[course.therapist]
     thresholds = {cell.threshold for cell in evaluation.cells}
     threshold = thresholds.pop() if len(thresholds) == 1 else None
+    session = Axis([0, *course.sessions], "session (0: intake)")
     panels = []
     for part, label, color in (("rs", "RS", BLUE), ("bond", "bond", GREEN)):
         success = threshold if part == "rs" else None
         limits = _limits(evaluation, part, success)
-        for strands, x, x_label, title in (
-            (course.by_session, [0, *course.sessions], "session (0: intake)", "session by session"),
-            (course.by_time, course.times, TIME_LABEL, "over time"),
+        for strands, axis, title in (
+            (course.by_session, session, "session by session"),
+            (course.by_time, Axis(course.times, TIME_LABEL), "over time"),
         ):
             band = getattr(strands["all"], part)
             medians = _seen(band.q50, band.n)
@@ -187,13 +189,9 @@ def trajectories(evaluation: Evaluation, course: Course, place: int) -> Picture:
                 if medians
                 else "Too few therapies."
             )
-            panels.append(
-                Panel(
-                    f"{label}, {title}",
-                    f"Quantile bands of the {label} of clients of {name}. {told}",
-                    _draw_band(x, band, color, (x_label, label), limits, success),
-                )
-            )
+            draw = partial(_draw_band, axis, label, band, color, limits, success)
+            alt = f"Quantile bands of the {label} of clients of {name}. {told}"
+            panels.append(Panel(f"{label}, {title}", alt, draw))
     dashed = "." if threshold is None else f"; dashed: the success threshold {threshold:g}."
     return Picture(
         f"trajectories_{place}_{slug(course.therapist)}",
@@ -208,40 +206,38 @@ def trajectories(evaluation: Evaluation, course: Course, place: int) -> Picture:
 
 def _limits(evaluation: Evaluation, part: str, threshold: float | None) -> tuple[float, float]:
     """The same for all therapists, so that pictures can be compared."""
-    found = [threshold] if threshold is not None else []
+    found = [threshold]
     for name in followed(evaluation):
         course = evaluation.courses_by_therapist[name]
         for strands in (course.by_session, course.by_time):
             band = getattr(strands["all"], part)
-            found += [v for each in (band.q05, band.q95) for v in each if v is not None]
-    low, high = (min(found), max(found)) if found else (0.0, 1.0)
-    margin = 0.05 * max(high - low, 0.05)
-    return max(0.0, low - margin), min(1.02, high + margin)
+            found += [*band.q05, *band.q95]
+    known = [each for each in found if each is not None] or [0.0, 1.0]
+    margin = 0.05 * max(max(known) - min(known), 0.05)
+    return max(0.0, min(known) - margin), min(1.02, max(known) + margin)
 
 
 def _draw_band(
-    x: Sequence[float],
+    axis: Axis,
+    label: str,
     band: Band,
     color: str,
-    axis_labels: tuple[str, str],
     limits: tuple[float, float],
     threshold: float | None,
-) -> "Callable[[Axes], None]":
-    def draw(axes: "Axes") -> None:
-        seen = np.array(band.n) >= FEWEST
-        mean, q05, q25, q50, q75, q95 = (
-            np.where(seen, as_array(part), np.nan)
-            for part in (band.mean, band.q05, band.q25, band.q50, band.q75, band.q95)
-        )
-        axes.fill_between(x, q05, q95, color=color, alpha=0.15, lw=0, label="90 %")
-        axes.fill_between(x, q25, q75, color=color, alpha=0.3, lw=0, label="50 %")
-        axes.plot(x, q50, color=color, label="median")
-        axes.plot(x, mean, ":", color=INK, lw=1.2, label="mean")
-        if threshold is not None:
-            axes.axhline(threshold, color=ORANGE, lw=1.2, ls="--")
-        axes.set_ylim(*limits)
-        axes.set_xlabel(axis_labels[0])
-        axes.set_ylabel(axis_labels[1])
-        axes.legend(ncols=2)
-
-    return draw
+    axes: "Axes",
+) -> None:
+    seen = np.array(band.n) >= FEWEST
+    mean, q05, q25, q50, q75, q95 = (
+        np.where(seen, as_array(part), np.nan)
+        for part in (band.mean, band.q05, band.q25, band.q50, band.q75, band.q95)
+    )
+    axes.fill_between(axis.values, q05, q95, color=color, alpha=0.15, lw=0, label="90 %")
+    axes.fill_between(axis.values, q25, q75, color=color, alpha=0.3, lw=0, label="50 %")
+    axes.plot(axis.values, q50, color=color, label="median")
+    axes.plot(axis.values, mean, ":", color=INK, lw=1.2, label="mean")
+    if threshold is not None:
+        axes.axhline(threshold, color=ORANGE, lw=1.2, ls="--")
+    axes.set_ylim(*limits)
+    axes.set_xlabel(axis.label)
+    axes.set_ylabel(label)
+    axes.legend(ncols=2)

@@ -3,13 +3,12 @@
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxtherapy.evaluation.results import Estimate, Evaluation
 from jaxtherapy.reporting.drawing import PALETTE
-from jaxtherapy.reporting.formats import short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -46,7 +45,7 @@ def looks(evaluation: Evaluation) -> dict[str, Look]:
 
 def as_array(numbers: Sequence[float | None]) -> np.ndarray:
     """Unknown numbers are NaN."""
-    return np.array([np.nan if value is None else value for value in numbers], float)
+    return np.array(numbers, float)
 
 
 def slug(text: str) -> str:
@@ -64,25 +63,17 @@ def draw_dot(
     label: str | None = None,
 ) -> None:
     """An estimate with its interval, at a height; smaller where it has a label for a legend."""
-    ends = [estimate.low, estimate.estimate, estimate.high]
-    low, middle, high = as_array(ends) * scale
-    size = 6.5 if label is None else 4.5
-    width = 2 if label is None else 1.5
+    low, middle, high = as_array([estimate.low, estimate.estimate, estimate.high]) * scale
+    size, width = (6.5, 2.0) if label is None else (4.5, 1.5)
     axes.plot([low, high], [place] * 2, color=look.color, lw=width, solid_capstyle="butt")
-    fill = look.color if filled else "none"
-    style = {"color": look.color, "mfc": fill, "ms": size, "ls": "", "label": label or None}
-    axes.plot([middle], [place], look.marker, clip_on=False, **style)  # type: ignore[arg-type]
+    style: Any = {"mfc": look.color if filled else "none", "ms": size, "label": label or None}
+    axes.plot([middle], [place], look.marker, color=look.color, ls="", clip_on=False, **style)
 
 
 def name_rows(axes: "Axes", names: Sequence[str]) -> None:
     """Names at heights 0, 1, …, from the top down."""
     axes.set_yticks(range(len(names)), names)
     axes.set_ylim(len(names) - 0.4, -0.6)
-
-
-def row_height(n_rows: int) -> float:
-    """Inches of a chart with so many named rows."""
-    return max(1.9, 1.0 + 0.27 * n_rows)
 
 
 def legend_below(axes: "Axes") -> None:
@@ -92,16 +83,11 @@ def legend_below(axes: "Axes") -> None:
     figure = axes.get_figure(root=True)
     assert figure is not None
     below = axes.transAxes + ScaledTranslation(0, -LEGEND_BELOW / 72, figure.dpi_scale_trans)
-    columns = min(3, legend_columns(axes, 57))
+    columns = min(3, legend_columns(axes))
     axes.legend(loc="upper center", bbox_to_anchor=(0.45, 0), bbox_transform=below, ncols=columns)
 
 
-def legend_columns(axes: "Axes", room: int) -> int:
+def legend_columns(axes: "Axes", room: int = 57) -> int:
     """How many of the axes' labels stand side by side where there is room for so many letters."""
     names = axes.get_legend_handles_labels()[1]
     return max(1, min(len(names), room // (max(map(len, names)) + 6)))
-
-
-def shown_names(evaluation: Evaluation, therapists: Sequence[str]) -> list[str]:
-    """Labels that leave room for the chart."""
-    return [short(evaluation.labels[name]) for name in therapists]

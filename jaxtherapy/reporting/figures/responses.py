@@ -1,6 +1,6 @@
 """Response maps: how a therapist answers each act of the client."""
 
-from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -25,8 +25,7 @@ def octant_position(octant: int, radius: float = 1.0) -> tuple[float, float]:
 
 def response_maps(evaluation: Evaluation, course: Course, place: int) -> Picture:
     """P(therapist act | client act) early, middle and late: a rose at each client octant."""
-    name = evaluation.labels[course.therapist]
-    panels = []
+    name, panels = evaluation.labels[course.therapist], []
     for phase in PHASES:
         shown = course.response_maps[phase]
         told = []
@@ -35,15 +34,11 @@ def response_maps(evaluation: Evaluation, course: Course, place: int) -> Picture
             if any(known):
                 act = int(np.argmax(known))
                 told.append(f"{client} is answered {OCTANT_NAMES[act]} {100 * known[act]:.0f} %")
-        panels.append(
-            Panel(
-                f"{phase} third",
-                f"Response map of {name}, {phase} third of therapy, most frequent answers: "
-                f"{'; '.join(told) or 'no acts'}.",
-                _draw_roses(shown),
-                (3.6, 3.7),
-            )
+        alt = (
+            f"Response map of {name}, {phase} third of therapy, most frequent answers: "
+            f"{'; '.join(told) or 'no acts'}."
         )
+        panels.append(Panel(f"{phase} third", alt, partial(_draw_roses, shown), (3.6, 3.7)))
     return Picture(
         f"responses_{place}_{slug(course.therapist)}",
         f"Response map: {name}",
@@ -56,37 +51,31 @@ def response_maps(evaluation: Evaluation, course: Course, place: int) -> Picture
     )
 
 
-def _draw_roses(shown: ResponseMap) -> "Callable[[Axes], None]":
-    def draw(axes: "Axes") -> None:
-        axes.set_axis_off()
-        axes.set_aspect("equal")
-        for client in range(N_OCTANTS):
-            _draw_rose(axes, client, shown)
-            label_x, label_y = octant_position(client, 1.53)
-            axes.text(label_x, label_y, OCTANTS[client], ha="center", va="center", weight="bold")
-        axes.annotate("", (0, 0.5), (0, -0.5), arrowprops={"arrowstyle": "->", "color": GREY})
-        axes.annotate("", (0.5, 0), (-0.5, 0), arrowprops={"arrowstyle": "->", "color": GREY})
-        axes.text(0.04, 0.36, "dominant", fontsize=8.5, ha="left")
-        axes.text(0.2, -0.13, "warm", fontsize=8.5, ha="left")
-        axes.set_xlim(-1.65, 1.65)
-        axes.set_ylim(-1.65, 1.65)
-
-    return draw
+def _draw_roses(shown: ResponseMap, axes: "Axes") -> None:
+    axes.set_axis_off()
+    axes.set_aspect("equal")
+    for client in range(N_OCTANTS):
+        _draw_rose(axes, client, shown)
+        where = octant_position(client, 1.53)
+        axes.text(*where, OCTANTS[client], ha="center", va="center", weight="bold")
+    for end in ((0, 0.5), (0.5, 0)):
+        start = -end[0], -end[1]
+        axes.annotate("", end, start, arrowprops={"arrowstyle": "->", "color": GREY})
+    axes.text(0.04, 0.36, "dominant", fontsize=8.5)
+    axes.text(0.2, -0.13, "warm", fontsize=8.5)
+    axes.set(xlim=(-1.65, 1.65), ylim=(-1.65, 1.65))
 
 
 def _draw_rose(axes: "Axes", client: int, shown: ResponseMap) -> None:
     from matplotlib.patches import Circle, Wedge
 
-    often = shown.count[client] >= FEWEST
-    center = octant_position(client)
-    ring = 0.9 if often else 0.25
+    often, center = shown.count[client] >= FEWEST, octant_position(client)
+    ring, opacity = (0.9, 1.0) if often else (0.25, 0.3)
     axes.add_patch(Circle(center, ROSE, fill=False, ec=GREY, lw=0.8, alpha=ring))
     for act, probability in enumerate(shown.probability[client]):
         if not probability:
             continue
-        complement = act == COMPLEMENT[client]
-        fill, edge = (GREEN, INK) if complement else (BLUE, "none")
+        fill, edge = (GREEN, INK) if act == COMPLEMENT[client] else (BLUE, "none")
         angles = 90 - 45 * act - 22, 90 - 45 * act + 22
-        opacity = 1.0 if often else 0.3
         petal = Wedge(center, ROSE * probability, *angles, fc=fill, ec=edge, lw=0.9, alpha=opacity)
         axes.add_patch(petal)
