@@ -7,6 +7,7 @@ Imports the standard library and the errors alone. A command's module does likew
 
 import contextlib
 import errno
+import gc
 import importlib
 import os
 import signal
@@ -63,6 +64,7 @@ def launch(command: str) -> int:
     at once, after its line: threads of libraries that are still at work would add traces to it.
     """
     _mend_streams()
+    gc.set_threshold(100_000)  # tracing makes millions of objects that stay
     output: Any = _Output(sys.stdout)
     launched = _LAUNCHED.set(True)
     try:

@@ -3,12 +3,12 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.therapists import Answer, Therapist
@@ -19,7 +19,7 @@ from jaxtherapy.evaluation.comparison import Comparison, compare
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
-from jaxtherapy.storage import run_info
+from jaxtherapy.storage import checkpoints, run_info
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.training.callbacks import at_update
 from jaxtherapy.training.display import format_duration
@@ -154,7 +154,7 @@ class Ending:
         n_episodes = ppo.eval_episodes
         trained = tuple(tally.weights(ppo, which, seed) for which in ("final", "best"))
         program = comparison_program(ppo, _shapes(settings))
-        result, rewards = jax.device_get(program(settings, summary_key(seed), trained))
+        result, rewards = jax.device_get(program(settings, np.int32(seed), trained))
         of_seed = f" (median seed {seed})" if several else ""
         names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
         self.console.print()
@@ -205,7 +205,7 @@ def comparison_table(names: list[str], outcomes: EvalResult, n_episodes: int) ->
     return table
 
 
-def summary_key(seed: int) -> PRNGKeyArray:
+def summary_key(seed: int | Int[Array, ""]) -> PRNGKeyArray:
     """Of clients that neither training nor evaluation has met."""
     return jax.random.fold_in(jax.random.key(seed), _SUMMARY_STREAM)
 
@@ -213,6 +213,8 @@ def summary_key(seed: int) -> PRNGKeyArray:
 def prepare(config: TrainingConfig) -> None:
     """Imports and compiles what the end will need, while the device trains."""
     import matplotlib.figure  # noqa: F401
+
+    checkpoints.orbax()
 
     constant = at_update(config, 0)
     comparison_program(_compared(constant), _shapes(make_settings(constant)))
@@ -229,11 +231,13 @@ def _shapes(settings: Settings) -> Settings:
 
 @cache
 def comparison_program(ppo: PPO, settings: Settings) -> Callable[..., Comparison]:
-    """Of settings of these shapes, keys and two policies."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    policies = (param_shapes(ppo), param_shapes(ppo))
-    lowered = jax.jit(partial(_line_up, ppo)).lower(settings, key, policies)
-    return lowered.compile(compile_quickly())
+    """Of settings of these shapes, a seed and two policies."""
+
+    def line_up(settings: Settings, seed: Any, trained: tuple[PyTree, ...]) -> Comparison:
+        return _line_up(ppo, settings, summary_key(seed), trained)
+
+    seed, policies = jax.ShapeDtypeStruct((), np.int32), (param_shapes(ppo),) * 2
+    return jax.jit(line_up).lower(settings, seed, policies).compile(compile_quickly())
 
 
 def _line_up(
