@@ -21,7 +21,6 @@ from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
 from jaxtherapy.storage import checkpoints, run_info
 from jaxtherapy.storage.progress_log import ProgressLog
-from jaxtherapy.training.callbacks import at_update
 from jaxtherapy.training.display import format_duration
 from jaxtherapy.training.result import Tally
 
@@ -74,19 +73,20 @@ class Ending:
         """
         files = self.tally.files
         info = run_info.read(files.run) | self._info() if files else {}
+        if files:  # complete but for the comparison, which a resumption makes up
+            info.pop("reason", None)
+            run_info.write(files.run, info)
         seed = self._across_seeds() if self.config.n_seeds > 1 else self.config.seed
         if self.stopped_by:
             self._say_how_to_go_on()
         else:
             if files and self.config.n_seeds == 1:
                 self._draw_one(ProgressLog(files.csv(seed)))
-            if files:  # complete but for the comparison
-                run_info.write(files.run, info)
             result = self._compare(seed)
             numbers = {name: np.asarray(x).tolist() for name, x in result._asdict().items()}
             info["comparison"] = {"therapists": COMPARED} | numbers
-        if files:
-            run_info.write(files.run, info)
+            if files:
+                run_info.write(files.run, info)
         return info.get("comparison") if not self.stopped_by else None
 
     def _info(self) -> dict[str, Any]:
@@ -216,7 +216,7 @@ def prepare(config: TrainingConfig) -> None:
 
     checkpoints.orbax()
 
-    constant = at_update(config, 0)
+    constant = config.at(0)
     comparison_program(_compared(constant), _shapes(make_settings(constant)))
 
 
