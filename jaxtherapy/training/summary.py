@@ -159,7 +159,7 @@ class Ending:
         names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
         self.console.print()
         self.console.print(comparison_table(names, result, n_episodes))
-        self.console.print(verdict(result, rewards, config.threshold))
+        self.console.print(verdict(result, rewards, config))
         each = " of each seed" if several else ""
         self.console.print(
             f"\n{tally.step:,} steps{each} in {format_duration(tally.seconds)} "
@@ -251,7 +251,23 @@ def _line_up(
     return compare(ppo, settings.clients, key, lineup)
 
 
-def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], threshold: float) -> str:
+def _what_to_try(config: TrainingConfig) -> str:
+    """Where success is too rare to learn from: what was not done."""
+    advice = {
+        "a lower --threshold (0.6 learns in minutes)": config.threshold > 0.6,
+        "many clients at once (--n-envs 256 --n-steps 25 --batch-size 640 --n-epochs 2)": (
+            config.n_envs < 256
+        ),
+        "--gamma 0.995": config.gamma < 0.995,
+        "more --total-timesteps": True,
+    }
+    *others, last = [what for what, is_left in advice.items() if is_left]
+    return ", ".join(others) + (", and " if others else "") + last
+
+
+def verdict(
+    result: EvalResult, rewards: Float[np.ndarray, "4 clients"], config: TrainingConfig
+) -> str:
     """One or two plain sentences about the final therapist.
 
     It earns more or less than one who complements where the 95 % interval of the difference,
@@ -266,11 +282,8 @@ def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], thresho
             else ""
         )
         return (
-            f"The trained therapist hardly ever succeeds{also}. At threshold {threshold:g} success "
-            "is so rare that there is little to learn from. Try "
-            + ("a lower --threshold (0.6 learns in minutes), " if threshold > 0.6 else "")
-            + "many clients at once (--n-envs 256 --n-steps 25 --batch-size 640 --n-epochs 2), "
-            "--gamma 0.995, and more --total-timesteps."
+            f"The trained therapist hardly ever succeeds{also}. At threshold {config.threshold:g} "
+            f"success is so rare that there is little to learn from. Try {_what_to_try(config)}."
         )
     gaps = rewards[0].astype(float) - rewards[2]
     gap, half = gaps.mean(), 1.96 * gaps.std(ddof=1) / np.sqrt(len(gaps))
