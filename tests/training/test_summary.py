@@ -31,7 +31,6 @@ def says(gap, noise, n=400):
     rewards = rng.normal(0, 50, n) * np.ones((4, 1))
     difference = rng.normal(0, noise, n)
     rewards[0] += gap + difference - difference.mean()
-    config = TrainingConfig(threshold=0.7)
     return verdict(
         result([0.9, 0.9, 0.9, 0.1]), rewards.astype(np.float32), TrainingConfig(threshold=0.7)
     )
