@@ -38,3 +38,42 @@ def nearest(name: Any, known: Iterable[str]) -> str:
     """``; did you mean …?`` where one of the known names is close; else nothing."""
     match = difflib.get_close_matches(str(name)[:100], list(known), 1)
     return f"; did you mean {match[0]}?" if match else ""
+
+
+class LastingStream:
+    """A stream whose reader may leave and whose disk may fill: the work behind it goes on.
+
+    Attributes:
+        error: why something could not be written, if it could not.
+    """
+
+    def __init__(self, stream: Any) -> None:
+        self._stream = stream
+        self.error: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Writes what can be written."""
+        try:
+            self._try("write", text)
+        except UnicodeEncodeError:
+            encoding = self._stream.encoding
+            self._try("write", text.encode(encoding, "replace").decode(encoding))
+        return len(text)
+
+    def flush(self) -> None:
+        """Flushes what can be flushed."""
+        self._try("flush")
+
+    def _try(self, method: str, *arguments: str) -> None:
+        try:
+            if self._stream is not None:
+                getattr(self._stream, method)(*arguments)
+        except OSError as error:
+            self.error = self.error or error
+        except UnicodeEncodeError:
+            raise
+        except ValueError:  # it is closed
+            pass

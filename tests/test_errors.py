@@ -1,6 +1,8 @@
 """How values and names are shown in lines of errors."""
 
-from jaxtherapy.errors import is_out_of_memory, nearest, shown
+import io
+
+from jaxtherapy.errors import LastingStream, is_out_of_memory, nearest, shown
 
 
 class Hostile:
@@ -24,3 +26,33 @@ def test_out_of_memory_is_known_by_its_words():
     assert is_out_of_memory(RuntimeError("RESOURCE_EXHAUSTED: Out of memory allocating"))
     assert is_out_of_memory(MemoryError("CUDA out of memory"))
     assert not is_out_of_memory(RuntimeError("INTERNAL"))
+
+
+class Gone(io.StringIO):
+    def write(self, text):
+        raise BrokenPipeError(32, "Broken pipe")
+
+    def flush(self):
+        raise OSError(28, "No space left on device")
+
+
+def test_a_reader_that_left_and_a_full_disk_end_nothing_and_are_remembered():
+    stream = LastingStream(Gone())
+    assert stream.write("hello") == 5
+    stream.flush()
+    assert isinstance(stream.error, BrokenPipeError)
+
+
+def test_closed_and_missing_streams_end_nothing():
+    closed = io.StringIO()
+    closed.close()
+    for stream in (LastingStream(closed), LastingStream(None)):
+        assert stream.write("hello") == 5
+        stream.flush()
+
+
+def test_what_a_terminal_cannot_show_is_replaced():
+    raw = io.BytesIO()
+    text = io.TextIOWrapper(raw, encoding="ascii", write_through=True)
+    LastingStream(text).write("┏ größe")
+    assert raw.getvalue() == b"? gr??e"

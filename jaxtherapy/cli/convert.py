@@ -35,7 +35,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         import jax
 
         from jaxtherapy.cli.conversion import convert
+        from jaxtherapy.devices.pinned import pin
 
+    pin()
     jax.config.update("jax_platforms", "cpu")  # nothing here is worth a GPU's start-up
     try:
         note = convert(arguments)

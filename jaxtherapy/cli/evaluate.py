@@ -226,12 +226,14 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
         import jax
 
         from jaxtherapy.devices.layout import choose_device
+        from jaxtherapy.devices.pinned import pin
         from jaxtherapy.reporting import csv_files
         from jaxtherapy.reporting.report import check_folder_is_ours, remove_report
         from jaxtherapy.reporting.terminal import print_evaluation
         from jaxtherapy.training.display import console
 
     out = console()
+    pin()
     choose_device(given.device)
     panel = make_panel(given)
     request = make_request(given, panel)

@@ -7,6 +7,7 @@ Imports the standard library and the errors alone. A command's module does likew
 
 import contextlib
 import errno
+import gc
 import importlib
 import os
 import signal
@@ -17,7 +18,7 @@ from functools import wraps
 from types import FrameType
 from typing import Any, ParamSpec
 
-from jaxtherapy.errors import INTERRUPTED, ConfigError, RunError
+from jaxtherapy.errors import INTERRUPTED, ConfigError, LastingStream, RunError
 
 _LAUNCHED = ContextVar("launched", default=False)
 """Whether a command has this process to itself."""
@@ -63,7 +64,8 @@ def launch(command: str) -> int:
     at once, after its line: threads of libraries that are still at work would add traces to it.
     """
     _mend_streams()
-    output: Any = _Output(sys.stdout)
+    gc.set_threshold(100_000)  # tracing makes millions of objects that stay
+    output: Any = LastingStream(sys.stdout)
     launched = _LAUNCHED.set(True)
     try:
         with contextlib.redirect_stdout(output):
@@ -76,7 +78,7 @@ def launch(command: str) -> int:
         code = 0
     finally:
         _LAUNCHED.reset(launched)
-    lost = output.end()
+    lost = _end(output)
     if lost is not None and lost.errno != errno.EPIPE:
         code = code or _say(f"error: can't write to standard output: {lost.strerror}", 1)
     if code:
@@ -84,37 +86,13 @@ def launch(command: str) -> int:
     return code
 
 
-class _Output:
-    """A stream that remembers why it can't be written instead of raising it."""
-
-    def __init__(self, stream: Any) -> None:
-        self._stream = stream
-        self._error: OSError | None = None
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._stream, name)
-
-    def write(self, text: str) -> int:
-        self._try(lambda: self._stream.write(text))
-        return len(text)
-
-    def flush(self) -> None:
-        self._try(lambda: self._stream.flush())
-
-    def end(self) -> OSError | None:
-        """Flushes; what can't be written is dropped, so that Python's own end does not fail."""
-        self.flush()
-        if self._error is not None:
-            with contextlib.suppress(OSError, ValueError):  # no real file
-                os.dup2(os.open(os.devnull, os.O_WRONLY), self._stream.fileno())
-        return self._error
-
-    def _try(self, act: Callable[[], Any]) -> None:
-        try:
-            if self._stream is not None:
-                act()
-        except OSError as error:
-            self._error = self._error or error
+def _end(output: LastingStream) -> OSError | None:
+    """Flushes; what can't be written is dropped, so that Python's own end does not fail."""
+    output.flush()
+    if output.error is not None:
+        with contextlib.suppress(OSError, ValueError):  # no real file
+            os.dup2(os.open(os.devnull, os.O_WRONLY), output.fileno())
+    return output.error
 
 
 def _mend_streams() -> None:

@@ -241,7 +241,9 @@ def run(given: argparse.Namespace) -> int:
 def _use(device: str) -> None:
     with importing():
         from jaxtherapy.devices.layout import choose_device
+        from jaxtherapy.devices.pinned import pin
 
+    pin()
     choose_device(device)
 
 

@@ -24,7 +24,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         from jaxtherapy.training.trainer import Trainer
 
     if hosts.are_several(config):
-        ended = hosts.supervise()
+        ended = hosts.supervise(config)
         if isinstance(ended, int):
             return ended
         hosts.join_hosts(config)

@@ -16,6 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 from jaxtherapy.client.dyad import Dyad, hold_session, intake, is_over
 from jaxtherapy.client.params import ClientParams, check_params
 from jaxtherapy.client.therapists import INVALID, Answer, Therapist, as_therapist, checked
+from jaxtherapy.fast.promotion import ordinary
 
 _THERAPISTS = 2**31
 """Beyond the numbers of dyads: sets the therapists' keys apart from their clients' draws."""
@@ -75,6 +76,7 @@ def session(
     return after, record
 
 
+@ordinary
 def simulate(
     key: PRNGKeyArray, params: ClientParams, therapist: Therapist | Answer, n_dyads: int
 ) -> Dyad:
@@ -108,6 +110,7 @@ def simulate(
     return _valid(jax.lax.while_loop(still_going, next_session, (jnp.int32(1), first))[1])
 
 
+@ordinary
 def simulate_course(
     key: PRNGKeyArray,
     params: ClientParams,

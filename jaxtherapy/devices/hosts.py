@@ -27,8 +27,6 @@ HEARTBEAT_SECONDS = 20
 JOIN_SECONDS = 120
 """How long hosts may take to find each other."""
 
-HOW_TO_JOIN = "give --coordinator HOST:PORT --n-hosts N --host-index I on each of them"
-
 LOST = (
     "another host was lost, or the connection to it; start all of them again with --resume (on as "
     "many hosts and devices as you like) to continue from the latest checkpoint"
@@ -43,7 +41,17 @@ def are_several(config: TrainingConfig) -> bool:
     return config.distributed or config.coordinator is not None
 
 
-def supervise() -> int | Callable[[], None]:
+def _how_to_join(config: TrainingConfig) -> str:
+    """What to do, which is not what was done."""
+    if config.coordinator is None:
+        return "give --coordinator HOST:PORT --n-hosts N --host-index I on each of them"
+    return (
+        f"start all {config.n_hosts} of them, each with a --host-index of its own, where "
+        f"{config.coordinator} is the first one's address"
+    )
+
+
+def supervise(config: TrainingConfig) -> int | Callable[[], None]:
     """Goes on in a child process, so that its end can be explained.
 
     When the first host is lost, JAX's runtime ends the others on the spot, from a thread of its
@@ -68,7 +76,7 @@ def supervise() -> int | Callable[[], None]:
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     joined = bool(os.read(reading, 1))
     if code == -signal.SIGABRT:
-        failed = f"error: not all hosts were there after {JOIN_SECONDS} s; {HOW_TO_JOIN}"
+        failed = f"error: not all hosts were there after {JOIN_SECONDS} s; {_how_to_join(config)}"
         print(f"error: {LOST}" if joined else failed, file=sys.stderr)
         return 1 if joined else 2
     if not joined and code in (-signal.SIGINT, -signal.SIGTERM):
@@ -113,7 +121,7 @@ def join_hosts(config: TrainingConfig) -> None:
             )
     except Exception as error:  # each way of finding hosts fails in its own way
         reason = " ".join(str(error).split())[:200].rstrip(".")
-        raise RunError(f"can't join the other hosts: {reason}; {HOW_TO_JOIN}") from None
+        raise RunError(f"can't join the other hosts: {reason}; {_how_to_join(config)}") from None
 
 
 def is_first_host() -> bool:

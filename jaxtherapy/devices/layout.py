@@ -56,9 +56,17 @@ def choose_device(device: str, config: TrainingConfig | None = None, cache: bool
     try:
         jax.devices()
     except (RuntimeError, AssertionError):
-        raise RunError(
-            f"device {device} is not available; use --device auto, or install jax[cuda12] for a GPU"
-        ) from None
+        raise RunError(_not_available(device)) from None
+
+
+def _not_available(device: str) -> str:
+    """What to do, which is not what was done."""
+    wanted = os.environ.get("JAX_PLATFORMS", "")
+    if device == "auto" and wanted:
+        return f"JAX_PLATFORMS={wanted} is not available; unset it, or use --device cpu"
+    other = "cpu" if device == "auto" else "auto"
+    install = ", or install jax[cuda12] for a GPU" if device != "cpu" else ""
+    return f"device {device} is not available; use --device {other}{install}"
 
 
 def deal_to_cores(config: TrainingConfig) -> None:

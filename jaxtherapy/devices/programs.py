@@ -160,7 +160,7 @@ def _compiled(shape: Shape, name: str, quickly: bool) -> Callable[..., Any]:
             by_run,
         ),
         "init": (
-            layout.over_runs(partial(init, ppo), mesh, (0, 0)),
+            layout.over_runs(_init(ppo), mesh, (0, 0)),
             (shape.settings, seeds),
             (by_run, by_run),
             places,
@@ -197,10 +197,10 @@ def initial_state(ppo: PPO, settings: Settings, seeds: Sequence[int]) -> TrainSt
 
 def state_shapes(ppo: PPO, settings: Settings) -> TrainState:
     """Shapes and dtypes of the state of one run; nothing is computed."""
-    return jax.eval_shape(_init(ppo), settings, jnp.int32(0))
+    return jax.eval_shape(_init(ppo), settings, jax.ShapeDtypeStruct((), np.int32))
 
 
 @cache
 def _init(ppo: PPO) -> Callable[..., TrainState]:
     """The same function for the same program, so that JAX traces it once."""
-    return partial(init, ppo)
+    return jax.jit(partial(init, ppo), inline=True)

@@ -12,13 +12,18 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxtherapy.errors import RunError, is_out_of_memory
 
-for _name in ("absl", "asyncio"):  # what matters reaches us as exceptions
-    logging.getLogger(_name).setLevel(logging.CRITICAL + 1)
+
+def orbax() -> Any:
+    """Orbax, which takes long to import: not before it is needed."""
+    for name in ("absl", "asyncio"):  # what matters reaches us as exceptions
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    import orbax.checkpoint
+
+    return orbax.checkpoint
 
 
 @dataclass
@@ -103,9 +108,9 @@ class Checkpoints:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder.absolute()
-        self._manager = ocp.CheckpointManager(
-            self.folder, options=ocp.CheckpointManagerOptions(max_to_keep=None)
-        )
+        self._orbax = orbax()
+        options = self._orbax.CheckpointManagerOptions(max_to_keep=None)
+        self._manager = self._orbax.CheckpointManager(self.folder, options=options)
 
     def steps(self) -> list[int]:
         """Steps of all complete checkpoints, ascending."""
@@ -126,9 +131,8 @@ class Checkpoints:
             "progress": asdict(progress),
             "shapes": {path: list(leaf.shape) for path, leaf in leaves.items()},
         }
-        items = ocp.args.Composite(
-            state=ocp.args.StandardSave(leaves), about=ocp.args.JsonSave(about)
-        )
+        args = self._orbax.args
+        items = args.Composite(state=args.StandardSave(leaves), about=args.JsonSave(about))
         try:
             self._manager.save(progress.step, args=items)
         except OSError:
@@ -153,7 +157,7 @@ class Checkpoints:
             for path, leaf in jax.eval_shape(flat, template).items()
         }
         try:
-            about = self._restore(step, about=ocp.args.JsonRestore()).about
+            about = self._restore(step, about=self._orbax.args.JsonRestore()).about
             shapes = {path: tuple(shape) for path, shape in about["shapes"].items()}
             progress = Progress.read(about["progress"])
         except Exception as error:  # Orbax and TensorStore raise many kinds for a damaged file
@@ -174,7 +178,7 @@ class Checkpoints:
                 )
         try:
             stored = {names[path]: leaf for path, leaf in wanted.items()}
-            restored = self._restore(step, state=ocp.args.StandardRestore(stored)).state
+            restored = self._restore(step, state=self._orbax.args.StandardRestore(stored)).state
         except Exception as error:
             if is_out_of_memory(error):
                 raise RunError(
@@ -188,7 +192,7 @@ class Checkpoints:
         return jax.jit(partial(jax.tree.map, jnp.copy), out_shardings=sharding)(state), progress
 
     def _restore(self, step: int, **items: Any) -> Any:
-        return self._manager.restore(step, args=ocp.args.Composite(**items))
+        return self._manager.restore(step, args=self._orbax.args.Composite(**items))
 
     def _damaged(self, step: int, error: Exception) -> RunError:
         reason = str(error).split("\n")[0][:200]

@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any, cast
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import nnx, traverse_util
 from jaxtyping import PyTree
@@ -167,7 +166,7 @@ def from_named_arrays(arrays: Arrays, template: PyTree) -> PyTree:
                 f"the weights have no {name} as these settings need it; use the config.yaml that "
                 "they were trained with: its views, encoder and hidden_size"
             )
-        leaves[path] = jnp.array(array.T if transposed else array)
+        leaves[path] = jax.device_put(array.T if transposed else array, may_alias=False)
     restored = jax.tree.map(lambda x: x, template)
     nnx.replace_by_pure_dict(restored, traverse_util.unflatten_dict(leaves))
     return restored

@@ -82,8 +82,3 @@ def restored(config: TrainingConfig, progress: Progress) -> TrainingConfig:
     kept = {name: each for name, each in progress.changes.items() if each["was"] == given[name]}
     progress.changes = kept
     return replace(config, **{name: each["is"] for name, each in kept.items()})
-
-
-def at_update(config: TrainingConfig, n_updates: int) -> TrainingConfig:
-    """With the value that each schedule has after so many updates."""
-    return config.at(n_updates * config.steps_per_update)

@@ -15,6 +15,7 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.storage import policies
+from jaxtherapy.storage.checkpoints import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles
 
@@ -49,6 +50,14 @@ class Tally:
     def steps_per_second(self) -> float:
         """Of all seeds together."""
         return self.steps / max(self.seconds, 1e-9)
+
+    def count(self, seeds: Sequence[int], progress: Progress, diverged: dict[int, int]) -> None:
+        """Adds a group."""
+        self.best_reward |= dict(zip(seeds, progress.best_reward, strict=True))
+        self.diverged |= diverged
+        self.seconds += progress.duration
+        self.steps += progress.timed_steps * len(seeds)
+        self.step = progress.step
 
     def keep(self, which: str, seeds: Sequence[int], chosen: Iterable[int], params: PyTree) -> None:
         """Weights of seeds (by position), where they are not written: ``best`` or ``final``."""

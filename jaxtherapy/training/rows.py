@@ -2,9 +2,7 @@
 
 import jax
 import numpy as np
-from jaxtyping import PyTree
 
-from jaxtherapy.ppo.log import return_scale
 from jaxtherapy.ppo.running_statistics import RunningStatistics
 from jaxtherapy.ppo.types import EvalResult, TrainLog
 from jaxtherapy.storage.checkpoints import Progress
@@ -19,13 +17,12 @@ def rows_of_seeds(
     return_stats: RunningStatistics,
 ) -> list[dict[str, float]]:
     """A row of each seed; the arrays have a leading axis of seeds."""
-    of_each = jax.vmap(lambda reward, returns: (reward.std, return_scale(returns)))
-    reward_std, scale = jax.device_get(of_each(log.reward, return_stats))
+    numbers = result, log, return_stats
 
-    def at(i: int) -> PyTree:
-        return jax.tree.map(lambda x: x[i], (result, log, reward_std, scale))
+    def of_seed(i: int) -> dict[str, float]:
+        return row_of_seed(progress, rate, *jax.tree.map(lambda x: x[i], numbers))
 
-    return [row_of_seed(progress, rate, *at(i)) for i in range(len(scale))]
+    return [of_seed(i) for i in range(len(log.n_updates))]
 
 
 def averaged(rows: list[dict[str, float]], own: dict[int, dict[str, float]]) -> Row:
@@ -41,8 +38,7 @@ def row_of_seed(
     rate: float,
     result: EvalResult,
     log: TrainLog,
-    reward_std: np.ndarray,
-    scale: np.ndarray,
+    return_stats: RunningStatistics,
 ) -> dict[str, float]:
     """Of one seed, whose numbers the arrays hold."""
     nan = float("nan")
@@ -55,7 +51,7 @@ def row_of_seed(
         "epoch": progress.n_updates,
         "step": progress.step,
         "train_reward_mean": float(log.reward.mean) if ended else nan,
-        "train_reward_std": float(reward_std) if ended else nan,
+        "train_reward_std": _std(log.reward) if ended else nan,
         "train_length_mean": float(log.length.mean) if ended else nan,
         "test_reward_mean": float(result.reward_mean),
         "test_reward_std": float(result.reward_std),
@@ -69,6 +65,11 @@ def row_of_seed(
         if result.success_rate > 0
         else nan,
         **losses,
-        "return_scale": float(scale),
+        "return_scale": max(_std(return_stats), 1.0),
         "steps_per_second": rate,
     }
+
+
+def _std(of: RunningStatistics) -> float:
+    """As the programs have it; in NumPy, which compiles nothing."""
+    return float(np.sqrt(of.squared_deviations / np.maximum(of.count, np.float32(1))))

@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import replace
 from functools import cached_property, partial
+from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING
 
@@ -13,11 +14,11 @@ from jaxtyping import PyTree
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import layout
 from jaxtherapy.devices.programs import snapshot
+from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import policies
 from jaxtherapy.storage.run_files import RunFiles, side_by_side
 from jaxtherapy.storage.writer import Writer
-from jaxtherapy.training.trouble import cannot_write
 
 if TYPE_CHECKING:
     from jaxtherapy.storage.checkpoints import Checkpoints, Progress
@@ -108,8 +109,10 @@ class Saver:
         self._writer.submit(told)
 
     def wait(self) -> None:
-        """Returns when all weights are written and all checkpoints on their way."""
+        """Returns when everything is on the disk."""
         self._writer.wait()
+        if "checkpoints" in vars(self):
+            self.checkpoints.wait()
 
     def close(
         self,
@@ -122,6 +125,16 @@ class Saver:
             self._writer.close()
         if "checkpoints" in vars(self):
             self.checkpoints.close()
+
+
+def cannot_write(error: OSError, folder: Path) -> RunError:
+    """One line for a full disk, a read-only or vanished folder."""
+    path = error.filename or folder
+    return RunError(
+        f"can't write {path}: {error.strerror or error}; what was saved before is intact: make "
+        "room or put the folder back, then continue with --resume",
+        exit_code=1,
+    )
 
 
 def _bytes_per_seed(tree: PyTree) -> int:

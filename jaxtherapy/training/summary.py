@@ -3,12 +3,12 @@
 import shlex
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from functools import cache, partial
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.therapists import Answer, Therapist
@@ -19,9 +19,8 @@ from jaxtherapy.evaluation.comparison import Comparison, compare
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
-from jaxtherapy.storage import run_info
+from jaxtherapy.storage import checkpoints, run_info
 from jaxtherapy.storage.progress_log import ProgressLog
-from jaxtherapy.training.callbacks import at_update
 from jaxtherapy.training.display import format_duration
 from jaxtherapy.training.result import Tally
 
@@ -74,19 +73,20 @@ class Ending:
         """
         files = self.tally.files
         info = run_info.read(files.run) | self._info() if files else {}
+        if files:  # complete but for the comparison, which a resumption makes up
+            info.pop("reason", None)
+            run_info.write(files.run, info)
         seed = self._across_seeds() if self.config.n_seeds > 1 else self.config.seed
         if self.stopped_by:
             self._say_how_to_go_on()
         else:
             if files and self.config.n_seeds == 1:
                 self._draw_one(ProgressLog(files.csv(seed)))
-            if files:  # complete but for the comparison
-                run_info.write(files.run, info)
             result = self._compare(seed)
             numbers = {name: np.asarray(x).tolist() for name, x in result._asdict().items()}
             info["comparison"] = {"therapists": COMPARED} | numbers
-        if files:
-            run_info.write(files.run, info)
+            if files:
+                run_info.write(files.run, info)
         return info.get("comparison") if not self.stopped_by else None
 
     def _info(self) -> dict[str, Any]:
@@ -154,12 +154,12 @@ class Ending:
         n_episodes = ppo.eval_episodes
         trained = tuple(tally.weights(ppo, which, seed) for which in ("final", "best"))
         program = comparison_program(ppo, _shapes(settings))
-        result, rewards = jax.device_get(program(settings, summary_key(seed), trained))
+        result, rewards = jax.device_get(program(settings, np.int32(seed), trained))
         of_seed = f" (median seed {seed})" if several else ""
         names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
         self.console.print()
         self.console.print(comparison_table(names, result, n_episodes))
-        self.console.print(verdict(result, rewards, config.threshold))
+        self.console.print(verdict(result, rewards, config))
         each = " of each seed" if several else ""
         self.console.print(
             f"\n{tally.step:,} steps{each} in {format_duration(tally.seconds)} "
@@ -205,7 +205,7 @@ def comparison_table(names: list[str], outcomes: EvalResult, n_episodes: int) ->
     return table
 
 
-def summary_key(seed: int) -> PRNGKeyArray:
+def summary_key(seed: int | Int[Array, ""]) -> PRNGKeyArray:
     """Of clients that neither training nor evaluation has met."""
     return jax.random.fold_in(jax.random.key(seed), _SUMMARY_STREAM)
 
@@ -214,7 +214,9 @@ def prepare(config: TrainingConfig) -> None:
     """Imports and compiles what the end will need, while the device trains."""
     import matplotlib.figure  # noqa: F401
 
-    constant = at_update(config, 0)
+    checkpoints.orbax()
+
+    constant = config.at(0)
     comparison_program(_compared(constant), _shapes(make_settings(constant)))
 
 
@@ -229,11 +231,13 @@ def _shapes(settings: Settings) -> Settings:
 
 @cache
 def comparison_program(ppo: PPO, settings: Settings) -> Callable[..., Comparison]:
-    """Of settings of these shapes, keys and two policies."""
-    key = jax.eval_shape(lambda: jax.random.key(0))
-    policies = (param_shapes(ppo), param_shapes(ppo))
-    lowered = jax.jit(partial(_line_up, ppo)).lower(settings, key, policies)
-    return lowered.compile(compile_quickly())
+    """Of settings of these shapes, a seed and two policies."""
+
+    def line_up(settings: Settings, seed: Any, trained: tuple[PyTree, ...]) -> Comparison:
+        return _line_up(ppo, settings, summary_key(seed), trained)
+
+    seed, policies = jax.ShapeDtypeStruct((), np.int32), (param_shapes(ppo),) * 2
+    return jax.jit(line_up).lower(settings, seed, policies).compile(compile_quickly())
 
 
 def _line_up(
@@ -247,7 +251,23 @@ def _line_up(
     return compare(ppo, settings.clients, key, lineup)
 
 
-def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], threshold: float) -> str:
+def _what_to_try(config: TrainingConfig) -> str:
+    """Where success is too rare to learn from: what was not done."""
+    advice = {
+        "a lower --threshold (0.6 learns in minutes)": config.threshold > 0.6,
+        "many clients at once (--n-envs 256 --n-steps 25 --batch-size 640 --n-epochs 2)": (
+            config.n_envs < 256
+        ),
+        "--gamma 0.995": config.gamma < 0.995,
+        "more --total-timesteps": True,
+    }
+    *others, last = [what for what, is_left in advice.items() if is_left]
+    return ", ".join(others) + (", and " if others else "") + last
+
+
+def verdict(
+    result: EvalResult, rewards: Float[np.ndarray, "4 clients"], config: TrainingConfig
+) -> str:
     """One or two plain sentences about the final therapist.
 
     It earns more or less than one who complements where the 95 % interval of the difference,
@@ -262,11 +282,8 @@ def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], thresho
             else ""
         )
         return (
-            f"The trained therapist hardly ever succeeds{also}. At threshold {threshold:g} success "
-            "is so rare that there is little to learn from. Try "
-            + ("a lower --threshold (0.6 learns in minutes), " if threshold > 0.6 else "")
-            + "many clients at once (--n-envs 256 --n-steps 25 --batch-size 640 --n-epochs 2), "
-            "--gamma 0.995, and more --total-timesteps."
+            f"The trained therapist hardly ever succeeds{also}. At threshold {config.threshold:g} "
+            f"success is so rare that there is little to learn from. Try {_what_to_try(config)}."
         )
     gaps = rewards[0].astype(float) - rewards[2]
     gap, half = gaps.mean(), 1.96 * gaps.std(ddof=1) / np.sqrt(len(gaps))

@@ -4,22 +4,21 @@ import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import hosts, layout
-from jaxtherapy.devices.programs import Programs, compile_programs, stacked
-from jaxtherapy.errors import RunError, is_out_of_memory
-from jaxtherapy.ppo.types import TrainState, make_settings
+from jaxtherapy.devices.pinned import pinned
+from jaxtherapy.devices.programs import compile_programs, stacked
+from jaxtherapy.errors import RunError
+from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import disk_space, resume, run_info
-from jaxtherapy.storage.checkpoints import Progress
 from jaxtherapy.storage.resume import YARDSTICK, Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
@@ -27,57 +26,13 @@ from jaxtherapy.training import callbacks, opening, summary, trouble
 from jaxtherapy.training.callbacks import Callback, View
 from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
+from jaxtherapy.training.group import Group
 from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run
 from jaxtherapy.training.result import Tally, TrainingResult, log_arrays
 from jaxtherapy.training.rows import averaged, rows_of_seeds
 from jaxtherapy.training.saving import Saver
 from jaxtherapy.training.signals import StopRequest
 from jaxtherapy.training.start import first_state, prepare_folders
-from jaxtherapy.training.trouble import cannot_write, what_diverged
-
-CHUNK_SECONDS = 0.5
-"""How long a chunk of updates may keep the host waiting for progress and signals."""
-
-
-@dataclass
-class Group:
-    """The seeds that are trained together.
-
-    Attributes:
-        config: in force: callbacks may have changed it.
-        saver: writes their files; None without a folder.
-        diverged: seeds that stand still at their last good state, and at which step.
-    """
-
-    config: TrainingConfig
-    files: RunFiles
-    programs: Programs
-    state: TrainState
-    progress: Progress
-    saver: Saver | None
-    diverged: dict[int, int] = field(default_factory=dict)
-    seconds_per_update: float = 0.0
-    seconds_since_row: float = 0.0
-    steps_since_row: int = 0
-    clock: float = field(default_factory=time.monotonic)
-
-    @property
-    def finished(self) -> bool:
-        """Whether all steps are done."""
-        return self.progress.step >= self.config.total_timesteps
-
-    def lap(self) -> float:
-        """Seconds since the last lap."""
-        now = time.monotonic()
-        elapsed, self.clock = now - self.clock, now
-        return elapsed
-
-    def updates_until_due(self) -> int:
-        """Updates until the next evaluation, save or end."""
-        config, step = self.config, self.progress.step
-        targets = [(step // every + 1) * every for every in (config.eval_freq, config.save_freq)]
-        nearest = min(*targets, config.total_timesteps)
-        return -(-(nearest - step) // config.steps_per_update)
 
 
 class Trainer:
@@ -122,6 +77,10 @@ class Trainer:
             ConfigError, RunError: one line that says what is wrong and what to do.
             StoppedWhileCompiling: before there was anything to save.
         """
+        with pinned():
+            return self._run()
+
+    def _run(self) -> TrainingResult:
         self._refuse_early()
         layout.choose_device(self.config.device, self.config, cache=self.save_files)
         self.console = console(not hosts.is_first_host() or "terminal" not in self._loggers)
@@ -136,7 +95,8 @@ class Trainer:
                     self.begin(files, start, opened)
                     fresh = not self.now.finished
                     self._train()
-                self._count()
+                self.tally.count(self.now.files.seeds, self.now.progress, self.now.diverged)
+                self.now.release()
                 if not self.now.finished:
                     break
             return self.end(fresh)
@@ -223,7 +183,6 @@ class Trainer:
         if start.source is not None:  # what was read may be gone when this run has to be resumed
             self.save()
             saver.wait()
-            saver.checkpoints.wait()
         if not self.now.finished and hosts.is_first_host():
             self._info.update(run_info.describe(state.params, self._command))
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
@@ -232,7 +191,7 @@ class Trainer:
     # --- training ---------------------------------------------------------------------------
 
     def _train(self) -> None:
-        """Chunks, evaluations and saves until the end or a stop."""
+        """Chunks, evaluations and saves until the end or a stop; then all is on the disk."""
         now, config = self.now, self.now.config
         if now.programs.mesh.size == 1:  # else two programs might wait for each other for ever
             self._ahead = self._ahead or self._helper.submit(summary.prepare, config)
@@ -246,23 +205,15 @@ class Trainer:
                 self.save()
             if save_now:
                 self._tell_saved()
-        if now.saver is None:
-            return
-        now.saver.wait()
-        if not now.finished and now.progress.step not in now.saver.checkpoints.steps():
-            self.save()
+        if now.saver:
+            if not now.finished and now.progress.step not in now.saved_steps():
+                self.save()
             now.saver.wait()
-        if "checkpoints" in vars(now.saver):
-            now.saver.checkpoints.wait()
 
     def chunk(self) -> bool:
         """Some updates. Returns whether somebody asked to save."""
-        now, progress, config = self.now, self.now.progress, self.now.config
-        n_updates = now.updates_until_due()
-        if now.seconds_per_update:
-            n_updates = min(n_updates, max(1, int(CHUNK_SECONDS / now.seconds_per_update)))
-        else:
-            n_updates = 1  # to learn how long one takes
+        now, progress = self.now, self.now.progress
+        n_updates = now.updates_of_next_chunk()
         now.state = now.programs.train(now.state, np.int32(n_updates))
         log, diverged, updates = hosts.fetch(
             (now.state.log, now.state.diverged, now.state.n_updates)
@@ -274,22 +225,17 @@ class Trainer:
         if stop:
             self.signalled, self.stopped_by = True, self.signals.signal_name or "another host"
         progress.duration += elapsed
-        if config.n_seeds == 1 and diverged[0]:
-            self._stop_diverged()
-        now.seconds_per_update = elapsed / n_updates
-        now.seconds_since_row += elapsed
-        steps = n_updates * config.steps_per_update
-        now.steps_since_row += steps
-        progress.step += steps
-        progress.n_updates += n_updates
-        self._note_diverged(diverged, updates)
+        if now.config.n_seeds == 1 and diverged[0]:
+            raise trouble.stop_diverged(now, self.save)
+        rate = now.count(n_updates, elapsed)
+        for line in trouble.note_diverged(now, diverged, updates):
+            self.console.print(line)
         ended = np.sum(log.reward.count)
-        live = np.sum(log.reward.mean * log.reward.count) / ended if ended else float("nan")
+        reward = np.sum(log.reward.mean * log.reward.count) / ended if ended else float("nan")
         success = np.sum(log.success) / max(ended, 1)
-        rate = steps * len(now.files.seeds) / elapsed
         for logger in self._told:
             if advance := getattr(logger, "advance", None):
-                advance(progress.step, rate, float(live), float(success))
+                advance(progress.step, rate, float(reward), float(success))
         return bool(save_now)
 
     def evaluate(self) -> None:
@@ -299,8 +245,7 @@ class Trainer:
         result, log, return_stats = hosts.fetch((evaluated, state.log, state.return_stats))
         (elapsed,) = hosts.largest(now.lap())
         progress.duration += elapsed
-        rate = now.steps_since_row / max(now.seconds_since_row, 1e-9)
-        rows = rows_of_seeds(progress, rate, result, log, return_stats)
+        rows = rows_of_seeds(progress, now.take_rate(), result, log, return_stats)
         rewards = [row["test_reward_mean"] for row in rows]
         improved = [i for i, reward in enumerate(rewards) if reward > progress.best_reward[i]]
         for i in improved:
@@ -310,7 +255,6 @@ class Trainer:
         else:
             self.tally.keep("best", now.files.seeds, improved, state.params)
         progress.csv_rows += 1
-        now.seconds_since_row, now.steps_since_row = 0.0, 0
         now.state = now.programs.reset_log(state)
         own = range(len(rows)) if now.saver is None else now.saver.own
         row = averaged(rows, {now.files.seeds[i]: rows[i] for i in own})
@@ -344,14 +288,11 @@ class Trainer:
 
     def save(self) -> None:
         """Has a checkpoint written; at the end the final policies."""
-        now = self.now
-        if now.saver is None:
-            if now.finished:
-                seeds = now.files.seeds
-                self.tally.keep("final", seeds, range(len(seeds)), now.state.params)
-            return
-        rate = callbacks.at_update(now.config, now.progress.n_updates).learning_rate
-        now.saver.save(now.state, now.progress, rate, now.finished)
+        now, seeds = self.now, self.now.files.seeds
+        if now.saver:
+            now.saver.save(now.state, now.progress, now.config_now.learning_rate, now.finished)
+        elif now.finished:
+            self.tally.keep("final", seeds, range(len(seeds)), now.state.params)
 
     def _tell_saved(self) -> None:
         """That a signal had everything saved."""
@@ -359,108 +300,46 @@ class Trainer:
         if now.saver is None:
             return
         now.saver.wait()
-        now.saver.checkpoints.wait()
         self.console.print(f"saved at step {now.progress.step:,}, as SIGUSR1 asked")
         if hosts.is_first_host():
             self._info |= {"saved_at_step": now.progress.step, "saved": run_info.now()}
             run_info.write(now.files.run, self._info)
 
-    # --- trouble ----------------------------------------------------------------------------
-
-    def _note_diverged(self, diverged: np.ndarray, updates: np.ndarray) -> None:
-        """Of several seeds, says which stand still from now on; the others go on."""
-        now, progress = self.now, self.now.progress
-        for i in np.flatnonzero(diverged):
-            seed = now.files.seeds[i]
-            if seed not in now.diverged:
-                missing = (progress.n_updates - int(updates[i])) * now.config.steps_per_update
-                now.diverged[seed] = progress.step - missing
-                self.console.print(
-                    f"seed {seed} diverged in the update after step {now.diverged[seed]:,}; it "
-                    "keeps its last good state, the others go on"
-                )
-
-    def _stop_diverged(self) -> None:
-        """Saves the last good state and says what probably happened."""
-        now, progress = self.now, self.now.progress
-        where = ""
-        done = int(np.max(hosts.fetch(now.state.n_updates)))
-        if now.saver:
-            now.saver.wait()
-        progress.step += (done - progress.n_updates) * now.config.steps_per_update
-        progress.n_updates = done
-        now.state = now.state.replace(diverged=jnp.zeros_like(now.state.diverged))
-        if now.saver:
-            if progress.step not in now.saver.checkpoints.steps():
-                self.save()
-                now.saver.wait()
-                now.saver.checkpoints.wait()
-            where = f". The last good state is in {now.files.output}"
-        raise RunError(
-            f"training diverged in the update after step {progress.step:,}: "
-            f"{what_diverged(callbacks.at_update(now.config, done))}{where}",
-            exit_code=1,
-        )
-
     # --- the end ----------------------------------------------------------------------------
-
-    def _count(self) -> None:
-        """Adds the group to the tally, and makes room for the next."""
-        now, progress = self.now, self.now.progress
-        self.tally.best_reward |= dict(zip(now.files.seeds, progress.best_reward, strict=True))
-        self.tally.diverged |= now.diverged
-        self.tally.seconds += progress.duration
-        self.tally.steps += progress.timed_steps * len(now.files.seeds)
-        self.tally.step = progress.step
-        now.programs = now.state = None  # type: ignore[assignment]
 
     def end(self, fresh: bool) -> TrainingResult:
         """Pictures, tables, the end of ``run.json``; what came of it.
+
+        A run that was finished before tells what it had no time to tell then.
 
         Raises:
             RunError: seeds have diverged, or something can't be written.
         """
         now, files = self.now, self.tally.files
-        config = callbacks.at_update(now.config, now.progress.n_updates)
+        told = run_info.read(files.run) if files and not fresh else {}
         status = "finished" if now.finished else "interrupted" if self.signalled else "stopped"
-        if not fresh and files and run_info.status(files.run) == "finished":
+        if told.get("status") == "finished" and "comparison" in told:
+            comparison = told["comparison"]
             self.console.print(
                 f"nothing left to do at step {now.progress.step:,}; "
                 "train on with a higher --total-timesteps"
             )
-            comparison = run_info.read(files.run).get("comparison")
         else:
             stopped_by = "" if now.finished else self.stopped_by
-            ending = summary.Ending(config, self.tally, stopped_by, status, self.console)
-            if self._ahead:
-                wait([self._ahead])
-            hosts.wait_for_all("written")
-            comparison = self._tell(ending) if hosts.is_first_host() else None
-            hosts.wait_for_all("finished")
+            ending = summary.Ending(now.config_now, self.tally, stopped_by, status, self.console)
+            with trouble.at_the_end(files.output if files else None, now.finished):
+                if self._ahead:
+                    wait([self._ahead])
+                hosts.wait_for_all("written")
+                comparison = ending.tell() if hosts.is_first_host() else None
+                hosts.wait_for_all("finished")
         if self.tally.diverged:
-            seeds = ", ".join(map(str, self.tally.diverged))
-            raise RunError(
-                f"{len(self.tally.diverged)} of {config.n_seeds} seeds diverged and stand at their "
-                f"last good state, in every file too: {seeds}; {what_diverged(config)}",
-                exit_code=1,
-            )
-        folder, log = files.output if files else None, log_arrays(self.tally.rows(), config.n_seeds)
+            raise trouble.some_diverged(self.tally.diverged, now.config_now)
+        folder, log = (
+            files.output if files else None,
+            log_arrays(self.tally.rows(), now.config.n_seeds),
+        )
         return TrainingResult(now.config, status, folder, log, comparison, self.tally)
-
-    def _tell(self, ending: summary.Ending) -> dict[str, Any] | None:
-        try:
-            return ending.tell()
-        except OSError as error:
-            raise cannot_write(error, self.files.output) from None
-        except jax.errors.JaxRuntimeError as error:
-            if not is_out_of_memory(error):
-                raise
-            saved = f" and saved in {self.files.output}" if self.tally.files else ""
-            raise RunError(
-                f"out of memory while comparing therapists; the training is complete{saved}: "
-                "evaluate it where more memory is free",
-                exit_code=1,
-            ) from None
 
 
 def _due(before: int, after: int, every: int) -> bool:

@@ -28,7 +28,7 @@ import sys, time
 from jaxtherapy.cli.train import main
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.devices import hosts
-from jaxtherapy.training import trainer
+from jaxtherapy.training import group, trainer
 from jaxtherapy.storage import policies as weights
 
 pause, cores, *arguments = sys.argv[1:]
@@ -44,7 +44,7 @@ def told(path, contents):
     print("wrote", path, file=sys.stderr)
     write(path, contents)
 
-trainer.CHUNK_SECONDS = 0.5 if pause == "0" else 0
+group.CHUNK_SECONDS = 0.5 if pause == "0" else 0
 trainer.Trainer.chunk, weights.write = paused, told
 sys.exit(main(arguments))
 """

@@ -7,7 +7,7 @@ import pytest
 
 from jaxtherapy.config import load_config
 from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.training import trainer
+from jaxtherapy.training import group
 from tests.training import tiny
 
 SCHEDULED = {
@@ -28,7 +28,7 @@ def scheduled(tmp_path_factory):
 
 
 def test_chunks_and_interruptions_change_no_number(scheduled, folder, monkeypatch):
-    monkeypatch.setattr(trainer, "CHUNK_SECONDS", 0)  # every update a chunk
+    monkeypatch.setattr(group, "CHUNK_SECONDS", 0)  # every update a chunk
     thread = tiny.interrupt_after(folder / "models/tiny/checkpoint_112.pth", signal.SIGTERM)
     assert tiny.train(folder, **SCHEDULED) == 0
     thread.join()

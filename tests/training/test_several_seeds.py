@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.training import trainer
+from jaxtherapy.training import group
 from jaxtherapy.training.trainer import Trainer
 from tests.training import tiny
 
@@ -67,7 +67,7 @@ def test_a_seed_that_diverges_stands_still_and_the_others_go_on(
         return chunk(self)
 
     monkeypatch.setattr(Trainer, "chunk", poisoned)
-    monkeypatch.setattr(trainer, "CHUNK_SECONDS", 0)
+    monkeypatch.setattr(group, "CHUNK_SECONDS", 0)
     flags = ["--n-seeds", "2", "--seed", "41"] + grouped * ["--seeds-at-once", "1"]
     assert tiny.train(folder, *flags) == 1
     told = capsys.readouterr()

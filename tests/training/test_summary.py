@@ -10,6 +10,7 @@ import pytest
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.dyad import intake
+from jaxtherapy.config import TrainingConfig
 from jaxtherapy.ppo import evaluation
 from jaxtherapy.ppo.types import EvalResult
 from jaxtherapy.training.summary import _line_up, summary_key, verdict
@@ -30,7 +31,9 @@ def says(gap, noise, n=400):
     rewards = rng.normal(0, 50, n) * np.ones((4, 1))
     difference = rng.normal(0, noise, n)
     rewards[0] += gap + difference - difference.mean()
-    return verdict(result([0.9, 0.9, 0.9, 0.1]), rewards.astype(np.float32), 0.7)
+    return verdict(
+        result([0.9, 0.9, 0.9, 0.1]), rewards.astype(np.float32), TrainingConfig(threshold=0.7)
+    )
 
 
 def test_more_and_less_are_said_where_clients_can_tell():
@@ -51,9 +54,16 @@ def test_equal_therapists_earn_the_same():
 
 def test_who_hardly_ever_succeeds_is_told_why():
     rewards = np.zeros((4, 10))
-    hard, weak = (verdict(result([0.01, 0, other, 0]), rewards, 0.9) for other in (0.01, 0.5))
+    config = TrainingConfig()
+    hard, weak = (verdict(result([0.01, 0, other, 0]), rewards, config) for other in (0.01, 0.5))
     assert "hardly ever succeeds (nor do the untrained ones" in hard and "--threshold" in hard
     assert "hardly ever succeeds." in weak
+
+
+def test_what_was_done_already_is_not_advised():
+    config = TrainingConfig(threshold=0.5, n_envs=256, gamma=0.995)
+    told = verdict(result([0.01, 0, 0.01, 0]), np.zeros((4, 10)), config)
+    assert told.endswith("Try more --total-timesteps.")
 
 
 def test_rows_are_the_final_and_the_best_policy_and_two_that_need_no_training():

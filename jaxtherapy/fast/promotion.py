@@ -1,0 +1,21 @@
+"""Settings of JAX that the pure functions could not run under, kept out of them."""
+
+from collections.abc import Callable
+from functools import wraps
+from typing import ParamSpec, TypeVar
+
+import jax
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+
+def ordinary(function: Callable[P, R]) -> Callable[P, R]:
+    """The same function under JAX's default rules of promotion, whatever the user's are."""
+
+    @wraps(function)
+    def call(*args: P.args, **kwargs: P.kwargs) -> R:
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+            return function(*args, **kwargs)
+
+    return call

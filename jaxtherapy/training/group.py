@@ -1,0 +1,88 @@
+"""The seeds that are trained together, and how far they are."""
+
+import time
+from dataclasses import dataclass, field
+
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.devices.programs import Programs
+from jaxtherapy.ppo.types import TrainState
+from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.run_files import RunFiles
+from jaxtherapy.training.saving import Saver
+
+CHUNK_SECONDS = 0.5
+"""How long a chunk of updates may keep the host waiting for progress and signals."""
+
+
+@dataclass
+class Group:
+    """The seeds that are trained together.
+
+    Attributes:
+        config: in force: callbacks may have changed it.
+        saver: writes their files; None without a folder.
+        diverged: seeds that stand still at their last good state, and at which step.
+    """
+
+    config: TrainingConfig
+    files: RunFiles
+    programs: Programs
+    state: TrainState
+    progress: Progress
+    saver: Saver | None
+    diverged: dict[int, int] = field(default_factory=dict)
+    seconds_per_update: float = 0.0
+    seconds_since_row: float = 0.0
+    steps_since_row: int = 0
+    clock: float = field(default_factory=time.monotonic)
+
+    @property
+    def finished(self) -> bool:
+        """Whether all steps are done."""
+        return self.progress.step >= self.config.total_timesteps
+
+    @property
+    def config_now(self) -> TrainingConfig:
+        """With the value that each schedule has after the updates so far."""
+        return self.config.at(self.progress.n_updates * self.config.steps_per_update)
+
+    def release(self) -> None:
+        """Makes room on the device for what comes next."""
+        self.programs = self.state = None  # type: ignore[assignment]
+
+    def lap(self) -> float:
+        """Seconds since the last lap."""
+        now = time.monotonic()
+        elapsed, self.clock = now - self.clock, now
+        return elapsed
+
+    def updates_of_next_chunk(self) -> int:
+        """Until the next evaluation, save or end, but no more than fit into a chunk."""
+        config, step = self.config, self.progress.step
+        targets = [(step // every + 1) * every for every in (config.eval_freq, config.save_freq)]
+        until_due = -(-(min(*targets, config.total_timesteps) - step) // config.steps_per_update)
+        if not self.seconds_per_update:
+            return 1  # to learn how long one takes
+        return min(until_due, max(1, int(CHUNK_SECONDS / self.seconds_per_update)))
+
+    def count(self, n_updates: int, elapsed: float) -> float:
+        """Notes a chunk. Returns its steps per second, of all seeds together."""
+        steps = n_updates * self.config.steps_per_update
+        self.progress.step += steps
+        self.progress.n_updates += n_updates
+        self.steps_since_row += steps
+        self.seconds_since_row += elapsed
+        self.seconds_per_update = elapsed / n_updates
+        return steps * len(self.files.seeds) / elapsed
+
+    def take_rate(self) -> float:
+        """Steps per second of each seed since this was last asked."""
+        rate = self.steps_since_row / max(self.seconds_since_row, 1e-9)
+        self.seconds_since_row, self.steps_since_row = 0.0, 0
+        return rate
+
+    def saved_steps(self) -> list[int]:
+        """Steps of its checkpoints, when all that is on its way is written."""
+        assert self.saver
+        self.saver.wait()
+        return self.saver.checkpoints.steps()
