@@ -22,6 +22,7 @@ from jaxtherapy.storage.checkpoints import Checkpoints, Progress
 from jaxtherapy.storage.experiment import orbax_steps
 from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.storage.resume import check_schedules
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.start import from_weights
 
@@ -91,6 +92,7 @@ def to_experiment(source: Path, target: Path, config_file: str | None) -> str:
         "n_seeds": 1,
     }
     config = configuration.load_config(config_file, changes)
+    check_schedules(source, pth.env_step, pth.epoch, config)
     files = RunFiles.of(config)
     if files.exists():
         raise RunError(f"{files.present()[0]} belongs to an experiment; name another folder")

@@ -3,7 +3,6 @@
 Files are found without JAX, so that commands can answer before they load it.
 """
 
-import csv
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -15,7 +14,7 @@ import numpy as np
 from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
-from jaxtherapy.storage.run_files import RunFiles, step_in
+from jaxtherapy.storage.logs import find_log
 
 
 @dataclass(frozen=True)
@@ -34,33 +33,11 @@ class PolicyFile:
 
     @property
     def log(self) -> str | None:
-        """The training's CSV log: beside the experiment, else where the training wrote it."""
+        """The training's CSV log, if it is there."""
         if self.experiment is None or self.seed is None:
             return None
-        config = config_of(self.experiment)
-        root, own = self.experiment.resolve(), config.output_path
-        if own.parts and root.parts[-len(own.parts) :] == own.parts:
-            beside = Path(*root.parts[: -len(own.parts)])
-            path = RunFiles.of(replace(config, log_dir=str(beside / config.log_path))).csv(
-                self.seed
-            )
-            if path.is_file():
-                return str(path)
-        path = RunFiles.of(config).csv(self.seed)
-        return str(path) if path.is_file() and _may_be_of(path, self.file.parent) else None
-
-
-def _may_be_of(log: Path, folder: Path) -> bool:
-    """Whether a log goes as far as the checkpoints in a folder: another experiment's may not."""
-    steps = [step for path in folder.iterdir() if (step := step_in(path.name)) is not None]
-    if not steps:
-        return True
-    try:
-        with open(log, newline="", encoding="utf-8") as file:
-            last = [row["step"] for row in csv.DictReader(file)][-1:]
-        return last == [str(max(steps))]
-    except (OSError, UnicodeDecodeError, KeyError):
-        return False
+        path = find_log(self.experiment, self.seed)
+        return None if path is None else str(path)
 
 
 def find_policies(path: Path, which: str) -> list[PolicyFile]:

@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxtherapy.evaluation.logs import Log
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting.drawing import BLUE, GREEN, GREY, ORANGE, Panel, Picture, draw
 from jaxtherapy.reporting.formats import short
 from jaxtherapy.reporting.selection import MOST_FOLLOWED
+from jaxtherapy.storage.logs import Log
 from jaxtherapy.storage.progress_log import ProgressLog, Row
 from jaxtherapy.storage.run_files import write_atomically
 

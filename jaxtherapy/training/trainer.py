@@ -28,7 +28,7 @@ from jaxtherapy.training.callbacks import Callback, View
 from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
 from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run
-from jaxtherapy.training.result import Tally, TrainingResult, log_arrays
+from jaxtherapy.training.result import Tally, TrainingResult, log_arrays, nothing_left
 from jaxtherapy.training.rows import averaged, rows_of_seeds
 from jaxtherapy.training.saving import Saver
 from jaxtherapy.training.signals import StopRequest
@@ -128,18 +128,23 @@ class Trainer:
         with ExitStack() as held:
             self.signals = held.enter_context(StopRequest())
             starts = self._open(held)
+            if result := nothing_left(self.config, starts, self.tally):
+                self.console.print(
+                    f"nothing left to do at step {self.tally.step:,}; "
+                    "train on with a higher --total-timesteps"
+                )
+                return result
             for number, (files, start) in enumerate(starts.items(), 1):
                 if len(starts) > 1:
                     first, last = files.seeds[0], files.seeds[-1]
                     self.console.print(f"group {number} of {len(starts)}: seeds {first} … {last}")
                 with trouble.in_one_line(self.config, files, self._info), ExitStack() as opened:
                     self.begin(files, start, opened)
-                    fresh = not self.now.finished
                     self._train()
                 self._count()
                 if not self.now.finished:
                     break
-            return self.end(fresh)
+            return self.end()
 
     # --- beginning --------------------------------------------------------------------------
 
@@ -165,6 +170,11 @@ class Trainer:
         """
         if self.save_files and hosts.is_first_host():
             self.notes += opening.lock(self.files, held)
+        if self.config.resume == "auto":  # hosts decide alike
+            there = bool(hosts.largest(self.files.exists())[0])
+            self.config = replace(self.config, resume=there)
+            if not there:
+                self.notes.append(f"nothing to continue in {self.files.output}: starting anew")
         ppo, settings = PPO.of(self.config), make_settings(self.config)
         self.config, plan = opening.planned(self.config, ppo, settings)
         self.notes.append(plan)
@@ -212,7 +222,8 @@ class Trainer:
         state, progress = first_state(start, programs)
         saver = None
         if self.save_files:
-            saver = Saver(PPO.of(config), files, programs.mesh, self._writer)
+            keep = config.keep_checkpoints
+            saver = Saver(PPO.of(config), files, programs.mesh, self._writer, keep)
             opened.push(saver.close)
         self.now = Group(config, files, programs, state, progress, saver)
         if progress.changes:
@@ -251,9 +262,7 @@ class Trainer:
         now.saver.wait()
         if not now.finished and now.progress.step not in now.saver.checkpoints.steps():
             self.save()
-            now.saver.wait()
-        if "checkpoints" in vars(now.saver):
-            now.saver.checkpoints.wait()
+        now.saver.finish()
 
     def chunk(self) -> bool:
         """Some updates. Returns whether somebody asked to save."""
@@ -414,7 +423,7 @@ class Trainer:
         self.tally.step = progress.step
         now.programs = now.state = None  # type: ignore[assignment]
 
-    def end(self, fresh: bool) -> TrainingResult:
+    def end(self) -> TrainingResult:
         """Pictures, tables, the end of ``run.json``; what came of it.
 
         Raises:
@@ -423,20 +432,13 @@ class Trainer:
         now, files = self.now, self.tally.files
         config = callbacks.at_update(now.config, now.progress.n_updates)
         status = "finished" if now.finished else "interrupted" if self.signalled else "stopped"
-        if not fresh and files and run_info.status(files.run) == "finished":
-            self.console.print(
-                f"nothing left to do at step {now.progress.step:,}; "
-                "train on with a higher --total-timesteps"
-            )
-            comparison = run_info.read(files.run).get("comparison")
-        else:
-            stopped_by = "" if now.finished else self.stopped_by
-            ending = summary.Ending(config, self.tally, stopped_by, status, self.console)
-            if self._ahead:
-                wait([self._ahead])
-            hosts.wait_for_all("written")
-            comparison = self._tell(ending) if hosts.is_first_host() else None
-            hosts.wait_for_all("finished")
+        stopped_by = "" if now.finished else self.stopped_by
+        ending = summary.Ending(config, self.tally, stopped_by, status, self.console)
+        if self._ahead:
+            wait([self._ahead])
+        hosts.wait_for_all("written")
+        comparison = self._tell(ending) if hosts.is_first_host() else None
+        hosts.wait_for_all("finished")
         if self.tally.diverged:
             seeds = ", ".join(map(str, self.tally.diverged))
             raise RunError(

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from jaxtherapy.evaluation.logs import find_log, read_log
+from jaxtherapy.storage.logs import find_log, read_log
 from jaxtherapy.storage.progress_log import COLUMNS
 
 
