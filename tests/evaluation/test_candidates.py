@@ -11,13 +11,12 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation import candidates, policies
 from jaxtherapy.storage import policies as weights
 from tests.conftest import DATA
-from tests.evaluation.experiments import write_experiment, write_policy
+from tests.evaluation.experiments import write_experiment, write_log, write_policy
 
 
 def test_a_folder_means_all_its_seeds(tmp_path):
     folder = write_experiment(tmp_path / "study", seeds=(9, 10, 11))
-    (folder / "logs").mkdir()
-    (folder / "logs" / "study_seed10_progress.csv").touch()
+    write_log(folder / "logs" / "study_seed10_progress.csv")
     found = policies.find_all([folder], "best")
     assert [policy.seed for policy in found] == [9, 10, 11]
     assert {policy.group for policy in found} == {"study"}
@@ -221,11 +220,10 @@ def test_the_log_is_that_of_the_experiment_itself(tmp_path, monkeypatch):
     (there / "checkpoint_512.pth").touch()
     own, other = (tmp_path / place / "logs/a/a_progress.csv" for place in ("elsewhere", "here"))
     for log, step in ((own, 512), (other, 99)):
-        log.parent.mkdir(parents=True)
-        log.write_text(f"epoch,step\n1,{step}\n")
+        write_log(log, [step])
     monkeypatch.chdir(tmp_path / "here")
     assert policies.find_policies(there, "best")[0].log == str(own)
     own.unlink()
     assert policies.find_policies(there, "best")[0].log is None
-    other.write_text("epoch,step\n1,512\n")
+    write_log(other, [512])
     assert policies.find_policies(there, "best")[0].log is not None
