@@ -20,7 +20,7 @@ import numpy as np
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import tables
 from jaxtherapy.reporting.tables import Column, Table
-from jaxtherapy.storage.run_files import write_atomically
+from jaxtherapy.storage.files import write_atomically
 
 FILES = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
 

@@ -9,8 +9,8 @@ from jaxtherapy.evaluation.reading import is_evaluation, read_evaluation
 from jaxtherapy.evaluation.results import Evaluation, TherapistInfo
 from jaxtherapy.reporting import csv_files, drawing, figures, page
 from jaxtherapy.reporting.drawing import PictureError
+from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.logs import Log, find_log, read_log
-from jaxtherapy.storage.run_files import write_atomically
 
 PAGE = "report.html"
 FIGURES = "figures"

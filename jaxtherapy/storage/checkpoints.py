@@ -16,7 +16,7 @@ import orbax.checkpoint as ocp
 from jaxtyping import PyTree
 
 from jaxtherapy.errors import RunError, is_out_of_memory
-from jaxtherapy.storage.progress import Progress as Progress
+from jaxtherapy.storage.progress import Progress
 
 for _name in ("absl", "asyncio"):  # what matters reaches us as exceptions
     logging.getLogger(_name).setLevel(logging.CRITICAL + 1)

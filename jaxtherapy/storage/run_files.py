@@ -10,9 +10,7 @@ import numpy as np
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.storage.experiment import checkpoint_folders, log_name
-from jaxtherapy.storage.files import side_by_side as side_by_side
 from jaxtherapy.storage.files import sweep
-from jaxtherapy.storage.files import write_atomically as write_atomically
 
 _SEED = re.compile(r"seed_[0-9]+")
 _ASIDE = re.compile(r"later_than_[0-9]+(?:_[0-9]+)?")

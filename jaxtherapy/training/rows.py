@@ -7,7 +7,7 @@ from jaxtyping import PyTree
 from jaxtherapy.ppo.log import return_scale
 from jaxtherapy.ppo.running_statistics import RunningStatistics
 from jaxtherapy.ppo.types import EvalResult, TrainLog
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.training.loggers import Row
 
 

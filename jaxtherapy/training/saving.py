@@ -15,12 +15,14 @@ from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.programs import snapshot
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import policies
-from jaxtherapy.storage.run_files import RunFiles, side_by_side
+from jaxtherapy.storage.files import side_by_side
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
 from jaxtherapy.training.trouble import cannot_write
 
 if TYPE_CHECKING:
-    from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+    from jaxtherapy.storage.checkpoints import Checkpoints
+    from jaxtherapy.storage.progress import Progress
 
 
 class Saver:

@@ -15,11 +15,13 @@ from jaxtherapy.devices.programs import Programs
 from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import overwrite, policies
-from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+from jaxtherapy.storage.checkpoints import Checkpoints
+from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.logs import claim
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.resume import Start
-from jaxtherapy.storage.run_files import RunFiles, write_atomically
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.saving import Saver
 
 NEVER = float("-inf")

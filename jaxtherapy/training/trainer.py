@@ -19,7 +19,7 @@ from jaxtherapy.devices.programs import Programs, compile_programs, stacked
 from jaxtherapy.errors import RunError, is_out_of_memory
 from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import disk_space, resume, run_info
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.resume import YARDSTICK, Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer

@@ -9,13 +9,10 @@ import pytest
 
 from jaxtherapy.config import load_config
 from jaxtherapy.errors import RunError
+from jaxtherapy.storage.files import side_by_side, write_atomically
 from jaxtherapy.storage.locks import ExperimentLock
 from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
-from jaxtherapy.storage.run_files import (
-    RunFiles,
-    side_by_side,
-    write_atomically,
-)
+from jaxtherapy.storage.run_files import RunFiles
 
 ROW = dict.fromkeys(COLUMNS, 0.5)
 
