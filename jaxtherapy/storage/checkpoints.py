@@ -165,7 +165,6 @@ class Checkpoints:
     def delete_before(self, step: int) -> None:
         """Removes the checkpoints of earlier steps, the earliest first."""
         self._delete([each for each in self.steps() if each < step])
-        self.reload()
 
     def _delete(self, steps: list[int]) -> None:
         """A kill leaves no half of one behind: it is renamed before its files go."""

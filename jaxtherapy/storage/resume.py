@@ -86,21 +86,14 @@ class Start:
 def source_of(config: TrainingConfig) -> Path:
     """What is to be continued, of a configuration that continues something."""
     given = config.resume_from
-    return config.output_path if given is None else _expanded(given)
-
-
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # no home to speak of
-        return Path(path)
+    return config.output_path if given is None else Path(given)
 
 
 def base_config(given: dict[str, Any]) -> Path | None:
     """The configuration to resume with when no ``--config`` is given: the experiment's own."""
     try:
         if given.get("resume_from"):
-            candidate = _config_beside(_expanded(str(given["resume_from"])))
+            candidate = _config_beside(Path(str(given["resume_from"])))
         elif str(given.get("resume", "false")).lower() in ("true", "yes", "on", "1", "auto"):
             candidate = load_config(None, given).output_path / "config.yaml"
         else:

@@ -108,6 +108,8 @@ class Saver:
             return
         if hosts.is_first_host():
             self.checkpoints.delete_before(kept[0])
+        hosts.wait_for_all("earlier steps removed")
+        self.checkpoints.reload()
         self._files.of_group(tuple(self._files.seeds[i] for i in self.own)).remove_before(kept[0])
 
     def finish(self) -> None:
