@@ -18,10 +18,12 @@ from jaxtherapy.devices.programs import initial_state
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import policies
-from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+from jaxtherapy.storage.checkpoints import Checkpoints
 from jaxtherapy.storage.experiment import orbax_steps
 from jaxtherapy.storage.files import write_atomically
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.storage.resume import check_schedules
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.start import from_weights
 
@@ -91,6 +93,7 @@ def to_experiment(source: Path, target: Path, config_file: str | None) -> str:
         "n_seeds": 1,
     }
     config = configuration.load_config(config_file, changes)
+    check_schedules(source, pth.env_step, pth.epoch, config)
     files = RunFiles.of(config)
     if files.exists():
         raise RunError(f"{files.present()[0]} belongs to an experiment; name another folder")

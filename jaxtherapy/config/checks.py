@@ -13,7 +13,7 @@ from typing import Any
 
 from jaxtherapy.config.declare import Setting
 from jaxtherapy.config.schedules import KINDS, Kind, Schedule
-from jaxtherapy.config.settings import SETTINGS, Matrix
+from jaxtherapy.config.settings import SETTINGS, Matrix, Resume
 from jaxtherapy.config.yaml_files import MAX_NUMBER_LENGTH, parse_yaml
 from jaxtherapy.errors import ConfigError, nearest, shown
 
@@ -48,6 +48,7 @@ TYPE_NAMES: dict[Any, str] = {
     int: "int",
     float: "float",
     bool: "true or false",
+    Resume: "true, false or auto",
     str: "text",
     tuple[str, ...]: "list of names",
     str | Matrix: "name or 8×8 numbers",
@@ -131,6 +132,10 @@ def _boolean(about: Setting, value: Any) -> bool:
     return word in TRUE
 
 
+def _resume(about: Setting, value: Any) -> Resume:
+    return "auto" if value == "auto" else _boolean(about, value)
+
+
 def _choice(about: Setting, value: Any) -> str:
     if not isinstance(value, str) or value not in about.choices:
         raise _refused(about, value, nearest(value, about.choices))
@@ -194,6 +199,7 @@ _READERS: dict[Any, Callable[[Setting, Any], Any]] = {
     int: _whole_number,
     float: _real,
     bool: _boolean,
+    Resume: _resume,
     str: _text,
     tuple[str, ...]: _names,
     str | Matrix: _utility_matrix,

@@ -10,7 +10,7 @@ import yaml
 
 from jaxtherapy.config.checks import TYPE_NAMES, expanded
 from jaxtherapy.config.schedules import Schedule
-from jaxtherapy.config.settings import EXPERIMENT, SETTINGS
+from jaxtherapy.config.settings import EXPERIMENT, SETTINGS, Resume
 from jaxtherapy.config.yaml_files import ALIASES, IGNORED, plain
 from jaxtherapy.errors import ConfigError, nearest, shown
 
@@ -92,7 +92,7 @@ def add_setting(group: Any, name: str, help: str) -> None:
     """Adds a setting as a flag, under its former names too; no value is checked yet."""
     about = SETTINGS[name]
     names = [flag(name), *(flag(old) for old, new in ALIASES.items() if new == name)]
-    if about.type is bool:
+    if about.type in (bool, Resume):
         words = {"0": "false", "1": "true"}  # as sweep tools write them
         group.add_argument(
             *names,
@@ -100,7 +100,7 @@ def add_setting(group: Any, name: str, help: str) -> None:
             nargs="?",
             const="true",
             type=lambda word: words.get(word, word),
-            metavar="true|false",
+            metavar="true|false" + "|auto" * (about.type is not bool),
             help=help,
         )
         group.add_argument(

@@ -10,6 +10,7 @@ or, if it is a ``Real``, scheduled.
 import json
 from dataclasses import dataclass
 from functools import partial
+from typing import Literal
 
 from jaxtherapy.config.declare import Flag, OptionalReal, Part, Real, Whole, setting, settings_of
 from jaxtherapy.discovery import ROOT, names_in
@@ -30,6 +31,7 @@ _network = partial(setting, "Network")
 _logging = partial(setting, "Evaluation, logs and checkpoints")
 
 Matrix = tuple[tuple[float, ...], ...]
+Resume = bool | Literal["auto"]
 
 
 @dataclass(frozen=True)
@@ -62,8 +64,10 @@ class Experiment:
         null="start anew",
         in_file=False,
     )
-    resume: bool = _experiment(
-        False, "continue this experiment from its latest checkpoint", in_file=False
+    resume: Resume = _experiment(
+        False,
+        "continue this experiment from its latest checkpoint; auto: or start, if there is none",
+        in_file=False,
     )
     overwrite: bool = _experiment(False, "replace an experiment of the same name", in_file=False)
 
@@ -190,6 +194,9 @@ class RunLength:
     total_timesteps: int = _training(500_000, "length of the training", "[1, 1e12]", unit="steps")
     log_dir: str = _logging("logs/{experiment_name}", "folder for the CSV log")
     save_freq: int = _logging(10_000, "a checkpoint this often", "[1, 1e12]", unit="steps")
+    keep_checkpoints: int = _logging(
+        0, "how many checkpoints to keep, the latest; policy_best.pth stays; 0: all", "[0, 1e6]"
+    )
     eval_freq: int = _logging(5_000, "an evaluation this often", "[1, 1e12]", unit="steps")
 
 

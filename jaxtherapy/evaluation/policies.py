@@ -14,7 +14,7 @@ import numpy as np
 from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.logs import find_log
+from jaxtherapy.storage.logs import find_log
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class PolicyFile:
 
     @property
     def log(self) -> str | None:
-        """The training's CSV log: beside the experiment, else where the training wrote it."""
+        """The training's CSV log, if it is there."""
         if self.experiment is None or self.seed is None:
             return None
         found = find_log(self.experiment, self.seed)

@@ -23,7 +23,7 @@ import numpy as np
 from jaxtherapy.evaluation.results import Estimate, Evaluation
 from jaxtherapy.reporting.formats import printable
 from jaxtherapy.reporting.tables import CONTRASTS, THIRDS, shape_values
-from jaxtherapy.storage.run_files import write_atomically
+from jaxtherapy.storage.files import write_atomically
 
 FILES = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
 

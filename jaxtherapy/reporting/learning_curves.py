@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxtherapy.evaluation.logs import Log
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting.drawing import BLUE, GREEN, GREY, ORANGE, Panel, Picture, draw
 from jaxtherapy.reporting.formats import printable, short
 from jaxtherapy.reporting.selection import MOST_FOLLOWED
+from jaxtherapy.storage.files import write_atomically
+from jaxtherapy.storage.logs import Log
 from jaxtherapy.storage.progress_log import ProgressLog, Row
-from jaxtherapy.storage.run_files import write_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

@@ -4,13 +4,13 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.logs import Log, find_log, read_log
 from jaxtherapy.evaluation.reading import is_evaluation, read_evaluation
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import csv_files, drawing, figures, page
 from jaxtherapy.reporting.drawing import PictureError
 from jaxtherapy.reporting.formats import printable
-from jaxtherapy.storage.run_files import write_atomically
+from jaxtherapy.storage.files import write_atomically
+from jaxtherapy.storage.logs import Log, find_log, read_log
 
 PAGE = "report.html"
 FIGURES = "figures"

@@ -5,7 +5,7 @@ import logging
 import os
 import shutil
 from collections.abc import Collection
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ import jax.numpy as jnp
 from jaxtyping import PyTree
 
 from jaxtherapy.errors import RunError, is_out_of_memory
+from jaxtherapy.storage.progress import Progress
 
 
 def orbax() -> Any:
@@ -24,46 +25,6 @@ def orbax() -> Any:
     import orbax.checkpoint
 
     return orbax.checkpoint
-
-
-@dataclass
-class Progress:
-    """What the shell knows beside the training state.
-
-    Attributes:
-        step: environment steps so far, per seed.
-        n_updates: so far, per seed.
-        duration: seconds spent training, over all runs.
-        csv_rows: rows written to each log.
-        best_reward: best evaluation reward so far, of each seed.
-        imported_steps: those of ``step`` that were trained elsewhere, and not timed here.
-        changes: settings that a callback changed, and to what; JSON-able.
-        callback_state: what callbacks remember, by name; JSON-able.
-    """
-
-    step: int = 0
-    n_updates: int = 0
-    duration: float = 0.0
-    csv_rows: int = 0
-    best_reward: list[float] = field(default_factory=list)
-    imported_steps: int = 0
-    changes: dict[str, Any] = field(default_factory=dict)
-    callback_state: dict[str, Any] = field(default_factory=dict)
-
-    @classmethod
-    def read(cls, stored: dict[str, Any]) -> "Progress":
-        """As a checkpoint holds it, perhaps one of version 0.1."""
-        return cls(**{"n_updates" if key == "epoch" else key: stored[key] for key in stored})
-
-    @property
-    def timed_steps(self) -> int:
-        """Those that ``duration`` went by in, per seed."""
-        return self.step - self.imported_steps
-
-    @property
-    def steps_per_second(self) -> float:
-        """Per seed, over all runs."""
-        return self.timed_steps / max(self.duration, 1e-9)
 
 
 def flat(state: PyTree) -> dict[str, jax.Array]:
@@ -202,19 +163,23 @@ class Checkpoints:
         )
 
     def delete_after(self, step: int) -> None:
-        """Removes the checkpoints of later steps from the disk, the latest first.
+        """Removes the checkpoints of later steps from the disk, the latest first."""
+        self._delete([each for each in reversed(self.steps()) if each > step])
 
-        A kill leaves no half of one behind: it is renamed before its files go.
-        """
+    def delete_before(self, step: int) -> None:
+        """Removes the checkpoints of earlier steps, the earliest first."""
+        self._delete([each for each in self.steps() if each < step])
+
+    def _delete(self, steps: list[int]) -> None:
+        """A kill leaves no half of one behind: it is renamed before its files go."""
         aside = self.folder / ".deleted"
         shutil.rmtree(aside, ignore_errors=True)  # what a kill left
-        for later in reversed(self.steps()):
-            if later > step:
-                os.rename(self.folder / str(later), aside)
-                shutil.rmtree(aside)
+        for step in steps:
+            os.rename(self.folder / str(step), aside)
+            shutil.rmtree(aside)
 
     def reload(self) -> None:
-        """Sees what another host removed."""
+        """Sees what was removed behind its back, by another host say."""
         self._manager.reload()
 
     def wait(self) -> None:

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage import run_info
-from jaxtherapy.storage.experiment import is_checkpoint, log_folder, read_record
+from jaxtherapy.storage.experiment import is_checkpoint, read_record
+from jaxtherapy.storage.logs import log_folder
 from jaxtherapy.storage.run_files import RunFiles
 
 
@@ -91,12 +92,16 @@ def plan(files: RunFiles) -> Removal:
 
 
 def _recorded(output: Path) -> RunFiles | None:
-    """The files of the experiment that a folder has the record of."""
+    """The files of the experiment that a folder has the record of.
+
+    A log elsewhere only where the record speaks of this very folder: else it may be the original's.
+    """
     config = read_record(output)
     if config is None:
         return None
-    log = str(log_folder(output, config))
-    return RunFiles.of(replace(config, output_dir=str(output), log_dir=log))
+    is_here = config.output_path.resolve() == output.resolve()
+    log = log_folder(output, config) if is_here else output
+    return RunFiles.of(replace(config, output_dir=str(output), log_dir=str(log)))
 
 
 def _is_ours(path: Path) -> bool:

@@ -53,6 +53,22 @@ _SECOND_PREFIX = "_actor_critic."
 """Tianshou's ``PPOPolicy`` holds the same modules twice and insists on both names."""
 
 
+_ADAM_GROUP = {
+    "lr": 0.0,
+    "betas": (0.9, 0.999),
+    "eps": 1e-8,
+    "weight_decay": 0,
+    "amsgrad": False,
+    "maximize": False,
+    "foreach": None,
+    "capturable": False,
+    "differentiable": False,
+    "fused": None,
+    "decoupled_weight_decay": False,
+}
+"""What ``torch.optim.Adam`` says of its parameters, beside their numbers."""
+
+
 @dataclass(frozen=True)
 class AdamState:
     """Adam's state, by the same names as the weights."""
@@ -190,42 +206,6 @@ def _optimizer_names(weights: Arrays) -> list[str]:
     return list(names.values())
 
 
-def checkpoint_dict(
-    weights: Arrays, adam: AdamState, *, learning_rate: float, epoch: int, env_step: int
-) -> dict[str, Any]:
-    """The contents of a ``checkpoint_*.pth``."""
-    names = _optimizer_names(weights)
-    group = {
-        "lr": float(learning_rate),
-        "betas": (0.9, 0.999),
-        "eps": 1e-8,
-        "weight_decay": 0,
-        "amsgrad": False,
-        "maximize": False,
-        "foreach": None,
-        "capturable": False,
-        "differentiable": False,
-        "fused": None,
-        "decoupled_weight_decay": False,
-        "params": list(range(len(names))),
-    }
-    of_parameters = {
-        number: {
-            "step": np.array(adam.count, np.float32),
-            "exp_avg": adam.mean[name],
-            "exp_avg_sq": adam.mean_of_squares[name],
-        }
-        for number, name in enumerate(names)
-    }
-    return {
-        "model": state_dict(weights),
-        "optim": {"state": of_parameters, "param_groups": [group]},
-        "epoch": int(epoch),
-        "env_step": int(env_step),
-        "gradient_step": int(adam.count),
-    }
-
-
 def of_state(
     state: TrainState,
     index: int,
@@ -239,14 +219,24 @@ def of_state(
     params, count, mean, mean_of_squares = jax.tree.map(
         lambda x: np.asarray(x[index]), (state.params, adam.count, adam.mu, adam.nu)
     )
+    weights = to_named_arrays(params, ppo)
     mean, mean_of_squares = to_named_arrays(mean, ppo), to_named_arrays(mean_of_squares, ppo)
-    return checkpoint_dict(
-        to_named_arrays(params, ppo),
-        AdamState(int(count), mean, mean_of_squares),
-        learning_rate=learning_rate,
-        epoch=epoch,
-        env_step=env_step,
-    )
+    of_parameters = {
+        number: {
+            "step": np.array(count, np.float32),
+            "exp_avg": mean[name],
+            "exp_avg_sq": mean_of_squares[name],
+        }
+        for number, name in enumerate(_optimizer_names(weights))
+    }
+    group = _ADAM_GROUP | {"lr": float(learning_rate), "params": list(of_parameters)}
+    return {
+        "model": state_dict(weights),
+        "optim": {"state": of_parameters, "param_groups": [group]},
+        "epoch": int(epoch),
+        "env_step": int(env_step),
+        "gradient_step": int(count),
+    }
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:

@@ -4,7 +4,7 @@ import errno
 import os
 from pathlib import Path
 
-from jaxtherapy.errors import RunError
+from jaxtherapy.errors import RunError, shown
 from jaxtherapy.storage.files import write_atomically
 
 COLUMNS = (
@@ -42,6 +42,14 @@ Row = dict[str, float]
 
 def _format(value: float) -> str:
     return str(value) if isinstance(value, int) else f"{value:.7g}"
+
+
+def _is_number(cell: str) -> bool:
+    try:
+        float(cell)
+    except ValueError:
+        return False
+    return True
 
 
 class ProgressLog:
@@ -86,13 +94,13 @@ class ProgressLog:
         return [line.split(",") for line in lines[1:]]
 
     def numbers(self) -> list[Row]:
-        """The same by column, as numbers."""
-        return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in self.rows()]
+        """The same by column, as numbers.
 
-    def n_rows_until(self, step: int) -> int:
-        """How many rows are of this step or earlier ones."""
-        at = COLUMNS.index("step")
-        return sum(len(row) > at and float(row[at]) <= step for row in self.rows())
+        Raises:
+            RunError: a cell is none, or a row lacks some.
+        """
+        rows = self.check(len(self.rows()))
+        return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in rows]
 
     def has_better_after(self, n_rows: int, reward: float) -> bool:
         """Whether an evaluation after the first ``n_rows`` rows earned more than ``reward``.
@@ -101,9 +109,9 @@ class ProgressLog:
         """
         if not self.path.exists():
             return False
-        later = [row for row in self.rows()[n_rows:] if len(row) == len(COLUMNS)]
-        earned = [float(row[COLUMNS.index("test_reward_mean")]) for row in later]
-        return any(each > float(_format(reward)) for each in earned)
+        at = COLUMNS.index("test_reward_mean")
+        later = [row[at] for row in self.rows()[n_rows:] if len(row) == len(COLUMNS)]
+        return any(float(each) > float(_format(reward)) for each in later if _is_number(each))
 
     def check(self, n_rows: int) -> list[list[str]]:
         """The first ``n_rows`` rows.
@@ -126,6 +134,12 @@ class ProgressLog:
                 f"{self.path} has {len(rows)} rows where the checkpoint knows of {n_rows}; put the "
                 f"complete file back, {WITHOUT_LOG}"
             )
+        for number, row in enumerate(rows[:n_rows], 2):  # as an editor counts lines
+            for wrong in (cell for cell in row if not _is_number(cell)):
+                raise RunError(
+                    f"{self.path} has {shown(wrong)} in line {number}, where a number was; put the "
+                    f"original back, {WITHOUT_LOG}"
+                )
         return rows[:n_rows]
 
     def rewind(self, n_rows: int) -> None:

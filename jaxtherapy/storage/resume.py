@@ -1,6 +1,7 @@
 """Where a run starts from: nothing, a checkpoint with its Orbax state, or a ``.pth`` alone."""
 
 import os
+import shlex
 import shutil
 from collections.abc import Collection
 from dataclasses import dataclass, replace
@@ -21,12 +22,13 @@ from jaxtherapy.storage import overwrite
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.experiment import (
     experiment_folder,
-    find_log,
-    log_folder,
     orbax_steps,
     parts,
+    progress_at,
     read_record,
 )
+from jaxtherapy.storage.logs import find_log, is_anothers, log_folder
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles, step_in
 
@@ -49,20 +51,25 @@ class Start:
 
     Attributes:
         orbax_folder, orbax_step: the checkpoint to continue exactly, if any.
+        reached: what that checkpoint says of its run, where it can be read.
         in_place: whether that is this experiment's own, rather than another's to branch off.
         pth: weights (and perhaps Adam and counters) to continue from, if any.
         source: the file or folder that was given, absolute, unless this is in place.
-        new_yardstick: whether clients or evaluation are other ones than before, so that earlier
-            evaluation rewards say nothing about later ones.
+        new_timeline: whether settings differ from those before, so that what is later than the
+            checkpoint will not be made again as it was.
+        new_yardstick: whether clients or evaluation are among them, so that earlier evaluation
+            rewards say nothing about later ones.
         logs: of the original, whose rows the log of a copied experiment begins with; by seed.
         note: what the user should know about it.
     """
 
     orbax_folder: Path | None = None
     orbax_step: int = -1
+    reached: Progress | None = None
     in_place: bool = False
     pth: weights.Checkpoint | None = None
     source: Path | None = None
+    new_timeline: bool = False
     new_yardstick: bool = False
     logs: tuple[tuple[int, Path], ...] = ()
     note: str = ""
@@ -79,22 +86,15 @@ class Start:
 def source_of(config: TrainingConfig) -> Path:
     """What is to be continued, of a configuration that continues something."""
     given = config.resume_from
-    return config.output_path if given is None else _expanded(given)
-
-
-def _expanded(path: str) -> Path:
-    try:
-        return Path(path).expanduser()
-    except RuntimeError:  # no home to speak of
-        return Path(path)
+    return config.output_path if given is None else Path(given)
 
 
 def base_config(given: dict[str, Any]) -> Path | None:
     """The configuration to resume with when no ``--config`` is given: the experiment's own."""
     try:
         if given.get("resume_from"):
-            candidate = _config_beside(_expanded(str(given["resume_from"])))
-        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on", "1"):
+            candidate = _config_beside(Path(str(given["resume_from"])))
+        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on", "1", "auto"):
             candidate = load_config(None, given).output_path / "config.yaml"
         else:
             return None
@@ -198,6 +198,8 @@ def find_start(config: TrainingConfig, files: RunFiles, again: bool = False) -> 
             if occupied := overwrite.occupied(files):
                 raise RunError(occupied)
             return Start()
+        if config.resume == "auto" and not files.exists():
+            return Start()
         if not source.exists():
             raise RunError(f"{source} does not exist; there is nothing to resume")
         find = _from_folder if source.is_dir() else _from_file
@@ -262,6 +264,7 @@ def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool)
     if pth.shared_trunk != config.shared_trunk:
         wanted = str(pth.shared_trunk).lower()
         raise RunError(f"{path} has shared_trunk {wanted}; pass --shared-trunk {wanted}")
+    check_schedules(path, pth.env_step, pth.epoch, config)
     if pth.adam is None:
         restored = "weights only: Adam's state, counters and return statistics start anew"
     else:
@@ -269,7 +272,8 @@ def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool)
             "weights, Adam's state and counters; clients, random keys and return statistics "
             "could not be restored and start anew"
         )
-    return Start(pth=pth, note=f"from {path}: {restored}")
+    note = "; ".join([f"from {path}: {restored}", *_ended_schedules(config, pth.env_step)])
+    return Start(pth=pth, note=note)
 
 
 def _is_own(experiment: Path, files: RunFiles) -> bool:
@@ -309,12 +313,17 @@ def _exact(
         raise RunError(
             f"{experiment} is at step {step} already; branch off with --total-timesteps beyond it"
         )
-    note = f"continuing at step {step:,}" + ("" if in_place else f", into {files.output}")
-    logs = _original_logs(experiment, files) if in_place else ()
+    progress = progress_at(experiment, step, files.part)
+    if progress:
+        check_schedules(experiment, step, progress.n_updates, config)
     new_yardstick = not YARDSTICK.isdisjoint(changes)
-    notes = [note, *changes.values()]
+    notes = [f"continuing at step {step:,}" + ("" if in_place else f", into {files.output}")]
+    notes += [*changes.values(), *_ended_schedules(config, step)]
+    logs: tuple[tuple[int, Path], ...] = ()
     if in_place:
-        notes += _dropped(step, files, config.overwrite)
+        _check_own_log(experiment, files)
+        logs = _original_logs(experiment, files)
+        notes += _dropped(step, progress, files, config.overwrite)
         if logs:
             notes.append(f"its log goes on in {files.log}: {logs[0][1]} is the original's")
         if new_yardstick:
@@ -322,11 +331,50 @@ def _exact(
     return Start(
         experiment / "checkpoints" / files.part,
         step,
+        progress,
         in_place,
+        new_timeline=bool(changes),
         new_yardstick=new_yardstick,
         logs=logs,
         note="; ".join(notes),
     )
+
+
+def check_schedules(source: Path, step: int, n_updates: int, config: TrainingConfig) -> None:
+    """Refuses schedules where updates don't tell the step: they count updates, and would jump.
+
+    Raises:
+        RunError: this configuration's updates are not those of ``source``.
+    """
+    expected = n_updates * config.steps_per_update
+    if step != expected and any(isinstance(each, Schedule) for each in vars(config).values()):
+        raise RunError(
+            f"{source} is at step {step} after {n_updates} updates, which are {expected} steps "
+            "here: schedules count updates, and would jump; set n_steps and batch_size as they "
+            "were, or give numbers instead of schedules"
+        )
+
+
+def _ended_schedules(config: TrainingConfig, step: int) -> list[str]:
+    """What no longer changes, though it is a schedule, in words."""
+    schedules = {name: each for name, each in vars(config).items() if isinstance(each, Schedule)}
+    return [
+        f"the schedule of {name} has ended at step {each.over:,}: it stays {each.end:g}; a longer "
+        "'over' stretches it"
+        for name, each in schedules.items()
+        if each.over <= step < config.total_timesteps
+    ]
+
+
+def _check_own_log(experiment: Path, files: RunFiles) -> None:
+    recorded = read_record(experiment)
+    if recorded and is_anothers(
+        files.log, experiment, replace(recorded, experiment_name=files.name)
+    ):
+        raise RunError(
+            f"the log in {files.log} is another copy's of {experiment}; continue with "
+            f"--resume-from {shlex.quote(str(experiment))}, which has a log of its own"
+        )
 
 
 def _original_logs(experiment: Path, files: RunFiles) -> tuple[tuple[int, Path], ...]:
@@ -334,19 +382,27 @@ def _original_logs(experiment: Path, files: RunFiles) -> tuple[tuple[int, Path],
     recorded = read_record(experiment)
     if recorded is None:
         return ()
-    found = ((seed, find_log(experiment, recorded, seed)) for seed in files.seeds)
-    return tuple((seed, log) for seed, log in found if log and not files.csv(seed).exists())
+    missing = [seed for seed in files.seeds if not files.csv(seed).exists()]
+    found = ((seed, find_log(experiment, seed, any_later=True)) for seed in missing)
+    return tuple((seed, log) for seed, log in found if log)
 
 
-def _dropped(step: int, files: RunFiles, overwriting: bool) -> list[str]:
-    """What going back to a step costs, in words."""
+def _dropped(step: int, progress: Progress | None, files: RunFiles, overwriting: bool) -> list[str]:
+    """What going back to a step costs, in words.
+
+    Raises:
+        RunError: a log has lost rows, or has cells that are no numbers.
+    """
     told = []
     if later := files.later_weights(step):
         verb = "removed" if overwriting else f"set aside in later_than_{step}, as no Orbax "
         verb += "" if overwriting else "checkpoint of theirs is there"
         told.append(f"{len(later)} checkpoint_*.pth of later steps are {verb}")
     logs = [ProgressLog(files.csv(seed)) for seed in files.seeds if files.csv(seed).is_file()]
-    if rows := sum(len(log.rows()) - log.n_rows_until(step) for log in logs):
+    n_rows = progress.csv_rows if progress else 0  # else restoring says what is damaged
+    for log in logs:
+        log.check(n_rows)
+    if progress and (rows := sum(len(log.rows()) - n_rows for log in logs)):
         told.append(f"{rows} later rows of the log are made again")
     return told
 
@@ -374,12 +430,6 @@ def _changes_since(experiment: Path, config: TrainingConfig) -> dict[str, str]:
                 f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
                 "resumption, because the stored state depends on it; leave it as it was"
             )
-    then, wanted = trained_with.steps_per_update, config.steps_per_update
-    if then != wanted and any(isinstance(each, Schedule) for each in vars(config).values()):
-        raise RunError(
-            f"an update had {then} steps when {experiment} was trained, now {wanted}: schedules "
-            "count updates, and would jump; leave n_steps and batch_size as they were"
-        )
     before, now = config_as_dict(trained_with), config_as_dict(config)
     places = ("experiment_name", "output_dir", "log_dir", "device")
     return {

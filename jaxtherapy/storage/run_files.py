@@ -10,9 +10,7 @@ import numpy as np
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.storage.experiment import checkpoint_folders, log_name
-from jaxtherapy.storage.files import side_by_side as side_by_side
 from jaxtherapy.storage.files import sweep
-from jaxtherapy.storage.files import write_atomically as write_atomically
 
 _SEED = re.compile(r"seed_[0-9]+")
 _ASIDE = re.compile(r"later_than_[0-9]+(?:_[0-9]+)?")
@@ -180,6 +178,13 @@ class RunFiles:
         found = [path for folder in folders for path in weights_in(folder)]
         return [path for path in found if (step_in(path.name) or -1) > step]
 
+    def remove_before(self, step: int) -> None:
+        """Removes the ``checkpoint_*.pth`` of earlier steps."""
+        for seed in self.seeds:
+            for path in weights_in(self.weights_folder(seed)):
+                if (each := step_in(path.name)) is not None and each < step:
+                    path.unlink(missing_ok=True)
+
     def remove_after(
         self, step: int, without_best: Collection[int] = (), keep: bool = False
     ) -> None:
@@ -187,19 +192,20 @@ class RunFiles:
 
         Args:
             step: of the checkpoint to go back to.
-            without_best: seeds whose best policy is of a later step and goes too. Where it is of
-                an earlier one it stays: only the log can tell.
+            without_best: seeds whose best policy is of a later step, as their log tells, and goes
+                too.
             keep: set them aside in ``later_than_{step}/`` instead.
         """
         for seed in self.seeds:
             later = self.of_group((seed,)).later_weights(step)
-            best = [self.best(seed)] if seed in without_best else []
+            gone = [self.best(seed)] if seed in without_best else []
             # Later checkpoints last: a kill meanwhile leaves the sign that the others have to go.
-            for path in [*best, self.final(seed), *later] if later else []:
-                if keep and path.exists():
+            gone += [self.final(seed), *later] if later else []
+            for path in filter(Path.exists, gone):
+                if keep:
                     _set_aside(path, step)
                 else:
-                    path.unlink(missing_ok=True)
+                    path.unlink()
 
 
 def _set_aside(path: Path, step: int) -> None:

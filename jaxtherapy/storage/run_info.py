@@ -99,8 +99,3 @@ def is_ours(path: Path) -> bool:
     """Whether a run of ours wrote the file."""
     versions = read(path).get("versions")
     return isinstance(versions, dict) and "jaxtherapy" in versions
-
-
-def status(path: Path) -> str:
-    """How the run that wrote this file ended; empty if that can't be told."""
-    return str(read(path).get("status", ""))

@@ -8,7 +8,7 @@ from typing import Any
 
 from jaxtherapy.config import ConfigError, TrainingConfig, config_as_dict
 from jaxtherapy.config.settings import ClientNumbers, Hyperparameters
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.training.loggers import Row
 
 CHANGEABLE = tuple(

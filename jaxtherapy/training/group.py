@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.devices.programs import Programs
 from jaxtherapy.ppo.types import TrainState
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.saving import Saver
 

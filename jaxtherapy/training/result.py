@@ -1,6 +1,6 @@
 """What comes of a training."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,9 +14,10 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
-from jaxtherapy.storage import policies
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage import policies, run_info
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 
 Rows = dict[int, list[dict[str, float]]]
@@ -122,6 +123,25 @@ class TrainingResult:
     def therapist(self, which: str = "best", seed: int | None = None) -> Therapist:
         """The trained therapist, to simulate and to evaluate with."""
         return policy_therapist(PPO.of(self.config), self.weights(which, seed))
+
+
+def nothing_left(
+    config: TrainingConfig, starts: Mapping[RunFiles, Start], tally: Tally
+) -> TrainingResult | None:
+    """What came of a run that has finished already; None where something is left to do."""
+    if tally.files is None:
+        return None
+    info = run_info.read(tally.files.run)
+    if info.get("status") != "finished" or "comparison" not in info:
+        return None
+    for files, start in starts.items():
+        reached = start.reached
+        if not start.in_place or reached is None or reached.step < config.total_timesteps:
+            return None
+        tally.best_reward |= dict(zip(files.seeds, reached.best_reward, strict=True))
+        tally.step = reached.step
+    log, folder = log_arrays(tally.rows(), config.n_seeds), tally.files.output
+    return TrainingResult(config, "finished", folder, log, info.get("comparison"), tally)
 
 
 def log_arrays(rows: Rows, n_seeds: int) -> dict[str, np.ndarray]:

@@ -5,7 +5,7 @@ import numpy as np
 
 from jaxtherapy.ppo.running_statistics import RunningStatistics
 from jaxtherapy.ppo.types import EvalResult, TrainLog
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.training.loggers import Row
 
 

@@ -12,16 +12,18 @@ from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.devices import layout
+from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.programs import snapshot
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import policies
-from jaxtherapy.storage.run_files import RunFiles, side_by_side
+from jaxtherapy.storage.files import side_by_side
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
 
 if TYPE_CHECKING:
-    from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+    from jaxtherapy.storage.checkpoints import Checkpoints
+    from jaxtherapy.storage.progress import Progress
 
 
 class Saver:
@@ -29,10 +31,13 @@ class Saver:
 
     Attributes:
         own: which of the seeds this host writes, as positions; all of them where it is alone.
+        keep: how many checkpoints to keep; 0: all.
     """
 
-    def __init__(self, ppo: PPO, files: RunFiles, mesh: Mesh, writer: Writer) -> None:
-        self.own = layout.own_runs(mesh, len(files.seeds))
+    def __init__(
+        self, ppo: PPO, files: RunFiles, mesh: Mesh, writer: Writer, keep: int = 0
+    ) -> None:
+        self.own, self._keep = layout.own_runs(mesh, len(files.seeds)), keep
         self._ppo, self._files, self._mesh, self._writer = ppo, files, mesh, writer
 
     @cached_property
@@ -89,9 +94,30 @@ class Saver:
             learned = layout.fetch_own((state.params, state.opt_state), self._mesh)
             here = state.replace(params=learned[0], opt_state=learned[1])
             side_by_side((partial(write_one, i, here) for i in self.own), _bytes_per_seed(learned))
+            self._prune()  # the one to come is not complete yet, and can't stand for another
             self.checkpoints.save_flat(leaves, progress)
 
         self.submit(write)
+
+    def _prune(self) -> None:
+        """Removes all but the last checkpoints, ``.pth`` files last."""
+        if not self._keep:
+            return
+        self.checkpoints.wait()
+        kept = self.checkpoints.steps()[-self._keep :]
+        if not kept:
+            return
+        if hosts.is_first_host():
+            self.checkpoints.delete_before(kept[0])
+        hosts.wait_for_all("earlier steps removed")
+        self.checkpoints.reload()
+        self._files.of_group(tuple(self._files.seeds[i] for i in self.own)).remove_before(kept[0])
+
+    def finish(self) -> None:
+        """Returns when all is on the disk, and no more checkpoints than wanted."""
+        self.wait()
+        if "checkpoints" in vars(self):
+            self._prune()
 
     def submit(self, job: Callable[[], None]) -> None:
         """Has a job done after those before it.

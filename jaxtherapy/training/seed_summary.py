@@ -9,8 +9,8 @@ from rich.text import Text
 
 from jaxtherapy.evaluation.across_seeds import AcrossSeeds, Ranking, across_seeds, rank_seeds
 from jaxtherapy.evaluation.statistics import FEWEST_SEEDS
+from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.progress_log import Row
-from jaxtherapy.storage.run_files import write_atomically
 
 METRICS = {
     "test_reward": "test_reward_mean",

@@ -15,10 +15,13 @@ from jaxtherapy.devices.programs import Programs
 from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import overwrite, policies
-from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+from jaxtherapy.storage.checkpoints import Checkpoints
+from jaxtherapy.storage.files import write_atomically
+from jaxtherapy.storage.logs import claim
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.resume import Start
-from jaxtherapy.storage.run_files import RunFiles, write_atomically
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.saving import Saver
 
 NEVER = float("-inf")
@@ -73,6 +76,7 @@ def _make_folders(config: TrainingConfig, files: RunFiles, start: Start, recorde
         overwrite.plan(files).carry_out()
     files.create()
     start.copy_logs(files)
+    claim(files)
     files.checkpoints.mkdir(parents=True, exist_ok=True)  # Orbax comes later
     if start.in_place:
         return
@@ -88,7 +92,13 @@ def _rewind(files: RunFiles, start: Start, progress: Progress, saver: Saver, *, 
     logs = {files.seeds[i]: ProgressLog(files.csv(files.seeds[i])) for i in saver.own}
     best = dict(zip(files.seeds, progress.best_reward, strict=True))
     n_rows = progress.csv_rows
-    stale = [seed for seed, log in logs.items() if log.has_better_after(n_rows, best[seed])]
+    stale = [
+        seed
+        for seed, log in logs.items()
+        if log.has_better_after(n_rows, best[seed])
+        # Else the same evaluations come again, and the same best policy.
+        and (start.new_timeline or files.of_group((seed,)).later_weights(start.orbax_step))
+    ]
     for log in logs.values():
         log.check(n_rows)
     # Latest first and the log last: whenever a kill comes, the latest checkpoint left has its

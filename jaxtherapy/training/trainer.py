@@ -28,7 +28,7 @@ from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
 from jaxtherapy.training.group import Group
 from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run
-from jaxtherapy.training.result import Tally, TrainingResult, log_arrays
+from jaxtherapy.training.result import Tally, TrainingResult, log_arrays, nothing_left
 from jaxtherapy.training.rows import averaged, rows_of_seeds
 from jaxtherapy.training.saving import Saver
 from jaxtherapy.training.signals import StopRequest
@@ -87,19 +87,24 @@ class Trainer:
         with ExitStack() as held:
             self.signals = held.enter_context(StopRequest())
             starts = self._open(held)
+            if result := nothing_left(self.config, starts, self.tally):
+                self.console.print(
+                    f"nothing left to do at step {self.tally.step:,}; "
+                    "train on with a higher --total-timesteps"
+                )
+                return result
             for number, (files, start) in enumerate(starts.items(), 1):
                 if len(starts) > 1:
                     first, last = files.seeds[0], files.seeds[-1]
                     self.console.print(f"group {number} of {len(starts)}: seeds {first} … {last}")
                 with trouble.in_one_line(self.config, files, self._info), ExitStack() as opened:
                     self.begin(files, start, opened)
-                    fresh = not self.now.finished
                     self._train()
                 self.tally.count(self.now.files.seeds, self.now.progress, self.now.diverged)
                 self.now.release()
                 if not self.now.finished:
                     break
-            return self.end(fresh)
+            return self.end()
 
     # --- beginning --------------------------------------------------------------------------
 
@@ -125,6 +130,11 @@ class Trainer:
         """
         if self.save_files and hosts.is_first_host():
             self.notes += opening.lock(self.files, held)
+        if self.config.resume == "auto":  # hosts decide alike
+            there = bool(hosts.largest(self.files.exists())[0])
+            self.config = replace(self.config, resume=there)
+            if not there:
+                self.notes.append(f"nothing to continue in {self.files.output}: starting anew")
         ppo, settings = PPO.of(self.config), make_settings(self.config)
         self.config, plan = opening.planned(self.config, ppo, settings)
         self.notes.append(plan)
@@ -172,7 +182,8 @@ class Trainer:
         state, progress = first_state(start, programs)
         saver = None
         if self.save_files:
-            saver = Saver(PPO.of(config), files, programs.mesh, self._writer)
+            keep = config.keep_checkpoints
+            saver = Saver(PPO.of(config), files, programs.mesh, self._writer, keep)
             opened.push(saver.close)
         self.now = Group(config, files, programs, state, progress, saver)
         if progress.changes:
@@ -206,9 +217,10 @@ class Trainer:
             if save_now:
                 self._tell_saved()
         if now.saver:
+            now.saver.wait()
             if not now.finished and now.progress.step not in now.saved_steps():
                 self.save()
-            now.saver.wait()
+            now.saver.finish()
 
     def chunk(self) -> bool:
         """Some updates. Returns whether somebody asked to save."""
@@ -307,7 +319,7 @@ class Trainer:
 
     # --- the end ----------------------------------------------------------------------------
 
-    def end(self, fresh: bool) -> TrainingResult:
+    def end(self) -> TrainingResult:
         """Pictures, tables, the end of ``run.json``; what came of it.
 
         A run that was finished before tells what it had no time to tell then.
@@ -316,23 +328,15 @@ class Trainer:
             RunError: seeds have diverged, or something can't be written.
         """
         now, files = self.now, self.tally.files
-        told = run_info.read(files.run) if files and not fresh else {}
         status = "finished" if now.finished else "interrupted" if self.signalled else "stopped"
-        if told.get("status") == "finished" and "comparison" in told:
-            comparison = told["comparison"]
-            self.console.print(
-                f"nothing left to do at step {now.progress.step:,}; "
-                "train on with a higher --total-timesteps"
-            )
-        else:
-            stopped_by = "" if now.finished else self.stopped_by
-            ending = summary.Ending(now.config_now, self.tally, stopped_by, status, self.console)
-            with trouble.at_the_end(files.output if files else None, now.finished):
-                if self._ahead:
-                    wait([self._ahead])
-                hosts.wait_for_all("written")
-                comparison = ending.tell() if hosts.is_first_host() else None
-                hosts.wait_for_all("finished")
+        stopped_by = "" if now.finished else self.stopped_by
+        ending = summary.Ending(now.config_now, self.tally, stopped_by, status, self.console)
+        with trouble.at_the_end(files.output if files else None, now.finished):
+            if self._ahead:
+                wait([self._ahead])
+            hosts.wait_for_all("written")
+            comparison = ending.tell() if hosts.is_first_host() else None
+            hosts.wait_for_all("finished")
         if self.tally.diverged:
             raise trouble.some_diverged(self.tally.diverged, now.config_now)
         folder, log = (

@@ -76,7 +76,15 @@ def test_every_spelling_of_true_and_false(written, value):
 @pytest.mark.parametrize("written", [0, 1, "1", "2", "", "y", None, [True]])
 def test_what_is_neither_true_nor_false(written):
     with pytest.raises(ConfigError, match="must be true or false"):
+        checked("overwrite", written)
+    with pytest.raises(ConfigError, match="must be true, false or auto"):
         checked("resume", written)
+
+
+def test_resuming_may_be_left_to_what_is_there():
+    assert checked("resume", "auto") == "auto"
+    with pytest.raises(ConfigError, match="must be true or false"):
+        checked("overwrite", "auto")
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ from jaxtherapy.config import TrainingConfig, save_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage.progress_log import COLUMNS
 
 
 @partial(jax.jit, static_argnums=0)
@@ -34,3 +35,11 @@ def write_experiment(folder, seeds=(), hidden_size=4, **settings):
     for number, place in enumerate([folder / f"seed_{seed}" for seed in seeds] or [folder]):
         write_policy(place / "policy_best.pth", hidden_size, seed=number)
     return folder
+
+
+def write_log(path, steps=(512, 1024, 1536)):
+    """A log with a row for each of these steps."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    rows = [",".join(str(step if name == "step" else 0.5) for name in COLUMNS) for step in steps]
+    path.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
+    return path

@@ -11,8 +11,7 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation import candidates, policies
 from jaxtherapy.storage import policies as weights
 from tests.conftest import DATA
-from tests.evaluation.experiments import write_experiment, write_policy
-from tests.evaluation.test_logs import write_log
+from tests.evaluation.experiments import write_experiment, write_log, write_policy
 
 
 def test_a_folder_means_all_its_seeds(tmp_path):
@@ -221,10 +220,10 @@ def test_the_log_is_that_of_the_experiment_itself(tmp_path, monkeypatch):
     (there / "checkpoint_512.pth").touch()
     own, other = (tmp_path / place / "logs/a/a_progress.csv" for place in ("elsewhere", "here"))
     for log, step in ((own, 512), (other, 99)):
-        write_log(log, (step,))
+        write_log(log, [step])
     monkeypatch.chdir(tmp_path / "here")
     assert policies.find_policies(there, "best")[0].log == str(own)
     own.unlink()
     assert policies.find_policies(there, "best")[0].log is None
-    write_log(other, (512,))
+    write_log(other, [512])
     assert policies.find_policies(there, "best")[0].log is not None

@@ -28,7 +28,7 @@ from jaxtherapy.ppo.ppo import init
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.torch_format import WeightsFileError
 from jaxtherapy.training.start import from_weights
 

@@ -8,7 +8,8 @@ import pytest
 
 from jaxtherapy.devices import layout as devices
 from jaxtherapy.errors import RunError
-from jaxtherapy.storage.checkpoints import Checkpoints, Progress
+from jaxtherapy.storage.checkpoints import Checkpoints
+from jaxtherapy.storage.progress import Progress
 
 STATE = {"weights": jnp.arange(6.0).reshape(2, 3), "key": jax.random.split(jax.random.key(1), 2)}
 

@@ -11,9 +11,12 @@ import filelock
 import numpy as np
 import pytest
 
+from jaxtherapy import convert
 from jaxtherapy.config import load_config
 from jaxtherapy.storage import torch_format
-from jaxtherapy.storage.experiment import find_log, orbax_steps
+from jaxtherapy.storage.experiment import orbax_steps
+from jaxtherapy.storage.logs import find_log
+from jaxtherapy.training.trainer import Trainer
 from tests.conftest import DATA
 from tests.training import tiny
 
@@ -31,6 +34,7 @@ def contents(folder):
 
 def unchanged(before):
     """Locks aside."""
+    before = dict(before)
     return all(path.read_bytes() == data for path, data in before.items() if path.name[0] != ".")
 
 
@@ -135,12 +139,59 @@ def test_a_copy_goes_on_and_the_original_stays(undisturbed, extended, folder, ca
     assert unchanged(before)
     assert_same_end(folder / place, extended)
     recorded = load_config(folder / place / "config.yaml")
-    log = find_log(folder / place, recorded, 42)
-    assert log == recorded.log_path / "tiny_progress.csv" and steps(log) == ALL_STEPS
+    log = find_log(folder / place, 42)
+    assert log.resolve() == (recorded.log_path / "tiny_progress.csv").resolve()
+    assert steps(log) == ALL_STEPS
     assert resume("--resume-from", place, "--total-timesteps", "496") == 0
     assert steps(log)[-1] == 496 and unchanged(before)
     assert resume("--resume-from", "models/tiny", *MORE) == 0  # the original is as able as ever
     assert steps(folder / "logs/tiny/tiny_progress.csv") == ALL_STEPS
+
+
+def test_of_two_moved_copies_each_has_a_log_of_its_own(undisturbed, extended, folder, capsys):
+    """Though the original is gone, whose log it was."""
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    shutil.copytree(folder / "models/tiny", folder / "copies/tiny")
+    (folder / "models").rename(folder / "moved")
+    assert resume("--resume-from", "moved/tiny", *MORE) == 0
+    before = contents(folder / "moved") | contents(folder / "logs")
+    assert find_log(folder / "copies/tiny", 42) is None  # whose last rows are the other's
+    assert resume("--resume-from", "copies/tiny", *MORE) == 0
+    assert "its log goes on in" in " ".join(capsys.readouterr().out.split())
+    assert unchanged(before)
+    assert_same_end(folder / "copies/tiny", extended)
+    for each in ("copies/tiny", "moved/tiny"):
+        assert steps(find_log(folder / each, 42)) == ALL_STEPS
+    assert find_log(folder / "copies/tiny", 42).parent == folder / "copies/tiny"
+    assert resume("--resume-from", "moved/tiny", "--total-timesteps", "496") == 0
+    assert steps(folder / "copies/tiny/tiny_progress.csv") == ALL_STEPS
+
+
+def test_a_copy_put_where_the_original_was_leaves_its_log(undisturbed, folder):
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    shutil.copytree(folder / "models/tiny", folder / "backup")
+    (folder / "models").rename(folder / "moved")
+    assert resume("--resume-from", "moved/tiny", *MORE) == 0
+    (folder / "models").mkdir()
+    (folder / "backup").rename(folder / "models/tiny")
+    before = contents(folder / "moved") | contents(folder / "logs")
+    assert resume("--resume-from", "models/tiny", *MORE) == 0
+    assert tiny.train(folder, "--resume", "--total-timesteps", "496") == 0
+    assert unchanged(before)
+    assert steps(folder / "models/tiny/tiny_progress.csv") == [*ALL_STEPS, 496]
+
+
+def test_overwriting_a_copy_leaves_the_log_of_the_moved_original(undisturbed, folder, capsys):
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    shutil.copytree(folder / "models/tiny", folder / "copy")
+    (folder / "models").rename(folder / "moved")
+    before = contents(folder)
+    place = ["--output-dir", "copy", "--overwrite", "--total-timesteps", "16"]
+    assert tiny.train(folder, *place) == 2
+    assert "logs/tiny/tiny_progress.csv is nothing that" in capsys.readouterr().err
+    assert tiny.train(folder, *place, "--log-dir", "copied logs") == 0
+    assert unchanged(each for each in before.items() if "copy" not in each[0].parts)
+    assert orbax_steps(folder / "copy") == [16]
 
 
 def test_overwriting_a_copy_leaves_the_originals_log(undisturbed, folder):
@@ -183,6 +234,127 @@ def test_what_going_back_drops_is_told(undisturbed, folder, capsys):
     assert "2 checkpoint_*.pth of later steps are removed" in out
     assert "3 later rows of the log are made again" in out
     assert tiny.results(folder) == tiny.results(undisturbed)
+
+
+def killed_after_row_240(undisturbed, folder):
+    """At step 224; the log has a row more than the checkpoint, and the best policy is of it."""
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    for step in (336, 400):
+        shutil.rmtree(folder / f"models/tiny/checkpoints/{step}")
+        (folder / f"models/tiny/checkpoint_{step}.pth").unlink()
+    (folder / "models/tiny/policy_final.pth").unlink()
+    log = folder / "logs/tiny/tiny_progress.csv"
+    lines = log.read_text().splitlines()[:4]
+    cells = lines[3].split(",")
+    cells[lines[0].split(",").index("test_reward_mean")] = "1000"
+    log.write_text("\n".join([*lines[:3], ",".join(cells)]) + "\n")
+    return folder / "models/tiny/policy_best.pth"
+
+
+def test_a_best_policy_of_a_dropped_timeline_goes(undisturbed, folder, capsys):
+    best = killed_after_row_240(undisturbed, folder)
+    stale = best.read_bytes()
+    assert resume("--resume-from", "models/tiny", "--learning-rate", "1e-3") == 0
+    assert "1 later rows of the log are made again" in " ".join(capsys.readouterr().out.split())
+    assert best.read_bytes() != stale
+    assert (folder / "models/tiny/later_than_224/policy_best.pth").read_bytes() == stale
+
+
+def test_a_best_policy_that_will_come_again_stays(undisturbed, folder):
+    """A requeued run sets nothing aside."""
+    killed_after_row_240(undisturbed, folder)
+    assert resume("--resume-from", "models/tiny") == 0
+    assert not (folder / "models/tiny/later_than_224").exists()
+    assert tiny.results(folder) == tiny.results(undisturbed)
+
+
+@pytest.mark.parametrize("cell", ["", "1,5", "=A1", "#REF!"])
+def test_cells_that_are_no_numbers_are_one_line_before_training(undisturbed, folder, capsys, cell):
+    """As a spreadsheet leaves them, say."""
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    log = folder / "logs/tiny/tiny_progress.csv"
+    lines = log.read_text().splitlines()
+    cells = lines[2].split(",")
+    cells[5] = cell
+    log.write_text("\n".join([*lines[:2], ",".join(cells), *lines[3:]]) + "\n")
+    before = contents(folder)
+    for more in ([], MORE):
+        assert resume("--resume-from", "models/tiny", *more) == 2
+        captured = capsys.readouterr()
+        assert captured.err.count("\n") == 1 and str(log.relative_to(folder)) in captured.err
+        assert "compiled" not in captured.out
+    assert unchanged(before)
+
+
+# --- nothing left, something else than before ---------------------------------------------------
+
+
+def test_a_finished_run_has_nothing_left_to_do_and_compiles_nothing(undisturbed, folder, capsys):
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    before = contents(folder)
+    assert resume("--resume-from", "models/tiny") == 0
+    out = capsys.readouterr().out
+    assert "nothing left to do at step 400" in out and "compiled" not in out
+    assert unchanged(before)
+    trainer = Trainer(load_config(None, {"resume_from": "models/tiny"} | tiny.TINY))
+    result = trainer.run()
+    assert result.status == "finished" and result.log["step"].tolist() == ALL_STEPS[:5]
+    assert result.weights("final") and result.comparison
+
+
+def test_a_schedule_that_has_ended_is_told(undisturbed, folder, capsys):
+    flags = ["--learning-rate", "{linear: [1e-3, 1e-4]}", "--total-timesteps", "112"]
+    assert tiny.train(folder, *flags) == 0
+    capsys.readouterr()
+    assert resume("--resume-from", "models/tiny", "--total-timesteps", "144") == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "the schedule of learning_rate has ended at step 112: it stays 0.0001" in out
+
+
+def test_updates_that_do_not_tell_the_step_refuse_schedules(undisturbed, folder, capsys):
+    """As in files of the old stack, whose epochs are no updates."""
+    contents = torch_format.load(undisturbed / "models/tiny/checkpoint_112.pth")
+    torch_format.save(folder / "alone.pth", contents | {"epoch": 3})
+    rate = ["--learning-rate", "{linear: [1e-3, 1e-4]}"]
+    place = ["--resume-from", "alone.pth", "--experiment-name", "new"]
+    assert tiny.train(folder, *place, *rate) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "at step 112 after 3 updates, which are 48 steps" in error
+    assert not (folder / "models").exists()
+    config = str(tiny.write_config(folder, learning_rate={"linear": [1e-3, 1e-4]}))
+    assert convert.main(["alone.pth", "models/converted", "--config", config]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "schedules count updates" in error
+    assert not (folder / "models").exists()
+    assert tiny.train(folder, *place, "--total-timesteps", "128") == 0
+
+
+# --- --resume auto ------------------------------------------------------------------------------
+
+
+def test_resume_auto_starts_continues_and_has_nothing_left(undisturbed, folder, capsys):
+    """The same command, sent again and again."""
+    flags = ["--resume", "auto"]
+    assert tiny.train(folder, *flags) == 0
+    out = " ".join(capsys.readouterr().out.split())
+    assert "nothing to continue in models/tiny: starting anew" in out
+    assert tiny.results(folder) == tiny.results(undisturbed)
+    shutil.rmtree(folder / "models/tiny/checkpoints/400")
+    assert tiny.train(folder, *flags) == 0
+    assert "continuing at step 336" in capsys.readouterr().out
+    assert tiny.results(folder) == tiny.results(undisturbed)
+    assert resume(*flags, "--experiment-name", "tiny") == 0  # without its file, by its own
+    assert "nothing left to do at step 400" in capsys.readouterr().out
+
+
+def test_resume_auto_replaces_nothing(folder, capsys):
+    (folder / "models/tiny").mkdir(parents=True)
+    (folder / "models/tiny/policy_best.pth").write_text("a user's")
+    assert tiny.train(folder, "--resume", "auto") == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1 and "models/tiny" in error
+    assert tiny.train(folder, "--resume", "auto", "--overwrite") == 2
+    assert (folder / "models/tiny/policy_best.pth").read_text() == "a user's"
 
 
 def test_a_folder_without_its_configuration_is_refused(undisturbed, folder, capsys):

@@ -9,13 +9,10 @@ import pytest
 
 from jaxtherapy.config import load_config
 from jaxtherapy.errors import RunError
+from jaxtherapy.storage.files import side_by_side, write_atomically
 from jaxtherapy.storage.locks import ExperimentLock
 from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
-from jaxtherapy.storage.run_files import (
-    RunFiles,
-    side_by_side,
-    write_atomically,
-)
+from jaxtherapy.storage.run_files import RunFiles
 
 ROW = dict.fromkeys(COLUMNS, 0.5)
 
@@ -168,10 +165,12 @@ def test_remove_after_drops_a_best_policy_of_later_steps(tmp_path):
         (tmp_path / name).write_text("x")
     for seed in files.seeds:
         files.best(seed).write_text("x")
-    files.remove_after(9, without_best=[3])  # nothing is dropped: nothing is of a dropped step
+    files.remove_after(9)
     assert files.best(3).exists()
     files.remove_after(5, without_best=[3])
     assert not files.best(3).exists() and files.best(4).exists()
+    files.remove_after(5, without_best=[4])  # though no checkpoint is later any more
+    assert not files.best(4).exists()
 
 
 def test_the_log_tells_whether_a_later_evaluation_was_better(tmp_path):

@@ -20,7 +20,7 @@ from jaxtherapy.networks.actor_critic import with_weights
 from jaxtherapy.ppo.optimizer import adam
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.training.start import from_weights
 
 

@@ -11,7 +11,7 @@ from jaxtherapy.devices.programs import compile_programs
 from jaxtherapy.ppo.running_statistics import RunningStatistics
 from jaxtherapy.ppo.types import EvalResult, Losses, TrainLog
 from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.storage.checkpoints import Progress
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import COLUMNS
 from jaxtherapy.training import trainer
 from jaxtherapy.training.rows import row_of_seed

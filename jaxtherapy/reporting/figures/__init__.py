@@ -3,12 +3,12 @@
 import re
 from collections.abc import Mapping
 
-from jaxtherapy.evaluation.logs import Log
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import learning_curves
 from jaxtherapy.reporting.drawing import Picture
 from jaxtherapy.reporting.figures import course, outcomes, responses
 from jaxtherapy.reporting.selection import followed
+from jaxtherapy.storage.logs import Log
 
 FILE_NAMES = re.compile(
     r"(?:learning_curves|comparison|differences|cells|seeds|course"

@@ -46,7 +46,7 @@ def save(file: str | os.PathLike[str] | BinaryIO, obj: Any) -> None:
     when read back. The same object makes the same bytes. A path is written in place.
     """
     name = _name_of(file)
-    contents = _dumps(obj, name)
+    contents = dumps(obj, name)
     try:
         if isinstance(file, (str, os.PathLike)):
             with open(file, "wb") as stream:
@@ -57,9 +57,15 @@ def save(file: str | os.PathLike[str] | BinaryIO, obj: Any) -> None:
         raise one_line_error(name, "cannot be written", error) from None
 
 
-def dumps(obj: Any) -> bytes:
-    """The bytes that ``save`` writes."""
-    return _dumps(obj, "<bytes>")
+def dumps(obj: Any, name: str = "<bytes>") -> bytes:
+    """The bytes that ``save`` writes; ``name`` is for messages."""
+    try:
+        return Writer(obj).contents()
+    except RecursionError:
+        problem = Refused("it nests too deep or contains itself; flatten it")
+        raise one_line_error(name, "cannot be written", problem) from None
+    except Exception as error:
+        raise one_line_error(name, "cannot be written", error) from None
 
 
 def load(file: str | os.PathLike[str] | BinaryIO) -> Any:
@@ -81,21 +87,11 @@ def load(file: str | os.PathLike[str] | BinaryIO) -> Any:
             contents = file.read()
     except (Refused, OSError, ValueError, MemoryError) as error:
         raise one_line_error(name, "cannot be read", error) from None
-    return _loads(contents, name)
+    return loads(contents, name)
 
 
-def loads(contents: bytes) -> Any:
-    """Read the bytes of a file."""
-    return _loads(contents, "<bytes>")
-
-
-def _name_of(file: Any) -> str:
-    is_path = isinstance(file, (str, os.PathLike))
-    text = str(file if is_path else getattr(file, "name", "<file object>"))
-    return text if text.isprintable() else ascii(text)  # keeps the message on one line
-
-
-def _loads(contents: bytes, name: str) -> Any:
+def loads(contents: bytes, name: str = "<bytes>") -> Any:
+    """Read the bytes of a file; ``name`` is for messages."""
     try:
         return parse(contents)
     # The net under the checks: no file may raise anything else, be it out of NumPy or zipfile.
@@ -103,11 +99,7 @@ def _loads(contents: bytes, name: str) -> Any:
         raise one_line_error(name, "cannot be read", error) from None
 
 
-def _dumps(obj: Any, name: str) -> bytes:
-    try:
-        return Writer(obj).contents()
-    except RecursionError:
-        problem = Refused("it nests too deep or contains itself; flatten it")
-        raise one_line_error(name, "cannot be written", problem) from None
-    except Exception as error:
-        raise one_line_error(name, "cannot be written", error) from None
+def _name_of(file: Any) -> str:
+    is_path = isinstance(file, (str, os.PathLike))
+    text = str(file if is_path else getattr(file, "name", "<file object>"))
+    return text if text.isprintable() else ascii(text)  # keeps the message on one line

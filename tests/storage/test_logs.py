@@ -4,15 +4,8 @@ import json
 
 import pytest
 
-from jaxtherapy.evaluation.logs import find_log, read_log
-from jaxtherapy.storage.progress_log import COLUMNS
-
-
-def write_log(path, steps=(512, 1024, 1536)):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    rows = [",".join(str(step if name == "step" else 0.5) for name in COLUMNS) for step in steps]
-    path.write_text("\n".join([",".join(COLUMNS), *rows]) + "\n")
-    return path
+from jaxtherapy.storage.logs import find_log, read_log
+from tests.evaluation.experiments import write_log
 
 
 def make_experiment(folder, name="a", **settings):
@@ -82,3 +75,28 @@ def test_logs_that_are_none_are_left_out(tmp_path):
         log.write_text(text)
         assert read_log(log) is None
     assert read_log(tmp_path / "missing.csv") is None
+
+
+def test_of_what_a_checkpoint_knows_its_rows_must_be_there(tmp_path):
+    """Steps need be no multiples of an update: a run may begin with an imported file."""
+    experiment = make_experiment(tmp_path)
+    about = experiment / "checkpoints/1100/about/metadata"
+    about.parent.mkdir(parents=True)
+    about.write_text(json.dumps({"progress": {"step": 1100, "csv_rows": 2}}))
+    log = write_log(tmp_path / "logs/a/a_progress.csv", (600, 1100))
+    assert find_log(experiment, 42) == log
+    write_log(log, (600, 1100, 1600))  # killed after an evaluation
+    assert find_log(experiment, 42) == log
+    for steps in [(600,), (100, 600, 1100)]:
+        write_log(log, steps)
+        assert find_log(experiment, 42) is None
+
+
+def test_a_log_without_rows_is_that_of_a_run_without_evaluations(tmp_path):
+    experiment = make_experiment(tmp_path)
+    log = write_log(tmp_path / "logs/a/a_progress.csv", ())
+    assert find_log(experiment, 42) is None
+    about = experiment / "checkpoints/64/about/metadata"
+    about.parent.mkdir(parents=True)
+    about.write_text(json.dumps({"progress": {"step": 64, "csv_rows": 0}}))
+    assert find_log(experiment, 42) == log and read_log(log) is None

@@ -1,0 +1,54 @@
+"""What a run knows of itself beside the training state; every checkpoint holds it."""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass
+class Progress:
+    """How far a run has come.
+
+    Attributes:
+        step: environment steps so far, per seed.
+        n_updates: so far, per seed.
+        duration: seconds spent training, over all runs.
+        csv_rows: rows written to each log.
+        best_reward: best evaluation reward so far, of each seed.
+        imported_steps: those of ``step`` that were trained elsewhere, and not timed here.
+        changes: settings that a callback changed, and to what; JSON-able.
+        callback_state: what callbacks remember, by name; JSON-able.
+    """
+
+    step: int = 0
+    n_updates: int = 0
+    duration: float = 0.0
+    csv_rows: int = 0
+    best_reward: list[float] = field(default_factory=list)
+    imported_steps: int = 0
+    changes: dict[str, Any] = field(default_factory=dict)
+    callback_state: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, stored: dict[str, Any]) -> "Progress":
+        """As a checkpoint holds it, perhaps one of version 0.1.
+
+        Raises:
+            TypeError: it holds something else.
+        """
+        progress = cls(**{"n_updates" if key == "epoch" else key: stored[key] for key in stored})
+        counts = progress.step, progress.n_updates, progress.csv_rows
+        if not all(isinstance(each, int) for each in counts) or not all(
+            isinstance(each, int | float) for each in progress.best_reward
+        ):
+            raise TypeError("counters that are no numbers")
+        return progress
+
+    @property
+    def timed_steps(self) -> int:
+        """Those that ``duration`` went by in, per seed."""
+        return self.step - self.imported_steps
+
+    @property
+    def steps_per_second(self) -> float:
+        """Per seed, over all runs."""
+        return self.timed_steps / max(self.duration, 1e-9)
