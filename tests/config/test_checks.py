@@ -94,7 +94,7 @@ def test_what_is_neither_true_nor_false(written):
         ("dropout_reward", None, "dropout_reward is None"),
         ("actor_view", "histroy", "did you mean history?"),
         ("critic_view", "all", "one of history"),
-        ("encoder", "histry", "one of auto, flat, history; did you mean history?"),
+        ("encoder", "histry", "one of auto, flat, history, history_counts; did you mean history?"),
         ("experiment_name", 42, "must be text; put it in quotes"),
     ],
 )
