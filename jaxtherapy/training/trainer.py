@@ -163,10 +163,11 @@ class Trainer:
         Returns:
             Where each group of seeds starts.
         """
-        if self.save_files and hosts.is_first_host():
-            self.notes += opening.lock(self.files, held)
+        # First, as it says what no network can be made of: then nothing is created.
         ppo, settings = PPO.of(self.config), make_settings(self.config)
         self.config, plan = opening.planned(self.config, ppo, settings)
+        if self.save_files and hosts.is_first_host():
+            self.notes += opening.lock(self.files, held)
         self.notes.append(plan)
         if self.save_files:
             self.notes.append(disk_space.note(ppo, settings, self.config))

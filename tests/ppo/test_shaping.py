@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.ppo import train_step
 from jaxtherapy.ppo.types import make_settings
 from tests.client.replay import compile_quickly
@@ -92,7 +93,7 @@ def test_it_can_be_swept_and_scheduled(begun):
 
     @compile_quickly
     def added(settings):
-        of_one = lambda each: collect(SMALL, each, begun)[1].shaping  # noqa: E731
+        of_one = lambda each: ppos.collect(SMALL, each, begun)[1].shaping  # noqa: E731
         return jax.vmap(of_one, in_axes=(axes,))(settings)
 
     none, three = added(two)
