@@ -17,6 +17,7 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.programs import Programs, compile_programs, stacked
 from jaxtherapy.errors import RunError, is_out_of_memory
+from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import disk_space, resume, run_info
 from jaxtherapy.storage.checkpoints import Progress
@@ -163,11 +164,11 @@ class Trainer:
         Returns:
             Where each group of seeds starts.
         """
-        # First, as it says what no network can be made of: then nothing is created.
         ppo, settings = PPO.of(self.config), make_settings(self.config)
-        self.config, plan = opening.planned(self.config, ppo, settings)
+        param_shapes(ppo)  # refuses what no network can be made of, before anything is created
         if self.save_files and hosts.is_first_host():
             self.notes += opening.lock(self.files, held)
+        self.config, plan = opening.planned(self.config, ppo, settings)
         self.notes.append(plan)
         if self.save_files:
             self.notes.append(disk_space.note(ppo, settings, self.config))
