@@ -14,7 +14,7 @@ from flax import nnx
 from rich.console import Console
 
 from jaxtherapy.client.baselines import BASELINES
-from jaxtherapy.client.dyad import hold_session, intake, intakes
+from jaxtherapy.client.dyad import counted, hold_session, intake, intakes
 from jaxtherapy.client.mechanisms import MECHANISMS
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.patterns import _CHOICES as PATTERNS
@@ -50,7 +50,7 @@ def _held(dyads, n_sessions, params):
 
 @compile_quickly
 def _begun(params):
-    return intakes(jax.random.key(0), params, jnp.arange(N_DYADS))
+    return jax.vmap(counted)(intakes(jax.random.key(0), params, jnp.arange(N_DYADS)))
 
 
 def after_sessions(n_sessions, params):
@@ -168,7 +168,7 @@ def dyads(request):
 def test_a_view_has_one_shape_and_numbers_that_networks_can_read(name, dyads):
     params = clients_of()
     seen = jax.jit(jax.vmap(lambda dyad: VIEWS[name].observe(dyad, params)))(dyads)
-    first = VIEWS[name].observe(intake(jax.random.key(0), params), params)
+    first = VIEWS[name].observe(counted(intake(jax.random.key(0), params)), params)
     assert description(single(seen)) == description(first)
     assert jax.tree.leaves(seen)
     for leaf in map(np.asarray, jax.tree.leaves(seen)):

@@ -15,5 +15,5 @@ BOND_VIEW = View(
 def with_view(monkeypatch, **views):
     """More views to choose from."""
     known = dict(observations.VIEWS)
-    for module in ("jaxtherapy.networks.actor_critic", "jaxtherapy.ppo.types"):
+    for module in ("jaxtherapy.networks.actor_critic", "jaxtherapy.ppo.views"):
         monkeypatch.setattr(f"{module}.VIEWS", known | views)

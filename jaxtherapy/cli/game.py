@@ -94,7 +94,7 @@ def _programs() -> tuple[Any, Any]:
     from jaxtherapy.client.therapists import Therapist
 
     def doing(act: Any) -> Therapist:
-        return Therapist(lambda key, memory, view: (memory, act))
+        return Therapist(lambda key, memory, view: (memory, act), counts=True)  # a policy may ask
 
     def hold(key: Any, time: Any, before: Meeting, act: Any, params: ClientParams) -> Any:
         return session(key, time, 0, before, doing(act), params)

@@ -71,7 +71,7 @@ def read_configuration(arguments: Sequence[str]) -> tuple[TrainingConfig, list[s
                 notes.append(f"{flag} {new} replaces {name}: {old} of {path}")
         given = in_file | given
     for name in given.keys() & configuration.IGNORED.keys():
-        notes.append(f"{name} is ignored: {configuration.IGNORED[name]}")
+        notes.append(configuration.note_on(name, given[name]))
     return config, sorted(notes)
 
 

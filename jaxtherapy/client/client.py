@@ -69,6 +69,12 @@ def rs_threshold(client: Client, threshold: Float[ArrayLike, ""]) -> Float[Array
     return client.u_low + threshold * (client.u_high - client.u_low)
 
 
+def share_of_range(client: Client, utility: Float[Array, "*n"]) -> Float[Array, "*n"]:
+    """A utility, such as RS, as a share of the client's own range; 0 where that is none."""
+    u_range = client.u_high - client.u_low
+    return jnp.where(u_range > 0, (utility - client.u_low) / jnp.where(u_range > 0, u_range, 1), 0)
+
+
 @outlined
 def expected_payoffs(client: Client, params: ClientParams) -> Float[Array, "8"]:
     """What the client expects from each of its own octants, in utility units."""

@@ -5,7 +5,18 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 from flax import struct
-from jaxtyping import Array, ArrayLike, Bool, Float, Float32, Int, Int8, PRNGKeyArray, UInt32
+from jaxtyping import (
+    Array,
+    ArrayLike,
+    Bool,
+    Float,
+    Float32,
+    Int,
+    Int8,
+    Int16,
+    PRNGKeyArray,
+    UInt32,
+)
 
 from jaxtherapy.client import client as clients
 from jaxtherapy.client.client import Client
@@ -45,6 +56,8 @@ class Dyad(struct.PyTreeNode):
         initial_rs: RS at intake.
         pattern: index of the pattern that the initial memory was drawn from; −1 if it was given.
         success, dropped_out: how it ended, if it did. Dropout wins over success.
+        exchanges: how often each client act (rows) got each answer (columns), acts as enacted, in
+            all sessions so far; None where nobody asks for it.
     """
 
     client: Client
@@ -56,6 +69,7 @@ class Dyad(struct.PyTreeNode):
     pattern: Int8[Array, ""]
     success: Bool[Array, ""]
     dropped_out: Bool[Array, ""]
+    exchanges: Int16[Array, "8 8"] | None = None
 
 
 def intake(key: PRNGKeyArray, params: ClientParams, number: Int[ArrayLike, ""] = 0) -> Dyad:
@@ -86,6 +100,11 @@ def open_with(
         success=jnp.bool_(False),
         dropped_out=jnp.bool_(False),
     )
+
+
+def counted(dyad: Dyad) -> Dyad:
+    """A dyad at intake, whose exchanges are counted from now on."""
+    return dyad.replace(exchanges=jnp.zeros((N_OCTANTS, N_OCTANTS), jnp.int16))
 
 
 def observe(dyad: Dyad, params: ClientParams) -> Observation:
@@ -131,7 +150,20 @@ def respond(
         time=time,
         success=success,
         dropped_out=dropped_out,
+        exchanges=_one_more(dyad.exchanges, dyad.client_act, therapist_act),
     )
+
+
+def _one_more(
+    exchanges: Int16[Array, "8 8"] | None,
+    client_act: Int[Array, ""],
+    therapist_act: Int[ArrayLike, ""],
+) -> Int16[Array, "8 8"] | None:
+    if exchanges is None:
+        return None
+    octants = jnp.arange(N_OCTANTS, dtype=jnp.int8)
+    happened = (octants[:, None] == client_act) & (octants == jnp.asarray(therapist_act, jnp.int8))
+    return exchanges + happened.astype(jnp.int16)
 
 
 def hold_session(

@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
-from jaxtherapy.client.dyad import Dyad, hold_session, intake, is_over
+from jaxtherapy.client.dyad import Dyad, counted, hold_session, intake, is_over
 from jaxtherapy.client.params import ClientParams, check_params
 from jaxtherapy.client.therapists import INVALID, Answer, Therapist, as_therapist, checked
 from jaxtherapy.fast.promotion import ordinary
@@ -45,7 +45,7 @@ def begin(
 ) -> Meeting:
     """The intake of client ``number`` of this key."""
     dyad = intake(jax.random.fold_in(key, 0), params, number)
-    return Meeting(dyad, therapist.begin(params))
+    return Meeting(counted(dyad) if therapist.counts else dyad, therapist.begin(params))
 
 
 def session(

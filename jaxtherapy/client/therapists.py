@@ -42,11 +42,13 @@ class Therapist:
         act: ``(key, memory, view) -> (memory, act)``, act 0..7; the memory keeps its shapes.
         begin: ``(params) -> memory`` at intake.
         see: ``(dyad, params) -> view``; what a therapist may see unless said otherwise.
+        counts: whether it wants to see ``dyad.exchanges``, which costs a little.
     """
 
     act: Callable[[PRNGKeyArray, Any, Any], tuple[Any, Int[Array, ""]]]
     begin: Callable[[ClientParams], Any] = lambda params: ()
     see: Callable[[Dyad, ClientParams], Any] = observe
+    counts: bool = False
 
 
 def as_therapist(therapist: Therapist | Answer) -> Therapist:
@@ -104,7 +106,8 @@ def taking_turns(therapists: Sequence[Therapist], which: Int[Array, ""]) -> Ther
         # The number is not batched: only the therapist in question acts, even under vmap.
         return jax.lax.switch(which, [partial(turn, number) for number in range(len(therapists))])
 
-    return Therapist(act, begin, see=lambda dyad, params: (dyad, params))
+    counts = any(each.counts for each in therapists)
+    return Therapist(act, begin, see=lambda dyad, params: (dyad, params), counts=counts)
 
 
 def from_observation(respond: Callable[[PRNGKeyArray, Observation], Int[Array, ""]]) -> Answer:

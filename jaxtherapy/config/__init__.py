@@ -22,6 +22,7 @@ from jaxtherapy.config.yaml_files import ALIASES as ALIASES
 from jaxtherapy.config.yaml_files import IGNORED as IGNORED
 from jaxtherapy.config.yaml_files import config_as_dict as config_as_dict
 from jaxtherapy.config.yaml_files import dump_config as dump_config
+from jaxtherapy.config.yaml_files import note_on as note_on
 from jaxtherapy.config.yaml_files import read_config_file as read_config_file
 from jaxtherapy.config.yaml_files import save_config as save_config
 from jaxtherapy.errors import ConfigError as ConfigError

@@ -28,7 +28,7 @@ class Setting:
         choices: names that may be given.
         minimum, maximum, above: bounds; ``above`` is an open lower one.
         null: what null means, in words; empty where null is not allowed.
-        instead: the number that null stands for, where it stands for one.
+        instead: the number that null stands for; None where a null leaf is no leaf at all.
         in_file: whether ``config.yaml`` records it: not so for what controls one run only.
         name, type, default: of the dataclass's field; the type without None.
     """

@@ -17,7 +17,7 @@ _DTYPES: dict[Any, Any] = {
 
 def as_leaves(part: type, settings: Any) -> dict[str, Any]:
     """The numbers of a part of the settings by name: float32, int32 or bool scalars; what changes
-    while training stays a :class:`Schedule`, of such numbers.
+    while training stays a :class:`Schedule`, of such numbers, and what is off None.
 
     Args:
         part: a dataclass whose fields are declared with ``setting``.
@@ -29,6 +29,7 @@ def as_leaves(part: type, settings: Any) -> dict[str, Any]:
         if isinstance(value, Schedule):
             numbers = (np.asarray(x, np.float32) for x in (value.start, value.end, value.over))
             return Schedule(value.kind, *numbers)
-        return np.asarray(field.metadata["setting"].instead if value is None else value, dtype)
+        number = field.metadata["setting"].instead if value is None else value
+        return None if number is None else np.asarray(number, dtype)
 
     return {field.name: leaf(field) for field in dataclasses.fields(part)}

@@ -27,6 +27,7 @@ _hosts = partial(setting, "Several hosts", in_file=False)
 _clients = partial(setting, "Clients")
 _rewards = partial(setting, "Rewards", within="[-1e6, 1e6]")
 _training = partial(setting, "Training")
+_shaping = partial(setting, "Shaping", within="[0, 1e4]", unit="100 reward points", null="off")
 _network = partial(setting, "Network")
 _logging = partial(setting, "Evaluation, logs and checkpoints")
 
@@ -136,6 +137,13 @@ class Hyperparameters(Part):
     vf_coef: Real = _training(0.5, "weight of the value loss", "[0, 100]")
     max_grad_norm: OptionalReal = _training(
         0.5, "clip of the global gradient norm", "(0, 1e9]", null="off", instead=float("inf")
+    )
+    shaping_rs: OptionalReal = _shaping(
+        None, "in training, pay for RS as a share of the client's range (potential-based)"
+    )
+    shaping_bond: OptionalReal = _shaping(None, "the same for the bond")
+    shaping_distance: OptionalReal = _shaping(
+        None, "the same for nearness to the threshold, by the distance as a share of the range"
     )
 
 

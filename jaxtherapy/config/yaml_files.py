@@ -18,11 +18,13 @@ MAX_NUMBER_LENGTH = 100
 
 ALIASES = {"enable_perception": "enable_parataxic"}
 OMNISCIENT = "use_omniscient_wrapper"
+_SEES_EVERYTHING = {"actor_view": "omniscient", "critic_view": "omniscient"}
+_YES, _NO = ("true", "yes", "on", "1"), ("none", "null", "~", "false", "no", "off", "0")
 IGNORED = {
     "lstm_hidden_size": "the network has no recurrent layer any more",
     OMNISCIENT: "what a therapist sees is chosen by actor_view",
 }
-"""Keys of older files that mean nothing here, and why."""
+"""Keys of older files that are no settings here, and why; see :func:`note_on`."""
 
 
 class _StrictLoader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -113,6 +115,13 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     return known_keys(values)
 
 
+def note_on(name: str, value: Any) -> str:
+    """What is said of a key of ``IGNORED`` that is given."""
+    if name == OMNISCIENT and str(value).lower() in _YES:
+        return f"{name} is read as actor_view: omniscient and critic_view: omniscient"
+    return f"{name} is ignored: {IGNORED[name]}"
+
+
 def known_keys(values: Mapping[Any, Any]) -> dict[str, Any]:
     """Aliases resolved, ignored keys kept; an unknown key is refused with the nearest known one."""
     known = {}
@@ -126,13 +135,11 @@ def known_keys(values: Mapping[Any, Any]) -> dict[str, Any]:
         if name in known:
             old = next((old for old, new in ALIASES.items() if new == name), key)
             raise ConfigError(f"{name} is given twice, once as {old}; keep one")
-        if name == OMNISCIENT and str(value).lower() not in ("none", "null", "false", "no", "0"):
-            raise ConfigError(
-                f"{name} is {shown(value)}: no therapist sees everything here; remove it, and "
-                "choose what the therapist sees by actor_view"
-            )
+        if name == OMNISCIENT and str(value).lower() not in _YES + _NO:
+            raise ConfigError(f"{name} is {shown(value)}, must be true or false")
         known[name] = value
-    return known
+    sees_everything = str(known.get(OMNISCIENT)).lower() in _YES
+    return _SEES_EVERYTHING | known if sees_everything else known
 
 
 def plain(value: Any) -> Any:

@@ -137,8 +137,11 @@ def read_policy(
 def _largest_logit(arrays: Mapping[str, np.ndarray]) -> float:
     """A bound of the actor's logits, whatever it sees: layer by layer, in float64."""
     size = {name: np.abs(array.astype(float)) for name, array in arrays.items()}
-    actor = [name.removesuffix(".weight") for name in size if re.match(r"actor\..*\.weight", name)]
-    bound = max(1.0, *(size[f"{name}.weight"].max() for name in actor if "embed" in name))
-    for name in (name for name in actor if f"{name}.bias" in size):
-        bound = size[f"{name}.weight"].sum(1).max() * bound + size[f"{name}.bias"].max()
+    actor = [name for name in size if name.startswith("actor.")]
+    bound = max([1.0, *(size[name].max() for name in actor if "embed" in name)])
+    for name in (name for name in actor if name.endswith(".bias")):
+        layer = name.removesuffix("bias")
+        kernel = size.get(f"{layer}kernel")  # of other views and encoders, inputs first
+        reach = size[f"{layer}weight"].sum(1) if kernel is None else kernel.sum(0)
+        bound = max(1.0, reach.max()) * bound + size[name].max()
     return float(bound)

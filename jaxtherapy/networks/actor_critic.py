@@ -9,7 +9,7 @@ import jax.numpy as jnp
 from flax import nnx
 from jaxtyping import Array, Float, PRNGKeyArray, PyTree
 
-from jaxtherapy.client.dyad import intake
+from jaxtherapy.client.dyad import counted, intake
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import PPO
@@ -93,7 +93,7 @@ def make_networks(ppo: PPO, key: PRNGKeyArray) -> ActorCritic:
     """The actor-critic of these settings with the initial weights that belong to ``key``.
 
     Raises:
-        ConfigError: actor and critic share a trunk but not a view.
+        ConfigError: actor and critic share a trunk but not a view, or an encoder can't read one.
     """
     return _make_networks(ppo, nnx.Rngs(params=key))
 
@@ -106,15 +106,21 @@ def _make_networks(ppo: PPO, rngs: nnx.Rngs) -> ActorCritic:
         )
     precision: Any = ppo.precision
 
-    def encoder(view: View) -> Encoder:
-        make = ENCODERS[view.encoder if ppo.encoder == "auto" else ppo.encoder]
-        encoder: Encoder = make(ppo.hidden_size, _shape_of(view), precision, rngs)
+    def encoder(name: str) -> Encoder:
+        view = VIEWS[name]
+        chosen, shape = view.encoder if ppo.encoder == "auto" else ppo.encoder, _shape_of(view)
+        encoder: Encoder = ENCODERS[chosen](ppo.hidden_size, shape, precision, rngs)
+        if not isinstance(shape, encoder.reads):
+            raise ConfigError(
+                f"encoder {chosen} can't read the view {name}; set encoder to auto, or to flat, "
+                "which reads them all"
+            )
         return encoder
 
     # The order decides which weights a key gives.
-    trunk = encoder(VIEWS[ppo.actor_view])
+    trunk = encoder(ppo.actor_view)
     actor = Actor(trunk, ppo.hidden_size, precision, rngs)
-    critic_trunk = trunk if ppo.shared_trunk else encoder(VIEWS[ppo.critic_view])
+    critic_trunk = trunk if ppo.shared_trunk else encoder(ppo.critic_view)
     return ActorCritic(actor, Critic(critic_trunk, ppo.hidden_size, precision, rngs))
 
 
@@ -122,7 +128,7 @@ def _make_networks(ppo: PPO, rngs: nnx.Rngs) -> ActorCritic:
 def _shape_of(view: View) -> PyTree:
     """What a single dyad looks like."""
     key, params = jax.random.key(0), ClientParams()
-    return jax.eval_shape(lambda key: view.observe(intake(key, params), params), key)
+    return jax.eval_shape(lambda key: view.observe(counted(intake(key, params)), params), key)
 
 
 def with_weights(ppo: PPO, params: PyTree) -> ActorCritic:

@@ -31,7 +31,8 @@ def policy_therapist(ppo: PPO, params: PyTree) -> Therapist:
             return memory, jnp.argmax(logits)
         return memory, choose_act(uniforms(key, 1)[0], logits)
 
-    return Therapist(act, see=VIEWS[ppo.actor_view].observe)
+    view = VIEWS[ppo.actor_view]
+    return Therapist(act, see=view.observe, counts=view.counts)
 
 
 def evaluate_therapist(

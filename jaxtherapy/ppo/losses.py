@@ -32,7 +32,7 @@ def generalized_advantages(
         gamma, gae_lambda: discount and trace decay.
     """
     deltas = rewards + gamma * next_values * ~terminated - values
-    decay = gamma * gae_lambda * ~(terminated | truncated)
+    decay = jnp.multiply(gamma * gae_lambda, ~(terminated | truncated))
 
     def step(
         later: Float[Array, " envs"], now: tuple[Float[Array, " envs"], Float[Array, " envs"]]
@@ -84,7 +84,7 @@ def clipped_value_loss(
     clip_range: Float[ArrayLike, ""],
 ) -> Float[Array, ""]:
     """``mean(max((R − V)², (R − V_clipped)²))``, ``V_clipped`` within ±ε of the old value."""
-    near_old = old_values + jnp.clip(values - old_values, -clip_range, clip_range)
+    near_old = old_values + jnp.clip(values - old_values, jnp.negative(clip_range), clip_range)
     return jnp.mean(jnp.maximum((returns - values) ** 2, (returns - near_old) ** 2))
 
 

@@ -14,10 +14,10 @@ from flax import nnx
 from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.rewards import reward
+from jaxtherapy.envs.shaping import shaping
 from jaxtherapy.fast.row_replacement import replace_rows
 from jaxtherapy.fast.shuffle import random_order
 from jaxtherapy.networks.actor_critic import make_networks, with_weights
@@ -26,7 +26,8 @@ from jaxtherapy.ppo.log import empty_log, extend_log, return_scale
 from jaxtherapy.ppo.optimizer import adam
 from jaxtherapy.ppo.running_statistics import merge, nothing_seen, statistics_of
 from jaxtherapy.ppo.schedules import settings_at
-from jaxtherapy.ppo.types import Losses, Seen, Settings, Targets, TrainState, Transition, look
+from jaxtherapy.ppo.types import Losses, Settings, Targets, TrainState, Transition
+from jaxtherapy.ppo.views import Seen, look, newcomers
 
 
 def init(ppo: PPO, settings: Settings, seed: Int[ArrayLike, ""]) -> TrainState:
@@ -37,7 +38,7 @@ def init(ppo: PPO, settings: Settings, seed: Int[ArrayLike, ""]) -> TrainState:
     return TrainState(
         params=params,
         opt_state=adam(settings.hyperparameters.learning_rate).init(params),
-        dyads=dyads.intakes(key_clients, settings.clients, jnp.arange(ppo.n_envs)),
+        dyads=newcomers(ppo, key_clients, settings.clients, jnp.arange(ppo.n_envs)),
         key=key,
         eval_key=eval_key,
         return_stats=nothing_seen(),
@@ -56,7 +57,7 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
     clients, number = settings.clients, jnp.arange(ppo.n_envs)
     actor = with_weights(ppo, state.params).actor.prepared()
 
-    def session(before: Dyad, keys: Key[Array, "2"]) -> tuple[Dyad, Transition]:
+    def session(before: dyads.Dyad, keys: Key[Array, "2"]) -> tuple[dyads.Dyad, Transition]:
         key, key_intakes = keys
         obs = look(ppo, before, clients)
         logits = actor(obs.actor)
@@ -75,11 +76,11 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
             final_obs=look(ppo, after, clients).critic,
             length=after.time,
             success=after.success,
+            shaping=shaping(settings.hyperparameters, before, after, clients),
         )
         # An intake costs as much as several sessions, and few therapies end at the same time.
-        newcomers = partial(dyads.intakes, key_intakes, clients)
-        slots = max(1, ppo.n_envs // 32)
-        return replace_rows(terminated | truncated, newcomers, after, slots), transition
+        fresh, slots = partial(newcomers, ppo, key_intakes, clients), max(1, ppo.n_envs // 32)
+        return replace_rows(terminated | truncated, fresh, after, slots), transition
 
     key, key_rollout = jax.random.split(state.key)
     keys = jax.random.split(key_rollout, (ppo.rollout_length, 2))
@@ -112,7 +113,7 @@ def advantages(
     ).reshape(values.shape)
     scale = return_scale(state.return_stats)
     advantage = losses.generalized_advantages(
-        rollout.reward,
+        rollout.shaped_reward,
         values * scale,
         next_values * scale,
         rollout.terminated,
@@ -191,7 +192,6 @@ def train(
     ppo: PPO, settings: Settings, state: TrainState, n_updates: Int[ArrayLike, ""]
 ) -> TrainState:
     """``n_updates`` iterations (not static: one program serves any number), or until divergence."""
-
     last = state.n_updates + n_updates
 
     def unfinished(state: TrainState) -> Bool[Array, ""]:

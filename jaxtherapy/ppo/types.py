@@ -9,9 +9,9 @@ from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.config.leaves import as_leaves
-from jaxtherapy.config.settings import PPO, Hyperparameters
-from jaxtherapy.envs.observations import VIEWS
+from jaxtherapy.config.settings import Hyperparameters
 from jaxtherapy.ppo.running_statistics import RunningStatistics
+from jaxtherapy.ppo.views import Seen
 
 jax.tree_util.register_dataclass(
     Hyperparameters, list(as_leaves(Hyperparameters, Hyperparameters())), []
@@ -30,30 +30,8 @@ def make_settings(config: Any) -> Settings:
     return Settings(client_params(config), Hyperparameters(**as_leaves(Hyperparameters, config)))
 
 
-class Seen(NamedTuple):
-    """What actor and critic see; ``own_critic`` is None where both see the same."""
-
-    actor: PyTree
-    own_critic: PyTree = None
-
-    @property
-    def critic(self) -> PyTree:
-        """What the critic sees."""
-        return self.actor if self.own_critic is None else self.own_critic
-
-
-def look(ppo: PPO, dyads: Dyad, clients: ClientParams) -> Seen:
-    """The views of many dyads, along a leading axis."""
-
-    def observe(name: str) -> PyTree:
-        return jax.vmap(lambda dyad: VIEWS[name].observe(dyad, clients))(dyads)
-
-    same = ppo.critic_view == ppo.actor_view
-    return Seen(observe(ppo.actor_view), None if same else observe(ppo.critic_view))
-
-
 class Transition(NamedTuple):
-    """One session, as the learner keeps it."""
+    """One session, as the learner keeps it. ``shaping`` is None where it is off."""
 
     obs: Seen
     action: Int8[Array, "..."]
@@ -64,6 +42,12 @@ class Transition(NamedTuple):
     final_obs: PyTree  # the critic's
     length: Int[Array, "..."]
     success: Bool[Array, "..."]
+    shaping: Float[Array, "..."] | None = None
+
+    @property
+    def shaped_reward(self) -> Float[Array, "..."]:
+        """What is learned from; everything that is reported is without shaping."""
+        return self.reward if self.shaping is None else self.reward + self.shaping
 
 
 class Targets(NamedTuple):

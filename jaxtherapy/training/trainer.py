@@ -17,6 +17,7 @@ from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.devices.programs import compile_programs, stacked
 from jaxtherapy.errors import RunError
+from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import disk_space, resume, run_info
 from jaxtherapy.storage.resume import YARDSTICK, Start
@@ -128,6 +129,8 @@ class Trainer:
         Returns:
             Where each group of seeds starts.
         """
+        ppo, settings = PPO.of(self.config), make_settings(self.config)
+        param_shapes(ppo)  # refuses what no network can be made of, before anything is created
         if self.save_files and hosts.is_first_host():
             self.notes += opening.lock(self.files, held)
         if self.config.resume == "auto":  # hosts decide alike
@@ -135,7 +138,6 @@ class Trainer:
             self.config = replace(self.config, resume=there)
             if not there:
                 self.notes.append(f"nothing to continue in {self.files.output}: starting anew")
-        ppo, settings = PPO.of(self.config), make_settings(self.config)
         self.config, plan = opening.planned(self.config, ppo, settings)
         self.notes.append(plan)
         if self.save_files:

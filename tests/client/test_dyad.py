@@ -57,6 +57,30 @@ def test_memory_takes_the_act_as_heard_and_history_as_enacted():
     assert after.time == 1
 
 
+def test_exchanges_are_counted_as_enacted_where_somebody_asks():
+    params = ClientParams(threshold=1.0, dropout_session=0)
+    dyad, counts = dyads.counted(dyads.open_with(client_of(), 5)), np.zeros((8, 8), int)
+    rng = np.random.default_rng(0)
+    for act, heard in rng.integers(0, 8, (30, 2)):
+        counts[dyad.client_act, act] += 1
+        dyad = respond(dyad, jnp.int8(act), jnp.int8(heard), params)
+        dyad = dyad.replace(client_act=jnp.int8(rng.integers(8)))
+        np.testing.assert_array_equal(dyad.exchanges, counts)
+    assert dyad.exchanges.dtype == jnp.int16
+
+
+def test_otherwise_a_dyad_has_no_counts_and_is_the_same():
+    plain = dyads.open_with(client_of(), 5)
+    assert plain.exchanges is None
+    after = respond(plain, jnp.int8(1), jnp.int8(3), ClientParams())
+    assert after.exchanges is None
+    others = respond(dyads.counted(plain), jnp.int8(1), jnp.int8(3), ClientParams())
+    for one, other in zip(
+        *map(jax.tree.leaves, (after, others.replace(exchanges=None))), strict=True
+    ):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_a_new_dyad_has_no_past_together():
     params = ClientParams(pattern_weights=pattern_weights(["cold_warm"]))
     dyad = jax.jit(dyads.intake)(jax.random.key(0), params)

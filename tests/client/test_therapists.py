@@ -238,3 +238,21 @@ def test_there_is_a_baseline_for_every_octant():
     assert constants == [f"constant_{o}" for o in ("D", "WD", "W", "WS", "S", "CS", "C", "CD")]
     acts = [int(therapists.BASELINES[name](KEY, facing(0), PARAMS)) for name in constants]
     assert acts == list(range(8))
+
+
+def test_a_therapist_that_counts_sees_all_exchanges_so_far():
+    """Alone, and taking turns with one that does not."""
+
+    def act(key, memory, dyad):
+        return memory, (jnp.sum(dyad.exchanges) % 8).astype(jnp.int8)
+
+    counting = therapists.Therapist(act, see=lambda dyad, params: dyad, counts=True)
+    params = arrays(ClientParams(threshold=1.0, max_sessions=30, dropout_session=0))
+    in_turn = therapists.taking_turns(
+        [counting, therapists.as_therapist(therapists.random)], jnp.int32(0)
+    )
+    for therapist in (counting, in_turn):
+        ended, course = simulate_course(KEY, params, therapist, n_dyads=2, n_sessions=30)
+        np.testing.assert_array_equal(course.therapist_act[:, 0], np.arange(30) % 8)
+        assert ended.exchanges.sum() == 60
+    assert simulate_course(KEY, params, therapists.mirror, 2, 3)[0].exchanges is None

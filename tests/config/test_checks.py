@@ -102,7 +102,7 @@ def test_resuming_may_be_left_to_what_is_there():
         ("dropout_reward", None, "dropout_reward is None"),
         ("actor_view", "histroy", "did you mean history?"),
         ("critic_view", "all", "one of history"),
-        ("encoder", "histry", "one of auto, flat, history; did you mean history?"),
+        ("encoder", "histry", "one of auto, flat, history, history_counts; did you mean history?"),
         ("experiment_name", 42, "must be text; put it in quotes"),
     ],
 )

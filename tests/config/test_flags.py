@@ -22,8 +22,9 @@ def test_every_setting_is_a_flag_with_help():
     [
         ("success_reward", "for a success in the last session (float or schedule; default 100.0)"),
         ("dropout_session", "0: none (int; default 10)"),
-        ("actor_view", "what the actor sees; of history"),
-        ("encoder", "of auto, flat, history (text; default auto)"),
+        ("actor_view", "what the actor sees; of history, history_counts, omniscient (text; "),
+        ("encoder", "of auto, flat, history, history_counts (text; default auto)"),
+        ("shaping_rs", "(float or schedule, 100 reward points; default null: off)"),
         ("shared_trunk", "(true or false; default false)"),
         ("max_grad_norm", "(float or schedule; default 0.5)"),
     ],
@@ -71,6 +72,10 @@ def test_flag_wins_over_file_wins_over_default(tmp_path):
         (["--enable-parataxic", "False"], "enable_parataxic", False),
         (["--seed", "0042"], "seed", 42),
         (["--use-omniscient-wrapper", "false"], "seed", 42),
+        (["--use-omniscient-wrapper", "true"], "actor_view", "omniscient"),
+        (["--use-omniscient-wrapper", "true", "--actor-view", "history"], "actor_view", "history"),
+        (["--shaping-rs", "3"], "shaping_rs", 3.0),
+        (["--shaping-bond", "null"], "shaping_bond", None),
     ],
 )
 def test_flags(flags, name, value):

@@ -148,10 +148,24 @@ def test_the_old_stacks_files_say_that_nobody_sees_everything(tmp_path, written)
     ]
 
 
-@pytest.mark.parametrize("written", ["true", "yes", "1", "[]"])
-def test_an_omniscient_therapist_of_the_old_stack_is_refused(tmp_path, written):
+@pytest.mark.parametrize("written", ["true", "yes", "1", "True"])
+def test_the_old_stacks_files_say_that_the_therapist_sees_everything(tmp_path, written):
+    path = tmp_path / "c.yaml"
+    path.write_text(f"use_omniscient_wrapper: {written}")
+    config, notes = read_configuration(["--config", str(path)])
+    assert config == load_config(path)
+    assert (config.actor_view, config.critic_view) == ("omniscient", "omniscient")
+    assert notes == [
+        "use_omniscient_wrapper is read as actor_view: omniscient and critic_view: omniscient"
+    ]
+    path.write_text(f"use_omniscient_wrapper: {written}\nactor_view: history\n")
+    assert load_config(path).actor_view == "history"
+
+
+@pytest.mark.parametrize("written", ["[]", "2", "maybe"])
+def test_what_else_the_old_stacks_wrapper_may_be_is_refused(tmp_path, written):
     (tmp_path / "c.yaml").write_text(f"use_omniscient_wrapper: {written}")
-    with pytest.raises(ConfigError, match="no therapist sees everything here"):
+    with pytest.raises(ConfigError, match=r"use_omniscient_wrapper is .*, must be true or false"):
         load_config(tmp_path / "c.yaml")
 
 

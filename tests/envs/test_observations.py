@@ -7,12 +7,14 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy.client.dyad import hold_session, intakes
+from jaxtherapy.client.client import expected_payoffs
+from jaxtherapy.client.dyad import counted, hold_session, intakes
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS, View
 from jaxtherapy.networks.encoders import ENCODERS
 from tests.client.replay import arrays, compile_quickly
+from tests.ppo.small import assert_identical as assert_same
 
 every_view = pytest.mark.parametrize("name", tuple(VIEWS))
 
@@ -22,7 +24,7 @@ PARAMS = arrays(ClientParams(threshold=1.0, max_sessions=40))
 
 @pytest.fixture(scope="module")
 def therapies():
-    """Dyads before each of so many sessions, (sessions, dyads)."""
+    """Dyads before each of so many sessions, (sessions, dyads), their exchanges counted."""
 
     def session(dyads, key):
         key_act, key = jax.random.split(key)
@@ -32,7 +34,7 @@ def therapies():
 
     @compile_quickly
     def run():
-        begun = intakes(jax.random.key(0), PARAMS, jnp.arange(N_DYADS))
+        begun = jax.vmap(counted)(intakes(jax.random.key(0), PARAMS, jnp.arange(N_DYADS)))
         return jax.lax.scan(session, begun, jax.random.split(jax.random.key(1), N_SESSIONS))[1]
 
     return run()
@@ -82,11 +84,60 @@ def test_every_view_can_be_swept_over_clients(name, therapies):
 HIDDEN_FROM_THERAPISTS = ("client", "heard_act", "initial_rs", "pattern", "success", "dropped_out")
 
 
-def test_by_default_nothing_is_seen_of_what_a_client_hides(therapies):
+def test_therapists_see_nothing_of_what_a_client_hides(therapies):
     """Only its acts: another person who acts the same looks the same."""
     hidden = {field: getattr(therapies, field) for field in HIDDEN_FROM_THERAPISTS}
     others = jax.tree.map(lambda x: ~x if x.dtype == bool else x + jnp.ones((), x.dtype), hidden)
-    for name in {PPO().actor_view, PPO().critic_view}:
+    for name in {PPO().actor_view, PPO().critic_view, "history_counts"}:
         seen, of_others = (observe(name, x) for x in (therapies, therapies.replace(**others)))
         for one, other in zip(*map(jax.tree.leaves, (seen, of_others)), strict=True):
             np.testing.assert_array_equal(one, other)
+
+
+def test_all_exchanges_are_counted_also_those_that_recent_history_has_lost(therapies):
+    seen = observe("history_counts", therapies)
+    assert_same(seen.recent, observe("history", therapies))
+    acts = np.asarray(therapies.client_act)
+    answers = np.asarray(therapies.history)[..., 1::2]  # the newest session's is the last of them
+    counts = np.zeros((N_DYADS, 8, 8))
+    for t in range(1, N_SESSIONS):
+        for i in range(N_DYADS):
+            counts[i, acts[t - 1, i], answers[t, i, min(t, 25) - 1]] += 1
+        np.testing.assert_allclose(seen.counts[t], np.log1p(counts) / np.log(26), rtol=1e-5)
+    assert counts.sum() == N_DYADS * 29
+
+
+def test_counts_of_dyads_without_any_are_refused():
+    dyad = intakes(jax.random.key(0), PARAMS, jnp.arange(1))
+    with pytest.raises(ValueError, match="not counted"):
+        VIEWS["history_counts"].observe(dyad, PARAMS)
+
+
+def test_the_omniscient_view_tells_what_decides_how_therapy_goes_on(therapies):
+    seen = jax.tree.map(np.asarray, observe("omniscient", therapies))
+    here = 12, 3
+    dyad = jax.tree.map(lambda x: np.asarray(x[here]), therapies)
+    low, size = dyad.client.u_low, dyad.client.u_high - dyad.client.u_low
+    own = {name: x[here] for name, x in seen.items()}
+    utilities = (dyad.client.utilities.T - low) / size
+    np.testing.assert_allclose(own["utilities"].T, utilities, rtol=1e-5, atol=1e-6)
+    np.testing.assert_allclose(own["answers"], utilities[dyad.client_act], rtol=1e-5, atol=1e-6)
+    assert own["client_act"].argmax() == dyad.client_act and own["client_act"].sum() == 1
+    np.testing.assert_allclose(own["rs"], (dyad.client.rs - low) / size, rtol=1e-5)
+    np.testing.assert_allclose(own["initial_rs"], (dyad.initial_rs - low) / size, rtol=1e-5)
+    assert (own["bond"], own["threshold"], own["stays"]) == (dyad.client.bond, 1, 1)
+    np.testing.assert_allclose(own["time_left"], 1 - 12 / 40, rtol=1e-6)
+    # RS is what the pairs that are remembered are worth.
+    np.testing.assert_allclose(own["memory"].sum(), 1, rtol=1e-5)
+    worth = np.sum(own["memory"] * own["utilities"].reshape(-1))
+    np.testing.assert_allclose(worth, own["rs"], rtol=1e-4)
+    payoffs = expected_payoffs(jax.tree.map(jnp.asarray, dyad.client), PARAMS)
+    np.testing.assert_allclose(own["payoffs"], (payoffs - low) / size, rtol=1e-4, atol=1e-5)
+    assert not seen["stays"][5].any()
+
+
+def test_the_omniscient_view_takes_each_clients_own_numbers(therapies):
+    dyad = jax.tree.map(lambda x: x[12, 3], therapies)
+    own = PARAMS.replace(threshold=jnp.float32(0.3), max_sessions=jnp.int32(24))
+    seen = VIEWS["omniscient"].observe(dyad, own)
+    assert seen["threshold"] == jnp.float32(0.3) and seen["time_left"] == 0.5

@@ -13,7 +13,8 @@ from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.client.utilities import NAMED_MATRICES, U_MAX, U_MIN
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.ppo.types import look, make_settings
+from jaxtherapy.ppo.types import make_settings
+from jaxtherapy.ppo.views import look
 from tests.views import BOND_VIEW, with_view
 
 GIVEN = tuple(tuple(0.1 * i - j / 3 for j in range(8)) for i in range(8))

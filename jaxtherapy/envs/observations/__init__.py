@@ -19,7 +19,9 @@ class View:
     Attributes:
         observe: ``(dyad, params) -> pytree`` of arrays.
         encoder: the name of the encoder that reads it, of ``jaxtherapy.networks.encoders``.
+        counts: whether it needs ``dyad.exchanges``, see :func:`jaxtherapy.client.dyad.counted`.
     """
 
     observe: Callable[[Any, Any], Any]
     encoder: str = "flat"
+    counts: bool = False

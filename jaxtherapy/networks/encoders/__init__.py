@@ -5,7 +5,7 @@ dyad looks like, as shapes and dtypes.
 """
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, ClassVar
 
 from flax import nnx
 
@@ -15,7 +15,13 @@ ENCODERS = Choices("networks/encoders", "make")
 
 
 class Encoder(nnx.Module):
-    """Features of a batch of views (any leading axes): ``(…) -> (…, hidden_size)``."""
+    """Features of a batch of views (any leading axes): ``(…) -> (…, hidden_size)``.
+
+    Attributes:
+        reads: the type of the views that it can read.
+    """
+
+    reads: ClassVar[type] = object
 
     def __call__(self, view: Any) -> Any:
         """The features."""

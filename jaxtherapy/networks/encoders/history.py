@@ -1,6 +1,7 @@
 """The trunk that the PyTorch weights describe, layer for layer."""
 
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import jax.numpy as jnp
@@ -28,6 +29,8 @@ class TherapyNet(Encoder):
     417 numbers, through two ReLU layers.
     """
 
+    reads = Observation
+
     def __init__(
         self, hidden_size: int = 256, *, precision: Precision = "auto", rngs: nnx.Rngs
     ) -> None:
@@ -45,25 +48,35 @@ class TherapyNet(Encoder):
 
     def __call__(self, obs: Observation) -> Float[Array, "*batch hidden"]:
         """Features of a batch of observations (any leading axes)."""
+        return self.second(self.first(obs))
+
+    def first(self, obs: Observation) -> Float[Array, "*batch hidden"]:
+        """The first layer's sums."""
         if on_cpu() or obs.client_action.size >= LARGE_BATCH:
             layer = self.hidden_1
-            return self.second(first_layer(self.table(), obs, layer.dtype, layer.precision))
-        return self.plain(obs)
+            return first_layer(self.table(), obs, layer.dtype, layer.precision)
+        return self.plain_first(obs)
 
     def plain(self, obs: Observation) -> Float[Array, "*batch hidden"]:
-        """The same, as it is defined: embeddings, side by side, through both layers."""
+        """The features, as they are defined."""
+        return self.second(self.plain_first(obs))
+
+    def plain_first(self, obs: Observation) -> Float[Array, "*batch hidden"]:
+        """The first layer's sums, as they are defined: embeddings, side by side."""
         act = look_up(self.client_action_embed.embedding[...], obs.client_action.astype(jnp.int32))
         history = look_up(self.history_embed.embedding[...], obs.history.astype(jnp.int32))
         history = history.reshape(*history.shape[:-2], N_HISTORY_FEATURES)
         features = jnp.concatenate([act, obs.session_number, history], axis=-1)
-        return self.second(self.hidden_1(features))
+        return self.hidden_1(features)
 
     def prepared(self) -> Callable[[Observation], Float[Array, "*batch hidden"]]:
         """The same function, for many observations and the same weights."""
-        if not on_cpu():
-            return self.plain
-        table = self.table()
-        return lambda obs: self.second(select(table, obs))
+        first = self.prepared_first()
+        return lambda obs: self.second(first(obs))
+
+    def prepared_first(self) -> Callable[[Observation], Float[Array, "*batch hidden"]]:
+        """:meth:`first`, for many observations and the same weights."""
+        return partial(select, self.table()) if on_cpu() else self.plain_first
 
     def second(self, hidden: Float[Array, "*batch hidden"]) -> Float[Array, "*batch hidden"]:
         """From the first layer's sums to the features."""

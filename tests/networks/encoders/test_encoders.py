@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from flax import nnx
 
-from jaxtherapy.client.dyad import intakes
+from jaxtherapy.client.dyad import counted, hold_session, intakes
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS
@@ -27,7 +27,10 @@ every_pair = pytest.mark.parametrize(("encoder", "view"), PAIRS)
 
 @pytest.fixture(scope="module")
 def dyads():
-    return intakes(jax.random.key(0), ClientParams(), jnp.arange(N))
+    """After one session."""
+    first = jax.vmap(counted)(intakes(jax.random.key(0), ClientParams(), jnp.arange(N)))
+    hold = jax.vmap(lambda dyad: hold_session(jax.random.key(1), dyad, 2, ClientParams()))
+    return hold(first)
 
 
 def seen_by(view, dyads):

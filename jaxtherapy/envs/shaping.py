@@ -1,0 +1,40 @@
+"""Rewards that training alone sees, because an outcome says little about the way to it.
+
+Potential-based shaping (Ng, Harada & Russell 1999): ``F = γ·Φ(after) − Φ(before)`` is added to each
+reward. Discounted over a therapy, ``Σ γ^t F_t = γ^T·Φ_T − Φ_0``, so that no therapist gains by it
+what another does not: after a termination Φ is 0, and where the sessions ran out, the value of the
+final observation lacks what Φ_T adds.
+"""
+
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxtherapy.client.client import share_of_range
+from jaxtherapy.client.dyad import Dyad, terminated
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.config.settings import Hyperparameters
+
+POINTS = 100.0
+"""Reward points in a unit of the coefficients: what a success in the last session pays."""
+
+
+def shaping(
+    hyper: Hyperparameters, before: Dyad, after: Dyad, params: ClientParams
+) -> Float[Array, "*dyads"] | None:
+    """What a session adds to its reward, in reward points; None where all coefficients are off."""
+    if hyper.shaping_rs is hyper.shaping_bond is hyper.shaping_distance is None:
+        return None
+    later = jnp.where(terminated(after), 0.0, potential(hyper, after, params))
+    return hyper.gamma * later - potential(hyper, before, params)
+
+
+def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float[Array, "*dyads"]:
+    """Φ of a therapy that goes on, in reward points."""
+    share = share_of_range(dyad.client, dyad.client.rs)
+    parts = (
+        (hyper.shaping_rs, share),
+        (hyper.shaping_bond, dyad.client.bond),
+        (hyper.shaping_distance, -jnp.maximum(params.threshold - share, 0.0)),
+    )
+    terms = (POINTS * weight * part for weight, part in parts if weight is not None)
+    return sum(terms, jnp.zeros_like(share))
