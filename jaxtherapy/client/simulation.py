@@ -44,7 +44,7 @@ def begin(
 ) -> Meeting:
     """The intake of client ``number`` of this key."""
     dyad = intake(jax.random.fold_in(key, 0), params, number)
-    return Meeting(dyad, therapist.begin(params))
+    return Meeting(dyad, therapist.begin(params.of(dyad)))
 
 
 def session(
@@ -59,7 +59,7 @@ def session(
     dyad, memory = before
     key = jax.random.fold_in(key, time)
     key_therapist = jax.random.fold_in(jax.random.fold_in(key, _THERAPISTS), number)
-    memory, act = therapist.act(key_therapist, memory, therapist.see(dyad, params))
+    memory, act = therapist.act(key_therapist, memory, therapist.see(dyad, params.of(dyad)))
     act = jnp.asarray(act, jnp.int8)
     after = Meeting(hold_session(key, dyad, act, params, number), memory)
     held = ~is_over(dyad, params)

@@ -6,6 +6,7 @@ where they come in; whatever is wrong ends in a :class:`ConfigError` of one line
 
 from jaxtherapy.config.checks import checked as checked
 from jaxtherapy.config.checks import expanded as expanded
+from jaxtherapy.config.distributions import Distribution as Distribution
 from jaxtherapy.config.flags import OneLineParser as OneLineParser
 from jaxtherapy.config.flags import add_setting as add_setting
 from jaxtherapy.config.flags import as_given as as_given

@@ -4,12 +4,13 @@ The dataclasses below are what travels: clients and hyperparameters become the l
 pytrees (:class:`jaxtherapy.client.params.ClientParams`, :class:`Hyperparameters`), :class:`PPO` is
 the static part of the program, and :class:`~jaxtherapy.config.TrainingConfig` is all of them,
 checked. A number that is added here is a YAML key, a flag with help, and a leaf that can be swept
-or, if it is a ``Real``, scheduled.
+or, if it is a ``Real``, scheduled; one of ``ClientNumbers`` may be drawn for each client.
 """
 
 import json
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 from jaxtherapy.config.declare import Flag, OptionalReal, Part, Real, Whole, setting, settings_of
 from jaxtherapy.discovery import ROOT, names_in
@@ -23,13 +24,15 @@ ENCODERS = names_in("networks/encoders")
 EXPERIMENT = "Experiment"
 _experiment = partial(setting, EXPERIMENT)
 _hosts = partial(setting, "Several hosts", in_file=False)
-_clients = partial(setting, "Clients")
-_rewards = partial(setting, "Rewards", within="[-1e6, 1e6]")
+_clients = partial(setting, "Clients", of_clients=True)
+_rewards = partial(setting, "Rewards", within="[-1e6, 1e6]", of_clients=True)
 _training = partial(setting, "Training")
 _network = partial(setting, "Network")
 _logging = partial(setting, "Evaluation, logs and checkpoints")
 
 Matrix = tuple[tuple[float, ...], ...]
+Changes = dict[str, Any]
+"""Client settings by name."""
 
 
 @dataclass(frozen=True)
@@ -191,6 +194,11 @@ class RunLength:
     log_dir: str = _logging("logs/{experiment_name}", "folder for the CSV log")
     save_freq: int = _logging(10_000, "a checkpoint this often", "[1, 1e12]", unit="steps")
     eval_freq: int = _logging(5_000, "an evaluation this often", "[1, 1e12]", unit="steps")
+    evaluation: Changes | None = _logging(
+        None,
+        "in what the clients of evaluations differ, such as '{threshold: 0.9}'",
+        null="they are those of training",
+    )
 
 
 @dataclass(frozen=True)

@@ -244,7 +244,7 @@ def _line_up(
         therapists.complementary,
         therapists.random,
     ]
-    return compare(ppo, settings.clients, key, lineup)
+    return compare(ppo, settings.evaluated, key, lineup)
 
 
 def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], threshold: float) -> str:
