@@ -2,7 +2,7 @@
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any
 
 import jax
 import numpy as np
@@ -14,9 +14,6 @@ from jaxtherapy.config.declare import Setting
 from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.config.leaves import as_leaves
 from jaxtherapy.config.settings import ClientNumbers, ClientSettings
-
-if TYPE_CHECKING:
-    from jaxtherapy.client.dyad import Dyad
 
 
 @dataclass(frozen=True)
@@ -44,7 +41,7 @@ class ClientParams(ClientNumbers):
         if self.mechanism not in MECHANISMS:
             raise ValueError(f"mechanism {self.mechanism!r} is not one of {', '.join(MECHANISMS)}")
 
-    def of(self, dyad: "Dyad") -> Self:
+    def of(self, dyad: Any) -> "ClientParams":
         """The numbers of this dyad's client, those that it drew among them."""
         return self.replace(**dyad.drawn) if dyad.drawn else self
 

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
 from jaxtherapy.client.dyad import Dyad, hold_session, intake, is_over
 from jaxtherapy.client.params import ClientParams, check_params
+from jaxtherapy.client.population import draw_numbers
 from jaxtherapy.client.therapists import INVALID, Answer, Therapist, as_therapist, checked
 
 _THERAPISTS = 2**31
@@ -43,8 +44,19 @@ def begin(
     key: PRNGKeyArray, number: int | Int[Array, ""], therapist: Therapist, params: ClientParams
 ) -> Meeting:
     """The intake of client ``number`` of this key."""
-    dyad = intake(jax.random.fold_in(key, 0), params, number)
+    dyad = intake(_intake_key(key), params, number)
     return Meeting(dyad, therapist.begin(params.of(dyad)))
+
+
+def params_of(
+    key: PRNGKeyArray, params: ClientParams, number: int | Int[Array, ""]
+) -> ClientParams:
+    """The numbers of client ``number`` of this key, with what it draws at intake."""
+    return params.replace(**draw_numbers(_intake_key(key), params, number))
+
+
+def _intake_key(key: PRNGKeyArray) -> PRNGKeyArray:
+    return jax.random.fold_in(key, 0)
 
 
 def session(

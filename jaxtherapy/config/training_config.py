@@ -133,6 +133,22 @@ def load_config(
     return TrainingConfig(**{name: v for name, v in values.items() if name not in IGNORED})
 
 
+def load_for_evaluation(
+    path: str | os.PathLike[str] | None, overrides: Mapping[str, Any]
+) -> TrainingConfig:
+    """The evaluation clients of a file (or the default ones), schedules at their end.
+
+    Args:
+        path: of a configuration.
+        overrides: win over it where they are not None.
+
+    Raises:
+        ConfigError: as :func:`load_config`.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return dataclasses.replace(load_config(path).for_evaluation(), **given).at_end()
+
+
 def get_default_config() -> TrainingConfig:
     """All defaults."""
     return TrainingConfig()

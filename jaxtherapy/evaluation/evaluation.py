@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -361,6 +361,7 @@ def follow(
     design = request.design
     if not sum(design.n_recorded):
         return courses, episodes
+    places = {cell.id: place for place, cell in enumerate(request.cells)}
     for number, therapist in enumerate(panel.therapists):
         ends = Outcomes(*(part[number][design.recorded] for part in grid.outcomes))
         record = Record(*(part[number] for part in grid.records))
@@ -368,5 +369,7 @@ def follow(
         control = control_of(therapies, programs, panel.untrained, design)
         courses.append(course_of(therapist.id, therapies, request.intervals, control))
         clients = design.recorded[1]
-        episodes += chosen_episodes(therapist.id, request.cells, clients, ends, therapies)
+        for each in chosen_episodes(therapist.id, request.cells, clients, ends, therapies):
+            threshold = design.threshold_of(places[each.cell], each.client)
+            episodes.append(replace(each, threshold=threshold))
     return courses, episodes

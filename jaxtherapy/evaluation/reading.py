@@ -115,8 +115,11 @@ def _decode(kind: Any, value: Any, where: str) -> Any:
     if kind is Any:
         return _setting(value, where)
     if get_origin(kind) in (Union, types.UnionType):
-        (kind,) = (each for each in get_args(kind) if each is not types.NoneType)
-        return None if value is None else _decode(kind, value, where)
+        kinds = [each for each in get_args(kind) if each is not types.NoneType]
+        if value is None and kinds != [*get_args(kind)]:
+            return None
+        words = isinstance(value, str) and str in kinds
+        return _decode(str if words else kinds[0], value, where)
     if get_origin(kind) is list:
         (entry,) = get_args(kind)
         return [_decode(entry, v, f"{where}[{n}]") for n, v in enumerate(_a(list, value, where))]

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from jaxtherapy.client.octants import OCTANT_NAMES, OCTANTS
+from jaxtherapy.config import as_given
 from jaxtherapy.evaluation.results import (
     PHASES,
     Course,
@@ -386,4 +387,6 @@ def settings(evaluation: Evaluation) -> Table:
 
 
 def _setting(value: Any) -> str:
+    if isinstance(value, dict):  # what clients draw
+        return as_given(value)
     return "None" if value is None else text(value)

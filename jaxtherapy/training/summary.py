@@ -12,7 +12,8 @@ from jaxtyping import Float, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.therapists import Answer, Therapist
-from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config import TrainingConfig, as_given
+from jaxtherapy.config.distributions import largest
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.programs import compile_quickly
 from jaxtherapy.evaluation.comparison import Comparison, compare
@@ -48,6 +49,16 @@ def header(config: TrainingConfig, where: str) -> str:
         steps = f"{in_all:,} steps ({config.total_timesteps:,} in whole updates of {each:,})"
     seeds = f"seed {config.seed}" if config.n_seeds == 1 else f"{config.n_seeds} seeds"
     return f"{config.experiment_name} on {where}, {steps}, {seeds}"
+
+
+def about_clients(config: TrainingConfig) -> list[str]:
+    """What is special about the clients: what they draw, and others in evaluations."""
+    told = [f"{name} {getattr(config, name):g}" for name in config.drawn]
+    notes = [f"each client draws its own {', '.join(told)}"] if told else []
+    if config.evaluation:
+        others = (f"{name} {as_given(each)}" for name, each in config.evaluation.items())
+        notes.append(f"evaluations, policy_best and the last table: clients of {', '.join(others)}")
+    return notes
 
 
 @dataclass
@@ -159,7 +170,8 @@ class Ending:
         names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
         self.console.print()
         self.console.print(comparison_table(names, result, n_episodes))
-        self.console.print(verdict(result, rewards, config.threshold))
+        threshold = config.for_evaluation().threshold
+        self.console.print(verdict(result, rewards, threshold))
         each = " of each seed" if several else ""
         self.console.print(
             f"\n{tally.step:,} steps{each} in {format_duration(tally.seconds)} "
@@ -247,7 +259,7 @@ def _line_up(
     return compare(ppo, settings.evaluated, key, lineup)
 
 
-def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], threshold: float) -> str:
+def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], threshold: Any) -> str:
     """One or two plain sentences about the final therapist.
 
     It earns more or less than one who complements where the 95 % interval of the difference,
@@ -264,7 +276,7 @@ def verdict(result: EvalResult, rewards: Float[np.ndarray, "4 clients"], thresho
         return (
             f"The trained therapist hardly ever succeeds{also}. At threshold {threshold:g} success "
             "is so rare that there is little to learn from. Try "
-            + ("a lower --threshold (0.6 learns in minutes), " if threshold > 0.6 else "")
+            + ("a lower --threshold (0.6 learns in minutes), " if largest(threshold) > 0.6 else "")
             + "many clients at once (--n-envs 256 --n-steps 25 --batch-size 640 --n-epochs 2), "
             "--gamma 0.995, and more --total-timesteps."
         )
