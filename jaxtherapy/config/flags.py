@@ -127,8 +127,8 @@ def help_text(name: str) -> str:
     default = f"null: {about.null}" if about.default is None else as_given(about.default)
     unit = f", {about.unit}" if about.unit else ""
     choices = f"; of {', '.join(about.choices)}" if about.choices else ""
-    kind = TYPE_NAMES[about.type] + (" or schedule" if about.may_vary else "")
-    kind += " or distribution" if about.may_be_drawn else ""
+    forms = ["schedule"] * about.may_vary + ["distribution"] * about.may_be_drawn
+    kind = " or ".join([TYPE_NAMES[about.type], *forms])
     return f"{about.help}{choices} ({kind}{unit}; default {default})".replace("%", "%%")
 
 

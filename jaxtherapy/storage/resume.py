@@ -41,7 +41,6 @@ on the way."""
 EVALUATED = ("eval_episodes", "eval_deterministic")
 
 
-
 def yardstick(config: TrainingConfig) -> dict[str, Any]:
     """What evaluation rewards depend on beside the therapist."""
     names = (name for name, about in SETTINGS.items() if about.of_clients)
