@@ -114,7 +114,7 @@ def reveal(game: Game, out: Console) -> None:
     out.print(session_table(game.sessions))
     out.print(
         f"RS   {sparkline(rs, min(rs), max(rs))}  {rs[0]:.3f} → {rs[-1]:.3f}; success at "
-        f"{float(game.params.of(game.dyad).threshold):.2f} of the client's range"
+        f"{float(game.params.numbers_of(game.dyad).threshold):.2f} of the client's range"
     )
     bonds = [each.bond for each in game.sessions]
     spark = sparkline(bonds, min(bonds), max(bonds))

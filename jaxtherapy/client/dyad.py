@@ -96,7 +96,7 @@ def open_with(
 
 def observe(dyad: Dyad, params: ClientParams) -> Observation:
     """The therapist's view: memory, RS, bond, threshold and utilities stay hidden."""
-    params = params.of(dyad)
+    params = params.numbers_of(dyad)
     return Observation(
         client_action=dyad.client_act.astype(jnp.int32),
         session_number=(dyad.time / params.max_sessions).astype(jnp.float32)[None],
@@ -126,7 +126,7 @@ def respond(
     params: ClientParams,
 ) -> Dyad:
     """One session up to its outcome, given what the client heard; its next act is still open."""
-    params, heard_act = params.of(dyad), jnp.asarray(heard_act, jnp.int8)
+    params, heard_act = params.numbers_of(dyad), jnp.asarray(heard_act, jnp.int8)
     client = clients.experience(dyad.client, dyad.client_act, heard_act, params)
     time = dyad.time + 1
     dropped_out = (time == params.dropout_session) & (client.rs < dyad.initial_rs)
@@ -157,7 +157,7 @@ def hold_session(
         params: of the client.
         number: of this dyad among those that share the key; each has random numbers of its own.
     """
-    params = params.of(dyad)
+    params = params.numbers_of(dyad)
     hearing, acting = uniforms(key, 2, start=_first_point(number) + 1)
     heard_act = clients.hear_act(hearing, dyad.client, therapist_act, params)
     after = respond(dyad, therapist_act, heard_act, params)
@@ -182,7 +182,7 @@ def terminated(dyad: Dyad) -> Bool[Array, "*dyads"]:
 
 def truncated(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:
     """The sessions ran out before the therapy came to its own end."""
-    return (dyad.time >= params.of(dyad).max_sessions) & ~terminated(dyad)
+    return (dyad.time >= params.numbers_of(dyad).max_sessions) & ~terminated(dyad)
 
 
 def is_over(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:

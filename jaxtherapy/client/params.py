@@ -41,7 +41,7 @@ class ClientParams(ClientNumbers):
         if self.mechanism not in MECHANISMS:
             raise ValueError(f"mechanism {self.mechanism!r} is not one of {', '.join(MECHANISMS)}")
 
-    def of(self, dyad: Any) -> "ClientParams":
+    def numbers_of(self, dyad: Any) -> "ClientParams":
         """The numbers of this dyad's client, those that it drew among them."""
         return self.replace(**dyad.drawn) if dyad.drawn else self
 

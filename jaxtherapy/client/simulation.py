@@ -45,7 +45,7 @@ def begin(
 ) -> Meeting:
     """The intake of client ``number`` of this key."""
     dyad = intake(_intake_key(key), params, number)
-    return Meeting(dyad, therapist.begin(params.of(dyad)))
+    return Meeting(dyad, therapist.begin(params.numbers_of(dyad)))
 
 
 def params_of(
@@ -71,7 +71,7 @@ def session(
     dyad, memory = before
     key = jax.random.fold_in(key, time)
     key_therapist = jax.random.fold_in(jax.random.fold_in(key, _THERAPISTS), number)
-    memory, act = therapist.act(key_therapist, memory, therapist.see(dyad, params.of(dyad)))
+    memory, act = therapist.act(key_therapist, memory, therapist.see(dyad, params.numbers_of(dyad)))
     act = jnp.asarray(act, jnp.int8)
     after = Meeting(hold_session(key, dyad, act, params, number), memory)
     held = ~is_over(dyad, params)

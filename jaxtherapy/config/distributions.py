@@ -1,5 +1,6 @@
 """A number that differs from client to client: each draws its own at intake."""
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -24,7 +25,7 @@ class Distribution:
 
     kind: Kind
     numbers: tuple[Any, ...]
-    clip: tuple[Any, Any] | None = None
+    clip: tuple[Any, ...] | None = None
     weights: tuple[Any, ...] | None = None
 
     @property
@@ -33,7 +34,7 @@ class Distribution:
         if self.kind == "choice":
             return min(self.numbers), max(self.numbers)
         if self.kind == "normal":
-            return self.clip or (-float("inf"), float("inf"))
+            return (self.clip[0], self.clip[1]) if self.clip else (-math.inf, math.inf)
         return self.numbers[0], self.numbers[1]
 
     def as_written(self) -> dict[str, Any]:

@@ -32,8 +32,8 @@ def as_leaves(part: type, settings: Any) -> dict[str, Any]:
         if isinstance(value, Schedule):
             return Schedule(value.kind, *_reals((value.start, value.end, value.over)))
         if isinstance(value, Distribution):
-            parts = (value.numbers, value.clip, value.weights)
-            return Distribution(value.kind, *(part and _reals(part) for part in parts))
+            clip, weights = (part and _reals(part) for part in (value.clip, value.weights))
+            return Distribution(value.kind, _reals(value.numbers), clip, weights)
         return np.asarray(field.metadata["setting"].instead if value is None else value, dtype)
 
     return {field.name: leaf(field) for field in dataclasses.fields(part)}

@@ -60,7 +60,7 @@ class TherapyEnv(environment.Environment[Dyad, ClientParams]):
             "max_reached": dyads.truncated(after, params),
             "pattern": after.pattern,
             "initial_rs": after.initial_rs,
-            "rs_threshold": clients.rs_threshold(after.client, params.of(after).threshold),
+            "rs_threshold": clients.rs_threshold(after.client, params.numbers_of(after).threshold),
         }
         observation = dyads.observe(after, params)
         return observation, after, reward(after, params), dyads.terminated(after), info

@@ -275,7 +275,7 @@ class Programs:
         workers = worker_count(platform)
         self._compiler, self._pool = ThreadPoolExecutor(1), ThreadPoolExecutor(workers)
         # The mechanism, and which numbers are drawn from what.
-        structures = [jax.tree.structure(cell) for cell in design.cells]
+        structures: list[Any] = [jax.tree.structure(cell) for cell in design.cells]
         self._structures: dict[Any, tuple[np.ndarray, Cells, int]] = {}
         for structure in dict.fromkeys(structures):
             where = np.flatnonzero([each == structure for each in structures])

@@ -61,7 +61,7 @@ def test_constant_clients_are_bit_for_bit_those_before_there_were_populations():
 def test_constants_draw_nothing():
     assert intake(jax.random.key(0), ClientParams()).drawn == {}
     params = ClientParams()
-    assert params.of(intake(jax.random.key(0), params)) is params
+    assert params.numbers_of(intake(jax.random.key(0), params)) is params
 
 
 # --- draws ----------------------------------------------------------------------------------
@@ -204,7 +204,7 @@ def test_therapists_and_views_are_given_plain_numbers():
         return params.max_sessions
 
     def act(key, memory, view):
-        dyad, params = view
+        params = view[1]
         seen.append(params)
         return memory, jnp.where(memory == params.max_sessions, 3, -1)  # else refused
 
