@@ -24,6 +24,7 @@ from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.config import ConfigError, TrainingConfig, expanded
 from jaxtherapy.config.settings import MECHANISMS
+from jaxtherapy.config.yaml_files import plain
 from jaxtherapy.errors import RunError
 
 if TYPE_CHECKING:  # with JAX, which --help does without
@@ -75,11 +76,11 @@ def _confidence(text: str) -> float:
 
 
 def base_config(given: argparse.Namespace, experiments: Sequence[str]) -> TrainingConfig:
-    """Client settings in force: flag, then ``--config`` or the first experiment, then default."""
+    """Client settings in force: flag, then the evaluation clients of ``--config`` or the first
+    experiment, then default."""
     overrides = {name: getattr(given, name) for name in SHARED}
-    overrides = {name: value for name, value in overrides.items() if value is not None}
     path = given.config or next((str(Path(e) / "config.yaml") for e in experiments), None)
-    return configuration.load_config(path, overrides).at_end()
+    return configuration.load_for_evaluation(path, overrides)
 
 
 def read_matrix(text: str) -> Any:
@@ -109,8 +110,8 @@ def make_cells(given: argparse.Namespace, config: TrainingConfig) -> Any:
     def several(name: str, values: list[Any] | None) -> list[Any]:
         if values is None:
             return [getattr(config, name)]
-        valid = (getattr(configuration.load_config(None, {name: each}), name) for each in values)
-        return list(dict.fromkeys(valid))
+        configs = (configuration.load_for_evaluation(None, {name: each}) for each in values)
+        return list(dict.fromkeys(getattr(each, name) for each in configs))
 
     patterns = tuple(IN_ORDER) if given.patterns == ["all"] else given.patterns or config.patterns
     mechanisms = list(MECHANISMS) if given.mechanisms == ["all"] else given.mechanisms
@@ -167,13 +168,13 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
     if not given.output_dir.isprintable():
         raise ConfigError(f"--output-dir is {given.output_dir!r}, must be printable text")
     cells, weights = make_cells(given, config)
-    alpha = 5.0 if config.bond_alpha is None else config.bond_alpha
+    alpha = 5.0 if config.bond_alpha is None else plain(config.bond_alpha)
     request = Request(
         name=name,
         cells=cells,
         clients=tuple(cell_params(config, cell) for cell in cells),
         weights=weights,
-        shared={name: getattr(config, name) for name in SHARED} | {"bond_alpha": alpha},
+        shared={name: plain(getattr(config, name)) for name in SHARED} | {"bond_alpha": alpha},
         reference=REFERENCE,
         episodes=_number(given, "episodes", 2, 10_000_000),
         course_episodes=_number(given, "course-episodes", 0, 1_000_000),
@@ -200,15 +201,16 @@ def notes(given: argparse.Namespace, panel: Panel, request: Request) -> list[str
     if given.config or not (experiments or loose):
         return told
     if not experiments:
-        thresholds = " ".join(f"{each:g}" for each in sorted({c.threshold for c in request.cells}))
+        thresholds = " ".join(sorted({f"{each.threshold}" for each in request.cells}))
         return [
             *told,
             f"{', '.join(loose)}: no config.yaml beside the file, so clients that no flag or "
             f"--config describes are a training's default ones; threshold {thresholds}",
         ]
     first, *others = experiments
-    told.append(f"client settings that no flag gives are those of {first}/config.yaml")
     ours = configuration.load_config(Path(first) / "config.yaml")
+    own = " (its evaluation clients)" if ours.evaluation else ""
+    told.append(f"client settings that no flag gives are those of {first}/config.yaml{own}")
     for other in others:
         theirs = configuration.load_config(Path(other) / "config.yaml")
         unlike = [n for n in (*SHARED, *AXES) if getattr(theirs, n) != getattr(ours, n)]

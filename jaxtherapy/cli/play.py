@@ -22,7 +22,7 @@ from jaxtherapy import config as configuration
 from jaxtherapy.cli.game import Game, Policy, Session
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
-from jaxtherapy.config import SETTINGS, TrainingConfig
+from jaxtherapy.config import SETTINGS, Distribution, TrainingConfig
 from jaxtherapy.evaluation.policies import find_policies, read_policy
 from jaxtherapy.training.display import console
 
@@ -114,7 +114,7 @@ def reveal(game: Game, out: Console) -> None:
     out.print(session_table(game.sessions))
     out.print(
         f"RS   {sparkline(rs, min(rs), max(rs))}  {rs[0]:.3f} → {rs[-1]:.3f}; success at "
-        f"{float(game.params.threshold):.2f} of the client's range"
+        f"{float(game.params.numbers_of(game.dyad).threshold):.2f} of the client's range"
     )
     bonds = [each.bond for each in game.sessions]
     spark = sparkline(bonds, min(bonds), max(bonds))
@@ -168,11 +168,11 @@ def build_parser() -> argparse.ArgumentParser:
 
 
 def client_config(given: argparse.Namespace, experiment: Path | None) -> TrainingConfig:
-    """Client settings in force: flag, then ``--config`` or the policy's own, then default."""
+    """Client settings in force: flag, then the evaluation clients of ``--config`` or of the
+    policy's experiment, then default."""
     overrides = {name: getattr(given, name) for name in (*CLIENT_SETTINGS, "seed")}
-    overrides = {name: value for name, value in overrides.items() if value is not None}
     path = given.config or (experiment / "config.yaml" if experiment else None)
-    return configuration.load_config(path, overrides).at_end()
+    return configuration.load_for_evaluation(path, overrides)
 
 
 def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
@@ -220,8 +220,8 @@ def run(given: argparse.Namespace) -> int:
         )
         out.print(f"client settings that no flag gives are {told}")
     out.print(
-        f"A client walks in (--seed {seed}). You have {config.max_sessions} sessions; RS must "
-        f"reach {config.threshold:g} of the client's range.\n"
+        f"A client walks in (--seed {seed}). You have {_told(config.max_sessions)} sessions; RS "
+        f"must reach {_told(config.threshold)} of the client's range.\n"
         f"Answer each act with a number or letters: {CODES}; q ends and reveals."
     )
     with out.status("a client is coming"):
@@ -236,6 +236,13 @@ def run(given: argparse.Namespace) -> int:
         pass
     reveal(game, out)
     return 0
+
+
+def _told(number: Any) -> str:
+    """A number of clients; of one that each draws, what it may be."""
+    if isinstance(number, Distribution):
+        return " to ".join(f"{end:g}" for end in number.support)
+    return f"{number:g}"
 
 
 def _use(device: str) -> None:

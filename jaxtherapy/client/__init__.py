@@ -17,6 +17,7 @@ _MODULES = {
     "octants": "OCTANTS",
     "params": "ClientParams",
     "patterns": "PATTERNS pattern_weights",
+    "population": "draw draw_numbers",
     "simulation": "simulate simulate_course",
     "therapists": "Therapist therapists",
     "utilities": "NAMED_MATRICES",

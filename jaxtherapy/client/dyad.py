@@ -23,6 +23,7 @@ from jaxtherapy.client.client import Client
 from jaxtherapy.client.intake import N_POINTS, draw_client
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.population import draw_numbers
 from jaxtherapy.fast.random_bits import uniforms
 
 HISTORY_SESSIONS = 25
@@ -58,6 +59,7 @@ class Dyad(struct.PyTreeNode):
         success, dropped_out: how it ended, if it did. Dropout wins over success.
         exchanges: how often each client act (rows) got each answer (columns), acts as enacted, in
             all sessions so far; None where nobody asks for it.
+        drawn: by name, those numbers of the client that it drew at intake.
     """
 
     client: Client
@@ -70,14 +72,18 @@ class Dyad(struct.PyTreeNode):
     success: Bool[Array, ""]
     dropped_out: Bool[Array, ""]
     exchanges: Int16[Array, "8 8"] | None = None
+    drawn: dict[str, Array] = struct.field(default_factory=dict)
 
 
 def intake(key: PRNGKeyArray, params: ClientParams, number: Int[ArrayLike, ""] = 0) -> Dyad:
     """Client ``number`` of this key, who acts first; other numbers are independent clients."""
     n = N_POINTS + 1
     points = uniforms(key, n, start=n * jnp.asarray(number, jnp.uint32))
+    drawn = draw_numbers(key, params, number)
+    params = params.replace(**drawn)
     client, pattern = draw_client(points[:-1], params)
-    return open_with(client, clients.act(points[-1], client, params), pattern)
+    opened = open_with(client, clients.act(points[-1], client, params), pattern)
+    return opened.replace(drawn=drawn)
 
 
 def intakes(key: PRNGKeyArray, params: ClientParams, numbers: Int[Array, " n"]) -> Dyad:
@@ -109,6 +115,7 @@ def counted(dyad: Dyad) -> Dyad:
 
 def observe(dyad: Dyad, params: ClientParams) -> Observation:
     """The therapist's view: memory, RS, bond, threshold and utilities stay hidden."""
+    params = params.numbers_of(dyad)
     return Observation(
         client_action=dyad.client_act.astype(jnp.int32),
         session_number=(dyad.time / params.max_sessions).astype(jnp.float32)[None],
@@ -138,7 +145,7 @@ def respond(
     params: ClientParams,
 ) -> Dyad:
     """One session up to its outcome, given what the client heard; its next act is still open."""
-    heard_act = jnp.asarray(heard_act, jnp.int8)
+    params, heard_act = params.numbers_of(dyad), jnp.asarray(heard_act, jnp.int8)
     client = clients.experience(dyad.client, dyad.client_act, heard_act, params)
     time = dyad.time + 1
     dropped_out = (time == params.dropout_session) & (client.rs < dyad.initial_rs)
@@ -182,6 +189,7 @@ def hold_session(
         params: of the client.
         number: of this dyad among those that share the key; each has random numbers of its own.
     """
+    params = params.numbers_of(dyad)
     hearing, acting = uniforms(key, 2, start=_first_point(number) + 1)
     heard_act = clients.hear_act(hearing, dyad.client, therapist_act, params)
     after = respond(dyad, therapist_act, heard_act, params)
@@ -206,7 +214,7 @@ def terminated(dyad: Dyad) -> Bool[Array, "*dyads"]:
 
 def truncated(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:
     """The sessions ran out before the therapy came to its own end."""
-    return (dyad.time >= params.max_sessions) & ~terminated(dyad)
+    return (dyad.time >= params.numbers_of(dyad).max_sessions) & ~terminated(dyad)
 
 
 def is_over(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:

@@ -10,6 +10,8 @@ import numpy as np
 from jaxtherapy.client.mechanisms import MECHANISMS
 from jaxtherapy.client.patterns import PATTERNS, pattern_weights
 from jaxtherapy.client.utilities import U_MAX, U_MIN, utility_bounds
+from jaxtherapy.config.declare import Setting
+from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.config.leaves import as_leaves
 from jaxtherapy.config.settings import ClientNumbers, ClientSettings
 
@@ -18,7 +20,8 @@ from jaxtherapy.config.settings import ClientNumbers, ClientSettings
 class ClientParams(ClientNumbers):
     """Everything a researcher may vary about clients: the numbers of
     :class:`~jaxtherapy.config.settings.ClientNumbers`, and the fields below. All leaves but
-    ``mechanism`` can be swept; each is a Python number or a scalar array.
+    ``mechanism`` can be swept; each is a Python number, a scalar array, or, among the former, a
+    :class:`~jaxtherapy.config.distributions.Distribution` from which each client draws its own.
 
     Attributes:
         mechanism: how memory shapes expectations, one of ``MECHANISMS``. Static.
@@ -38,6 +41,10 @@ class ClientParams(ClientNumbers):
         if self.mechanism not in MECHANISMS:
             raise ValueError(f"mechanism {self.mechanism!r} is not one of {', '.join(MECHANISMS)}")
 
+    def numbers_of(self, dyad: Any) -> "ClientParams":
+        """The numbers of this dyad's client, those that it drew among them."""
+        return self.replace(**dyad.drawn) if dyad.drawn else self
+
     @property
     def max_steps_in_episode(self) -> Any:
         """gymnax's name for ``max_sessions``."""
@@ -55,20 +62,25 @@ def check_params(params: ClientParams) -> None:
         ValueError: one line that names the number and what is allowed.
     """
     for field in dataclasses.fields(ClientNumbers):
-        about, value = field.metadata["setting"], np.asarray(getattr(params, field.name))
-        if value.shape != ():
-            raise ValueError(f"{field.name} has shape {value.shape}; vmap over clients that differ")
-        bound = f"above {about.above:g}" if about.above > -np.inf else f"from {about.minimum:g}"
-        # In float32, where a bound may be rounded beyond itself.
-        low, high, above = np.array([about.minimum, about.maximum, about.above], np.float32)
-        if not low <= value <= high or value <= above:
-            raise ValueError(f"{field.name} is {value}, must be {bound} to {about.maximum:g}")
+        about, given = field.metadata["setting"], getattr(params, field.name)
+        for each in given.support if isinstance(given, Distribution) else [given]:
+            _check_number(field.name, about, np.asarray(each))
     leaves = params.pattern_weights, params.u_min, params.u_max
     weights, u_min, u_max = (np.asarray(leaf, np.float32) for leaf in leaves)
     if not (np.all(weights >= 0) and 0 < weights.sum() < np.inf):
         raise ValueError("pattern_weights must be at least 0, and one of them above")
     if not 0 < np.ptp([u_min, u_max]) < np.inf:
         raise ValueError("u_min and u_max must be numbers, and not all the same")
+
+
+def _check_number(name: str, about: Setting, value: np.ndarray) -> None:
+    if value.shape != ():
+        raise ValueError(f"{name} has shape {value.shape}; vmap over clients that differ")
+    bound = f"above {about.above:g}" if about.above > -np.inf else f"from {about.minimum:g}"
+    # In float32, where a bound may be rounded beyond itself.
+    low, high, above = np.array([about.minimum, about.maximum, about.above], np.float32)
+    if not low <= value <= high or value <= above:
+        raise ValueError(f"{name} is {value}, must be {bound} to {about.maximum:g}")
 
 
 def client_params(settings: ClientSettings) -> ClientParams:

@@ -15,6 +15,7 @@ from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 
 from jaxtherapy.client.dyad import Dyad, counted, hold_session, intake, is_over
 from jaxtherapy.client.params import ClientParams, check_params
+from jaxtherapy.client.population import draw_numbers
 from jaxtherapy.client.therapists import INVALID, Answer, Therapist, as_therapist, checked
 from jaxtherapy.fast.promotion import ordinary
 
@@ -44,8 +45,20 @@ def begin(
     key: PRNGKeyArray, number: int | Int[Array, ""], therapist: Therapist, params: ClientParams
 ) -> Meeting:
     """The intake of client ``number`` of this key."""
-    dyad = intake(jax.random.fold_in(key, 0), params, number)
-    return Meeting(counted(dyad) if therapist.counts else dyad, therapist.begin(params))
+    dyad = intake(_intake_key(key), params, number)
+    memory = therapist.begin(params.numbers_of(dyad))
+    return Meeting(counted(dyad) if therapist.counts else dyad, memory)
+
+
+def params_of(
+    key: PRNGKeyArray, params: ClientParams, number: int | Int[Array, ""]
+) -> ClientParams:
+    """The numbers of client ``number`` of this key, with what it draws at intake."""
+    return params.replace(**draw_numbers(_intake_key(key), params, number))
+
+
+def _intake_key(key: PRNGKeyArray) -> PRNGKeyArray:
+    return jax.random.fold_in(key, 0)
 
 
 def session(
@@ -60,7 +73,7 @@ def session(
     dyad, memory = before
     key = jax.random.fold_in(key, time)
     key_therapist = jax.random.fold_in(jax.random.fold_in(key, _THERAPISTS), number)
-    memory, act = therapist.act(key_therapist, memory, therapist.see(dyad, params))
+    memory, act = therapist.act(key_therapist, memory, therapist.see(dyad, params.numbers_of(dyad)))
     act = jnp.asarray(act, jnp.int8)
     after = Meeting(hold_session(key, dyad, act, params, number), memory)
     held = ~is_over(dyad, params)

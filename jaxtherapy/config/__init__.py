@@ -6,6 +6,7 @@ where they come in; whatever is wrong ends in a :class:`ConfigError` of one line
 
 from jaxtherapy.config.checks import checked as checked
 from jaxtherapy.config.checks import expanded as expanded
+from jaxtherapy.config.distributions import Distribution as Distribution
 from jaxtherapy.config.flags import OneLineParser as OneLineParser
 from jaxtherapy.config.flags import add_setting as add_setting
 from jaxtherapy.config.flags import as_given as as_given
@@ -18,6 +19,7 @@ from jaxtherapy.config.settings import SETTINGS as SETTINGS
 from jaxtherapy.config.training_config import TrainingConfig as TrainingConfig
 from jaxtherapy.config.training_config import get_default_config as get_default_config
 from jaxtherapy.config.training_config import load_config as load_config
+from jaxtherapy.config.training_config import load_for_evaluation as load_for_evaluation
 from jaxtherapy.config.yaml_files import ALIASES as ALIASES
 from jaxtherapy.config.yaml_files import IGNORED as IGNORED
 from jaxtherapy.config.yaml_files import config_as_dict as config_as_dict

@@ -11,16 +11,19 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from typing import Any
 
+from jaxtherapy.config import distributions, schedules
 from jaxtherapy.config.declare import Setting
-from jaxtherapy.config.schedules import KINDS, Kind, Schedule
-from jaxtherapy.config.settings import SETTINGS, Matrix, Resume
-from jaxtherapy.config.yaml_files import MAX_NUMBER_LENGTH, parse_yaml
+from jaxtherapy.config.distributions import Distribution
+from jaxtherapy.config.schedules import Schedule
+from jaxtherapy.config.settings import SETTINGS, Changes, Matrix, Resume
+from jaxtherapy.config.yaml_files import ALIASES, MAX_NUMBER_LENGTH, parse_yaml
 from jaxtherapy.errors import ConfigError, nearest, shown
 
 NULLS = ("null", "none", "~")
 TRUE, FALSE = ("true", "yes", "on"), ("false", "no", "off")
 FLATTEST = 1e-20
 """The least size of an end of an exponential: ratios of two ends fit float32."""
+MOST_CHOICES = 1000
 
 
 def checked(name: str, value: Any) -> Any:
@@ -52,6 +55,7 @@ TYPE_NAMES: dict[Any, str] = {
     str: "text",
     tuple[str, ...]: "list of names",
     str | Matrix: "name or 8×8 numbers",
+    Changes: "a mapping of client settings",
 }
 
 
@@ -104,7 +108,7 @@ def _within(about: Setting, number: float, value: Any) -> Any:
     return number
 
 
-def _whole_number(about: Setting, value: Any) -> int:
+def _whole(about: Setting, value: Any) -> int:
     number = _number(about, value)
     if number != int(number):
         raise _refused(about, value)
@@ -115,14 +119,26 @@ def _whole_number(about: Setting, value: Any) -> int:
     return _within(about, whole, value)
 
 
-def _real(about: Setting, value: Any) -> float | Schedule:
-    if isinstance(value, str) and value.lstrip().startswith("{"):  # from the command line
-        value = parse_yaml(value, about.name)
-    if isinstance(value, Schedule):
-        value = value.as_written()
-    if isinstance(value, dict):
-        return _varying(about, value)
+def _constant(about: Setting, value: Any) -> Any:
+    if about.type is int:
+        return _whole(about, value)
     return _within(about, _number(about, value), value)
+
+
+def _numeric(about: Setting, value: Any) -> Any:
+    if about.may_vary or about.may_be_drawn:
+        value = _mapping(about, value)
+        if isinstance(value, Schedule | Distribution):
+            value = value.as_written()
+        if isinstance(value, dict):
+            return _varying(about, value)
+    return _constant(about, value)
+
+
+def _mapping(about: Setting, value: Any) -> Any:
+    """What a mapping on the command line says; anything else as it is."""
+    is_text = isinstance(value, str) and value.lstrip().startswith("{")
+    return parse_yaml(value, about.name) if is_text else value
 
 
 def _boolean(about: Setting, value: Any) -> bool:
@@ -195,26 +211,52 @@ def _utility_matrix(about: Setting, value: Any) -> str | Matrix:
     return matrix
 
 
+def _changes(about: Setting, value: Any) -> Changes | None:
+    """Client settings, each checked as it would be by itself."""
+    value = _mapping(about, value)
+    if not isinstance(value, dict):
+        raise _refused(about, value)
+    known = [name for name, each in SETTINGS.items() if each.of_clients]
+    changes: Changes = {}
+    for key, each in value.items():
+        name = ALIASES.get(key, key)
+        if name not in known:
+            hint = nearest(key, known)
+            raise ConfigError(f"{about.name} has {shown(key)}, which is no client setting{hint}")
+        try:
+            changes[name] = checked(name, each)
+        except ConfigError as error:
+            raise ConfigError(f"{about.name}: {error}") from None
+        if isinstance(changes[name], Schedule):
+            raise ConfigError(
+                f"{about.name}: {name} is {shown(each)}, but evaluations do not change on the way; "
+                "give a number or a distribution"
+            )
+    return changes or None
+
+
 _READERS: dict[Any, Callable[[Setting, Any], Any]] = {
-    int: _whole_number,
-    float: _real,
+    int: _numeric,
+    float: _numeric,
     bool: _boolean,
     Resume: _resume,
     str: _text,
     tuple[str, ...]: _names,
     str | Matrix: _utility_matrix,
+    Changes: _changes,
 }
 
 
 # --- numbers that are not one value ---------------------------------------------------------
 
 
-def _schedule(about: Setting, kind: Kind, value: Mapping[str, Any]) -> Schedule:
+Form = Schedule | Distribution
+
+
+def _schedule(about: Setting, kind: Any, value: Mapping[str, Any]) -> Schedule:
     """``{linear: [start, end], over: steps}``."""
-    ends = value[kind]
-    if value.keys() - {kind, "over"} or not isinstance(ends, list | tuple) or len(ends) != 2:
-        raise _refused(about, value, SCHEDULES_IN_WORDS)
-    start, end = (_within(about, _number(about, each), each) for each in ends)
+    _only(about, value, kind, "over")
+    start, end = (_constant(about, each) for each in _list(about, value, kind, 2))
     if kind == "exponential" and (min(abs(start), abs(end)) < FLATTEST or (start < 0) != (end < 0)):
         raise ConfigError(
             f"{about.name} is {shown(value)}, but an exponential can't begin or end at 0 or "
@@ -222,21 +264,97 @@ def _schedule(about: Setting, kind: Kind, value: Mapping[str, Any]) -> Schedule:
         )
     over = value.get("over")
     if over is not None:
-        over = _whole_number(
-            replace(SETTINGS["total_timesteps"], name=f"{about.name}'s over"), over
-        )
+        over = _whole(replace(SETTINGS["total_timesteps"], name=f"{about.name}'s over"), over)
     return Schedule(kind, start, end, over)
 
 
-FORMS = dict.fromkeys(KINDS, _schedule)
-"""By its key in a configuration, what reads a number that is not one value: distributions that
-differ from client to client would be further entries, such as ``uniform``."""
+def _interval(about: Setting, kind: Any, value: Mapping[str, Any]) -> Distribution:
+    """``{uniform: [low, high]}`` or ``{log_uniform: [low, high]}``."""
+    _only(about, value, kind)
+    low, high = _ordered(about, value, kind)
+    if kind == "log_uniform" and low < FLATTEST:
+        raise ConfigError(
+            f"{about.name} is {shown(value)}, but a log_uniform must begin above 0, "
+            f"at {FLATTEST:g} or more; raise its lower end or take uniform"
+        )
+    return Distribution(kind, (low, high))
 
-SCHEDULES_IN_WORDS = f", or {{linear: [start, end], over: steps}} (of {', '.join(KINDS)})"
+
+def _normal(about: Setting, kind: Any, value: Mapping[str, Any]) -> Distribution:
+    """``{normal: [mean, deviation], clip: [low, high]}``."""
+    _only(about, value, kind, "clip")
+    mean, deviation = (_number(about, each) for each in _list(about, value, kind, 2))
+    if deviation < 0:
+        raise ConfigError(f"{about.name} is {shown(value)}; its deviation must be at least 0")
+    clip = None if value.get("clip") is None else _ordered(about, value, "clip")
+    if clip is None and max(about.minimum, about.above, -about.maximum) > -math.inf:
+        raise ConfigError(
+            f"{about.name} is {shown(value)}, but a normal has no ends and {about.name} must be "
+            f"{_allowed(about)}; add clip: [low, high]"
+        )
+    return Distribution(kind, (mean, deviation), clip)
 
 
-def _varying(about: Setting, value: Mapping[Any, Any]) -> Schedule:
-    forms = [form for form in FORMS if form in value]
+def _one_of(about: Setting, kind: Any, value: Mapping[str, Any]) -> Distribution:
+    """``{choice: [value, …], weights: [weight, …]}``."""
+    _only(about, value, kind, "weights")
+    values = tuple(_constant(about, each) for each in _list(about, value, kind))
+    if value.get("weights") is None:
+        return Distribution(kind, values)
+    weight = replace(about, name=f"{about.name}'s weight")
+    weights = tuple(_number(weight, each) for each in _list(about, value, "weights", len(values)))
+    if min(weights) < 0 or max(weights) == 0 or sum(weights) > 1e30:
+        raise ConfigError(
+            f"{about.name} is {shown(value)}; its weights must be at least 0, and one of them above"
+        )
+    return Distribution(kind, values, weights=weights)
+
+
+def _only(about: Setting, value: Mapping[str, Any], *keys: str) -> None:
+    if value.keys() - set(keys):
+        raise _refused(about, value, _in_words(about))
+
+
+def _list(about: Setting, value: Mapping[str, Any], key: str, length: int | None = None) -> Any:
+    numbers = value[key]
+    right = isinstance(numbers, list | tuple) and 1 <= len(numbers) <= MOST_CHOICES
+    if not right or length not in (None, len(numbers)):
+        raise _refused(about, value, _in_words(about))
+    return numbers
+
+
+def _ordered(about: Setting, value: Mapping[str, Any], key: str) -> tuple[Any, Any]:
+    low, high = (_constant(about, each) for each in _list(about, value, key, 2))
+    if low > high:
+        raise ConfigError(f"{about.name} is {shown(value)}; give the lower end of {key} first")
+    return low, high
+
+
+FORMS: dict[str, Callable[[Setting, Any, Mapping[str, Any]], Form]] = {
+    **dict.fromkeys(schedules.KINDS, _schedule),
+    "uniform": _interval,
+    "log_uniform": _interval,
+    "normal": _normal,
+    "choice": _one_of,
+}
+"""By its key in a configuration, what reads a number that is not one value."""
+
+
+def _in_words(about: Setting) -> str:
+    words = ""
+    if about.may_vary:
+        words += f", or {{linear: [start, end], over: steps}} (of {', '.join(schedules.KINDS)})"
+    if about.may_be_drawn:
+        words += (
+            ", or, drawn for each client, {uniform: [low, high]}, {log_uniform: [low, high]}, "
+            "{normal: [mean, deviation], clip: [low, high]} or {choice: [values], weights: [each]}"
+        )
+    return words
+
+
+def _varying(about: Setting, value: Mapping[Any, Any]) -> Form:
+    kinds = [*schedules.KINDS] * about.may_vary + [*distributions.KINDS] * about.may_be_drawn
+    forms = [kind for kind in kinds if kind in value]
     if len(forms) != 1:
-        raise _refused(about, value, SCHEDULES_IN_WORDS + nearest(next(iter(value), ""), FORMS))
+        raise _refused(about, value, _in_words(about) + nearest(next(iter(value), ""), kinds))
     return FORMS[forms[0]](about, forms[0], value)

@@ -29,6 +29,7 @@ class Setting:
         minimum, maximum, above: bounds; ``above`` is an open lower one.
         null: what null means, in words; empty where null is not allowed.
         instead: the number that null stands for; None where a null leaf is no leaf at all.
+        of_clients: whether it tells who the clients are, or what their outcomes are worth.
         in_file: whether ``config.yaml`` records it: not so for what controls one run only.
         name, type, default: of the dataclass's field; the type without None.
     """
@@ -42,6 +43,7 @@ class Setting:
     above: float = -math.inf
     null: str = ""
     instead: float | None = None
+    of_clients: bool = False
     in_file: bool = True
     name: str = ""
     type: Any = None
@@ -51,6 +53,11 @@ class Setting:
     def may_vary(self) -> bool:
         """Whether a schedule may stand for it: so for every number that is no count."""
         return self.type is float
+
+    @property
+    def may_be_drawn(self) -> bool:
+        """Whether a distribution may stand for it: so for every number of clients."""
+        return self.of_clients and self.type in (int, float)
 
 
 def setting(group: str, default: Any, help: str, within: str = "", **about: Any) -> Any:

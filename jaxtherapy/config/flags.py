@@ -1,6 +1,7 @@
 """Settings as flags of commands."""
 
 import argparse
+import math
 import re
 import sys
 from collections.abc import Sequence
@@ -9,14 +10,15 @@ from typing import Any, NoReturn
 import yaml
 
 from jaxtherapy.config.checks import TYPE_NAMES, expanded
-from jaxtherapy.config.schedules import Schedule
 from jaxtherapy.config.settings import EXPERIMENT, SETTINGS, Resume
 from jaxtherapy.config.yaml_files import ALIASES, IGNORED, plain
 from jaxtherapy.errors import ConfigError, nearest, shown
 
-SCHEDULES = (
+FORMS = (
     "A float may change while training: '{linear: [start, end]}', or cosine, or exponential, with "
-    "'over: steps' for another length than total_timesteps."
+    "'over: steps' for another length than total_timesteps. A number of clients may differ from "
+    "client to client: '{uniform: [low, high]}', '{log_uniform: [low, high]}', '{normal: [mean, "
+    "deviation], clip: [low, high]}' or '{choice: [value, ...], weights: [weight, ...]}'."
 )
 
 
@@ -58,11 +60,13 @@ def as_given(value: Any) -> str:
     """A setting's value as one would write it after its flag."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    if isinstance(value, Schedule):
-        return yaml.safe_dump(value.as_written(), default_flow_style=True, sort_keys=False).strip()
     if isinstance(value, tuple) and all(isinstance(entry, str) for entry in value):
         return " ".join(value)
-    return str(plain(value))
+    written = plain(value)
+    if isinstance(written, dict):
+        flow = yaml.safe_dump(written, default_flow_style=True, sort_keys=False, width=math.inf)
+        return str(flow).strip()
+    return str(written)
 
 
 def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
@@ -70,7 +74,7 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
     parser = OneLineParser(
         prog=prog,
         description=description,
-        epilog=SCHEDULES,
+        epilog=FORMS,
         argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
     )
@@ -123,7 +127,8 @@ def help_text(name: str) -> str:
     default = f"null: {about.null}" if about.default is None else as_given(about.default)
     unit = f", {about.unit}" if about.unit else ""
     choices = f"; of {', '.join(about.choices)}" if about.choices else ""
-    kind = TYPE_NAMES[about.type] + (" or schedule" if about.may_vary else "")
+    forms = ["schedule"] * about.may_vary + ["distribution"] * about.may_be_drawn
+    kind = " or ".join([TYPE_NAMES[about.type], *forms])
     return f"{about.help}{choices} ({kind}{unit}; default {default})".replace("%", "%%")
 
 

@@ -1,10 +1,12 @@
 """From settings to leaves: every number an array, so that ``vmap`` can sweep it."""
 
 import dataclasses
+from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
 
+from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.config.schedules import Schedule
 
 _DTYPES: dict[Any, Any] = {
@@ -17,7 +19,8 @@ _DTYPES: dict[Any, Any] = {
 
 def as_leaves(part: type, settings: Any) -> dict[str, Any]:
     """The numbers of a part of the settings by name: float32, int32 or bool scalars; what changes
-    while training stays a :class:`Schedule`, of such numbers, and what is off None.
+    while training stays a :class:`Schedule`, what clients draw a :class:`Distribution`, of such
+    numbers; what is off is None.
 
     Args:
         part: a dataclass whose fields are declared with ``setting``.
@@ -27,9 +30,15 @@ def as_leaves(part: type, settings: Any) -> dict[str, Any]:
     def leaf(field: dataclasses.Field[Any]) -> Any:
         value, dtype = getattr(settings, field.name), _DTYPES[field.type]
         if isinstance(value, Schedule):
-            numbers = (np.asarray(x, np.float32) for x in (value.start, value.end, value.over))
-            return Schedule(value.kind, *numbers)
+            return Schedule(value.kind, *_reals((value.start, value.end, value.over)))
+        if isinstance(value, Distribution):
+            clip, weights = (part and _reals(part) for part in (value.clip, value.weights))
+            return Distribution(value.kind, _reals(value.numbers), clip, weights)
         number = field.metadata["setting"].instead if value is None else value
         return None if number is None else np.asarray(number, dtype)
 
     return {field.name: leaf(field) for field in dataclasses.fields(part)}
+
+
+def _reals(numbers: Iterable[float]) -> tuple[Any, ...]:
+    return tuple(np.asarray(each, np.float32) for each in numbers)

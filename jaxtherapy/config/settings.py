@@ -4,13 +4,13 @@ The dataclasses below are what travels: clients and hyperparameters become the l
 pytrees (:class:`jaxtherapy.client.params.ClientParams`, :class:`Hyperparameters`), :class:`PPO` is
 the static part of the program, and :class:`~jaxtherapy.config.TrainingConfig` is all of them,
 checked. A number that is added here is a YAML key, a flag with help, and a leaf that can be swept
-or, if it is a ``Real``, scheduled.
+or, if it is a ``Real``, scheduled; one of ``ClientNumbers`` may be drawn for each client.
 """
 
 import json
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Any, Literal
 
 from jaxtherapy.config.declare import Flag, OptionalReal, Part, Real, Whole, setting, settings_of
 from jaxtherapy.discovery import ROOT, names_in
@@ -24,8 +24,8 @@ ENCODERS = names_in("networks/encoders")
 EXPERIMENT = "Experiment"
 _experiment = partial(setting, EXPERIMENT)
 _hosts = partial(setting, "Several hosts", in_file=False)
-_clients = partial(setting, "Clients")
-_rewards = partial(setting, "Rewards", within="[-1e6, 1e6]")
+_clients = partial(setting, "Clients", of_clients=True)
+_rewards = partial(setting, "Rewards", within="[-1e6, 1e6]", of_clients=True)
 _training = partial(setting, "Training")
 _shaping = partial(setting, "Shaping", within="[0, 1e4]", unit="100 reward points", null="off")
 _network = partial(setting, "Network")
@@ -33,6 +33,8 @@ _logging = partial(setting, "Evaluation, logs and checkpoints")
 
 Matrix = tuple[tuple[float, ...], ...]
 Resume = bool | Literal["auto"]
+Changes = dict[str, Any]
+"""Client settings by name."""
 
 
 @dataclass(frozen=True)
@@ -206,6 +208,11 @@ class RunLength:
         0, "how many checkpoints to keep, the latest; policy_best.pth stays; 0: all", "[0, 1e6]"
     )
     eval_freq: int = _logging(5_000, "an evaluation this often", "[1, 1e12]", unit="steps")
+    evaluation: Changes | None = _logging(
+        None,
+        "in what the clients of evaluations differ, such as '{threshold: 0.9}'",
+        null="they are those of training",
+    )
 
 
 @dataclass(frozen=True)

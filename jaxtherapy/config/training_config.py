@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from jaxtherapy.config.checks import checked, expanded
+from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.config.flags import flag
 from jaxtherapy.config.schedules import Schedule
 from jaxtherapy.config.settings import PATTERNS, SETTINGS, AllSettings
@@ -36,6 +37,7 @@ class TrainingConfig(AllSettings):
         self._check_sizes()
         self._check_hosts()
         self._check_views()
+        self.for_evaluation()
 
     def _check_views(self) -> None:
         if self.shared_trunk and self.actor_view != self.critic_view:
@@ -79,6 +81,17 @@ class TrainingConfig(AllSettings):
         values = {name: getattr(self, name) for name in SETTINGS}
         return {name: each for name, each in values.items() if isinstance(each, Schedule)}
 
+    @property
+    def drawn(self) -> tuple[str, ...]:
+        """Names of the numbers that each client draws for itself."""
+        return tuple(name for name in SETTINGS if isinstance(getattr(self, name), Distribution))
+
+    def for_evaluation(self) -> Self:
+        """The same with the clients of evaluations."""
+        if self.evaluation is None:
+            return self
+        return dataclasses.replace(self, evaluation=None, **self.evaluation)
+
     def at(self, step: int) -> Self:
         """The same with every schedule replaced by its value after so many environment steps."""
         values = {name: each.at(step) for name, each in self._schedules().items()}
@@ -118,6 +131,22 @@ def load_config(
     values = read_config_file(path) if path is not None else {}
     values |= known_keys(overrides or {})
     return TrainingConfig(**{name: v for name, v in values.items() if name not in IGNORED})
+
+
+def load_for_evaluation(
+    path: str | os.PathLike[str] | None, overrides: Mapping[str, Any]
+) -> TrainingConfig:
+    """The evaluation clients of a file (or the default ones), schedules at their end.
+
+    Args:
+        path: of a configuration.
+        overrides: win over it where they are not None.
+
+    Raises:
+        ConfigError: as :func:`load_config`.
+    """
+    given = {name: value for name, value in overrides.items() if value is not None}
+    return dataclasses.replace(load_config(path).for_evaluation(), **given).at_end()
 
 
 def get_default_config() -> TrainingConfig:

@@ -8,6 +8,7 @@ from typing import Any
 
 import yaml
 
+from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.config.schedules import Schedule
 from jaxtherapy.config.settings import SETTINGS
 from jaxtherapy.errors import ConfigError, nearest, shown
@@ -144,8 +145,10 @@ def known_keys(values: Mapping[Any, Any]) -> dict[str, Any]:
 
 def plain(value: Any) -> Any:
     """A setting's value as YAML knows it."""
-    if isinstance(value, Schedule):
+    if isinstance(value, Schedule | Distribution):
         return value.as_written()
+    if isinstance(value, dict):
+        return {name: plain(entry) for name, entry in value.items()}
     return [plain(entry) for entry in value] if isinstance(value, tuple) else value
 
 

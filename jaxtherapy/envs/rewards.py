@@ -10,6 +10,7 @@ from jaxtherapy.client.params import ClientParams
 def reward(dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
     """−150 for dropout, ``100 + 2·(max_sessions − sessions)`` for success, 0 otherwise; all three
     numbers are settings."""
+    params = params.numbers_of(dyad)
     saved = params.max_sessions - dyad.time
     earned = params.success_reward + params.reward_per_session_saved * saved
     earned = jnp.where(dyad.success, earned, 0.0)

@@ -30,6 +30,7 @@ def shaping(
 
 def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float[Array, "*dyads"]:
     """Φ of a therapy that goes on, in reward points."""
+    params = params.numbers_of(dyad)
     share = share_of_range(dyad.client, dyad.client.rs)
     parts = (
         (hyper.shaping_rs, share),

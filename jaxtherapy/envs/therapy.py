@@ -10,6 +10,7 @@ from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Dyad, Observation
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.config.distributions import largest
 from jaxtherapy.envs.rewards import reward
 
 try:
@@ -59,7 +60,7 @@ class TherapyEnv(environment.Environment[Dyad, ClientParams]):
             "max_reached": dyads.truncated(after, params),
             "pattern": after.pattern,
             "initial_rs": after.initial_rs,
-            "rs_threshold": clients.rs_threshold(after.client, params.threshold),
+            "rs_threshold": clients.rs_threshold(after.client, params.numbers_of(after).threshold),
         }
         observation = dyads.observe(after, params)
         return observation, after, reward(after, params), dyads.terminated(after), info
@@ -107,6 +108,6 @@ class TherapyEnv(environment.Environment[Dyad, ClientParams]):
         return spaces.Dict(
             {
                 "client_act": spaces.Discrete(N_OCTANTS),
-                "time": spaces.Box(0, params.max_sessions, (), jnp.int32),
+                "time": spaces.Box(0, largest(params.max_sessions), (), jnp.int32),
             }
         )

@@ -6,17 +6,20 @@ from dataclasses import replace
 from itertools import product
 from typing import Any
 
+import jax
 import numpy as np
 
 from jaxtherapy.client.params import ClientParams, check_params, client_params
 from jaxtherapy.client.patterns import PATTERNS
-from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config import Distribution, TrainingConfig, as_given
 from jaxtherapy.config.settings import ClientSettings
 from jaxtherapy.evaluation.results import CellInfo
 
 
-def exact(number: float) -> str:
-    """At most six digits if they say it all, else as many as it takes."""
+def exact(number: float | Distribution) -> str:
+    """At most six digits if they say it all, else as many as it takes; a distribution in words."""
+    if isinstance(number, Distribution):
+        return str(number)
     short = f"{number:g}"
     return short if float(short) == number else repr(float(number))
 
@@ -24,8 +27,8 @@ def exact(number: float) -> str:
 def combinations(
     patterns: Sequence[str],
     mechanisms: Sequence[str],
-    thresholds: Sequence[float],
-    entropies: Sequence[float],
+    thresholds: Sequence[float | Distribution],
+    entropies: Sequence[float | Distribution],
     matrices: Sequence[Any],
 ) -> tuple[tuple[CellInfo, ...], tuple[int, ...]]:
     """Every combination as a cell, and its weight: a pattern that is repeated weighs more."""
@@ -43,13 +46,18 @@ def combinations(
             label=", ".join([pattern + weight, *(word for word, axis in varying if axis[1:])]),
             pattern=pattern,
             mechanism=mechanism,
-            threshold=threshold,
-            entropy=entropy,
+            threshold=_recorded(threshold),
+            entropy=_recorded(entropy),
             matrix=name,
             matrix_values=None if isinstance(matrix, str) else [list(row) for row in matrix],
         )
         cells.append(cell)
     return tuple(cells), tuple(times[cell.pattern] for cell in cells)
+
+
+def _recorded(number: Any) -> float | str:
+    """A client number; what is drawn as it would be given."""
+    return as_given(number) if isinstance(number, Distribution) else number
 
 
 def cell_params(config: TrainingConfig, cell: CellInfo) -> ClientParams:
@@ -65,6 +73,10 @@ def cell_params(config: TrainingConfig, cell: CellInfo) -> ClientParams:
             utility_matrix=matrix or cell.matrix,
         )
     )
+
+
+def _rounded(number: Any) -> float | str:
+    return _recorded(jax.tree.map(lambda leaf: round(float(leaf), 6), number))
 
 
 def given_cells(
@@ -86,8 +98,8 @@ def given_cells(
             label=name,
             pattern=" ".join(np.array(PATTERNS)[weights > 0].tolist()),
             mechanism=given.mechanism,
-            threshold=round(float(given.threshold), 6),
-            entropy=round(float(given.entropy), 6),
+            threshold=_rounded(given.threshold),
+            entropy=_rounded(given.entropy),
             matrix="given" if fixed else "random",
             matrix_values=np.asarray(given.u_min).tolist() if fixed else None,
         )

@@ -1,6 +1,6 @@
 """Therapies worth watching: a handful per therapist, for a replay."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -41,10 +41,12 @@ def chosen_episodes(
     clients: Int[np.ndarray, " n"],
     ends: Outcomes,
     therapies: Therapies,
+    threshold_of: Callable[[int, int], float],
 ) -> list[Episode]:
     """Of the therapies of one therapist, each with its end and the number of its client.
 
     Shared are the first therapies of the first cells, the same for every therapist.
+    ``threshold_of`` a cell's place and a client's number is that client's own.
     """
     # Cells alternate, so that the shared ones come from different cells.
     first = np.searchsorted(therapies.cell, therapies.cell)
@@ -59,13 +61,20 @@ def chosen_episodes(
             int(clients[place]),
             ends.at(place),
             therapies.where(place),
+            threshold_of(int(therapies.cell[place]), int(clients[place])),
         )
         for reason, place in chosen
     ]
 
 
 def _episode(
-    therapist: str, reason: str, cell: CellInfo, client: int, end: Outcomes, therapy: Therapies
+    therapist: str,
+    reason: str,
+    cell: CellInfo,
+    client: int,
+    end: Outcomes,
+    therapy: Therapies,
+    threshold: float,
 ) -> Episode:
     """Of one therapy: ``end`` and ``therapy`` have no axis of therapies."""
     held = therapy.held
@@ -77,7 +86,7 @@ def _episode(
         reason=reason,
         outcome="dropout" if end.dropout else outcome,
         sessions=int(end.sessions),
-        threshold=cell.threshold,
+        threshold=threshold,
         reward=float(end.reward),
         initial_rs=round(float(therapy.initial_rs), 4),
         initial_bond=round(float(therapy.initial_bond), 4),

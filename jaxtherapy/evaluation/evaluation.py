@@ -354,5 +354,7 @@ def follow(
         control = control_of(therapies, programs, panel.untrained, design)
         courses.append(course_of(therapist.id, therapies, request.intervals, control))
         clients = design.recorded[1]
-        episodes += chosen_episodes(therapist.id, request.cells, clients, ends, therapies)
+        episodes += chosen_episodes(
+            therapist.id, request.cells, clients, ends, therapies, design.threshold_of
+        )
     return courses, episodes

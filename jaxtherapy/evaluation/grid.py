@@ -4,7 +4,8 @@ A *cell* is a kind of client: client parameters, any of which may differ from ce
 ``i`` has the same random numbers in every cell and for every therapist, as in
 :mod:`jaxtherapy.client.simulation`: differences between therapists are paired, and so are
 differences between cells. Therapists that differ in weights or number alone are a *family*; one
-compiled program per family and mechanism plays any batch of (cell, client) pairs.
+compiled program per family and structure (mechanism, which numbers are drawn) plays any batch of
+(cell, client) pairs.
 """
 
 import time
@@ -23,8 +24,9 @@ from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
-from jaxtherapy.client.simulation import Meeting, begin, session
+from jaxtherapy.client.simulation import Meeting, begin, params_of, session
 from jaxtherapy.client.therapists import INVALID, Therapist
+from jaxtherapy.config.distributions import largest
 from jaxtherapy.devices.cores import available_cores
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.errors import RunError
@@ -117,18 +119,28 @@ def outcome(dyad: Dyad, params: ClientParams) -> Outcomes:
 
 
 class Cells(NamedTuple):
-    """Cells of one mechanism: what they share, and what differs along a leading axis."""
+    """Cells of one structure: what they share, and what differs along a leading axis."""
 
     shared: Cell
-    own: dict[str, Array]
+    own: dict[str, PyTree]
 
     @classmethod
     def of(cls, cells: Sequence[ClientParams]) -> "Cells":
         """Whatever is the same in all of them stays a scalar, which is cheaper."""
-        names = [field.name for field in fields(ClientParams) if field.name != "mechanism"]
-        leaves = {name: np.stack([np.asarray(getattr(c, name)) for c in cells]) for name in names}
-        own: dict[str, Any] = {n: leaf for n, leaf in leaves.items() if np.any(leaf != leaf[0])}
-        shared = {name: leaf[0] for name, leaf in leaves.items()}
+        numbers = {
+            field.name: jax.tree.map(
+                lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]),
+                *[getattr(cell, field.name) for cell in cells],
+            )
+            for field in fields(ClientParams)
+            if field.name != "mechanism"
+        }
+        own: dict[str, Any] = {
+            name: number
+            for name, number in numbers.items()
+            if any(np.any(leaf != leaf[0]) for leaf in jax.tree.leaves(number))
+        }
+        shared = jax.tree.map(lambda leaf: leaf[0], numbers)
         own["answers"] = np.full((len(cells), N_OCTANTS, N_OCTANTS), 1 / N_OCTANTS, np.float32)
         return jax.tree.map(jnp.asarray, cls(Cell(mechanism=cells[0].mechanism, **shared), own))
 
@@ -152,13 +164,13 @@ def play(
         weights: which therapist of the family.
     """
     therapist = family(weights)
-    own = {name: leaf[cell] for name, leaf in cells.own.items()}
+    own = jax.tree.map(lambda leaf: leaf[cell], cells.own)
 
-    def params(own: dict[str, Array]) -> Cell:
+    def params(own: dict[str, PyTree]) -> Cell:
         return cells.shared.replace(**own)
 
     def hold(
-        time: Int[Array, ""], number: Int[Array, ""], before: Meeting, own: dict[str, Array]
+        time: Int[Array, ""], number: Int[Array, ""], before: Meeting, own: dict[str, PyTree]
     ) -> tuple[Meeting, Record]:
         after, now = session(key, time, number, before, therapist, params(own))
         acts = jnp.stack([now.client_act, now.therapist_act, now.heard_act]).astype(jnp.int16)
@@ -232,7 +244,11 @@ class Design:
     @property
     def n_sessions(self) -> int:
         """The longest therapy."""
-        return max(int(cell.max_sessions) for cell in self.cells)
+        return max(int(largest(cell.max_sessions)) for cell in self.cells)
+
+    def threshold_of(self, cell: int, client: int) -> float:
+        """That of one client."""
+        return float(params_of(self.key, self.cells[cell], client).threshold)
 
     @property
     def recorded(self) -> tuple[np.ndarray, np.ndarray]:
@@ -266,17 +282,21 @@ class Programs:
         platform = jax.devices()[0].platform
         workers = worker_count(platform)
         self._compiler, self._pool = ThreadPoolExecutor(1), ThreadPoolExecutor(workers)
-        mechanisms = np.array([cell.mechanism for cell in design.cells])
-        self._mechanisms: dict[str, tuple[np.ndarray, Cells, int]] = {}
-        for mechanism in dict.fromkeys(mechanisms.tolist()):
-            where = np.flatnonzero(mechanisms == mechanism)
-            cells = Cells.of([design.cells[int(i)] for i in where])
+        # The mechanism, and which numbers are drawn from what.
+        structures: list[Any] = [jax.tree.structure(cell) for cell in design.cells]
+        self._structures: dict[Any, tuple[np.ndarray, Cells, int]] = {}
+        for structure in dict.fromkeys(structures):
+            where = np.flatnonzero([each == structure for each in structures])
             size = batch_size(len(where) * design.n_clients, self._n_sessions, platform, workers)
-            self._mechanisms[mechanism] = where, cells, size
+            self._structures[structure] = (
+                where,
+                Cells.of([design.cells[int(i)] for i in where]),
+                size,
+            )
         self._programs = {
-            (family, mechanism): self._compiler.submit(self._compile, family, mechanism, weights)
+            (family, structure): self._compiler.submit(self._compile, family, structure, weights)
             for family, weights in families.items()
-            for mechanism in self._mechanisms
+            for structure in self._structures
         }
 
     def __enter__(self) -> "Programs":
@@ -287,9 +307,9 @@ class Programs:
         for pool in (self._compiler, self._pool):
             pool.shutdown(wait=not broken, cancel_futures=broken)
 
-    def _compile(self, family: Family, mechanism: str, weights: PyTree) -> Any:
+    def _compile(self, family: Family, structure: Any, weights: PyTree) -> Any:
         started = time.perf_counter()
-        _, cells, size = self._mechanisms[mechanism]
+        _, cells, size = self._structures[structure]
         index = jax.ShapeDtypeStruct((size,), jnp.int32)
         program = jax.jit(partial(play, family, self._n_sessions))
         compiled = program.lower(self._key, cells, index, index, weights).compile()
@@ -304,14 +324,14 @@ class Programs:
         answers: Float[np.ndarray, "cells 8 8"] | None = None,
     ) -> Iterator[Future[Batch]]:
         """Begins therapies with these clients; ``answers``: those of the control in every cell."""
-        for mechanism, (where, cells, size) in self._mechanisms.items():
+        for structure, (where, cells, size) in self._structures.items():
             if answers is not None:
                 cells = cells._replace(own=cells.own | {"answers": jnp.asarray(answers[where])})
             places = np.flatnonzero(np.isin(cell, where))
             for start in range(0, len(places), size):
                 part = places[start : start + size]
                 pairs = np.searchsorted(where, cell[part]), client[part]
-                program = self._programs[candidate.family, mechanism]
+                program = self._programs[candidate.family, structure]
                 yield self._pool.submit(self._run, program, candidate, cells, size, part, pairs)
 
     def _run(

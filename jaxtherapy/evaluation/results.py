@@ -71,14 +71,15 @@ class GroupInfo:
 
 @dataclass
 class CellInfo:
-    """One kind of client. ``matrix``: ``random``, a name, or ``given N`` (``matrix_values``)."""
+    """One kind of client. ``matrix``: ``random``, a name, or ``given N`` (``matrix_values``); a
+    number that clients draw is a text, as it would be given behind a flag."""
 
     id: str
     label: str
     pattern: str
     mechanism: str
-    threshold: float
-    entropy: float
+    threshold: float | str
+    entropy: float | str
     matrix: str
     matrix_values: list[list[float]] | None = None
 

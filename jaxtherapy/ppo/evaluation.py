@@ -58,7 +58,7 @@ def eval_result(ended: Dyad, clients: ClientParams) -> EvalResult:
 
 def evaluate(ppo: PPO, settings: Settings, state: TrainState) -> EvalResult:
     """The therapist as it is now, on the evaluation clients of its seed."""
-    clients = settings_at(ppo, settings, state.n_updates).clients
+    clients = settings_at(ppo, settings, state.n_updates).evaluated
     therapist = policy_therapist(ppo, state.params)
     return evaluate_therapist(ppo, clients, state.eval_key, therapist)
 

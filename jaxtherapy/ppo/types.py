@@ -19,15 +19,27 @@ jax.tree_util.register_dataclass(
 
 
 class Settings(struct.PyTreeNode):
-    """All that can be swept: who the clients are and how the therapist learns."""
+    """All that can be swept: who the clients are and how the therapist learns.
+
+    Attributes:
+        evaluation: the clients of evaluations; None: those of training.
+    """
 
     clients: ClientParams
     hyperparameters: Hyperparameters
+    evaluation: ClientParams | None = None
+
+    @property
+    def evaluated(self) -> ClientParams:
+        """The clients that evaluations are made with."""
+        return self.clients if self.evaluation is None else self.evaluation
 
 
 def make_settings(config: Any) -> Settings:
     """The leaves of a :class:`~jaxtherapy.config.TrainingConfig`."""
-    return Settings(client_params(config), Hyperparameters(**as_leaves(Hyperparameters, config)))
+    hyperparameters = Hyperparameters(**as_leaves(Hyperparameters, config))
+    others = config.evaluation and client_params(config.for_evaluation())
+    return Settings(client_params(config), hyperparameters, others)
 
 
 class Transition(NamedTuple):

@@ -27,7 +27,7 @@ def look(ppo: PPO, dyads: Dyad, clients: ClientParams) -> Seen:
     """The views of many dyads, along a leading axis."""
 
     def observe(name: str) -> PyTree:
-        return jax.vmap(lambda dyad: VIEWS[name].observe(dyad, clients))(dyads)
+        return jax.vmap(lambda dyad: VIEWS[name].observe(dyad, clients.numbers_of(dyad)))(dyads)
 
     same = ppo.critic_view == ppo.actor_view
     return Seen(observe(ppo.actor_view), None if same else observe(ppo.critic_view))

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from jaxtherapy.client.octants import OCTANT_NAMES, OCTANTS
+from jaxtherapy.config import as_given
 from jaxtherapy.evaluation.results import (
     PHASES,
     Course,
@@ -339,7 +340,11 @@ def settings(evaluation: Evaluation) -> Table:
     """All settings, those of clients last."""
     own = {name: value for name, value in evaluation.settings.items() if name != "clients"}
     every = own | evaluation.settings.get("clients", {})
-    rows = [
-        [name.replace("_", " "), "None" if each is None else each] for name, each in every.items()
-    ]
+    rows = [[name.replace("_", " "), _setting(each)] for name, each in every.items()]
     return Table("Settings", ["setting", "value"], rows)
+
+
+def _setting(value: Any) -> Any:
+    if isinstance(value, dict):  # what clients draw
+        return as_given(value)
+    return "None" if value is None else value

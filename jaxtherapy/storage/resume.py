@@ -12,6 +12,7 @@ from jaxtherapy.config import (
     SETTINGS,
     ConfigError,
     TrainingConfig,
+    as_given,
     config_as_dict,
     get_default_config,
     load_config,
@@ -36,13 +37,17 @@ FIXED_ON_RESUME = (
     *("seed", "n_seeds", "seeds_at_once", "n_envs", "mechanism"),
     *("hidden_size", "shared_trunk", "actor_view", "critic_view", "encoder"),
 )
-"""What shapes the stored state or is part of it; everything else may change on the way."""
+"""What shapes the stored state or is part of it; beside these, only what clients draw can't change
+on the way."""
 
-YARDSTICK = {
-    *(name for name, about in SETTINGS.items() if about.group == "Clients"),
-    *("eval_episodes", "eval_deterministic"),
-}
-"""What evaluation rewards depend on beside the therapist."""
+EVALUATED = ("eval_episodes", "eval_deterministic")
+
+
+def yardstick(config: TrainingConfig) -> dict[str, Any]:
+    """What evaluation rewards depend on beside the therapist."""
+    names = (name for name, about in SETTINGS.items() if about.of_clients)
+    evaluated = config.for_evaluation()
+    return {name: getattr(evaluated, name) for name in (*names, *EVALUATED)}
 
 
 @dataclass(frozen=True)
@@ -292,7 +297,7 @@ def _refuse_occupied(files: RunFiles, config: TrainingConfig, why: str = "") -> 
 def _exact(
     experiment: Path, step: int, config: TrainingConfig, files: RunFiles, again: bool
 ) -> Start:
-    changes = _changes_since(experiment, config)
+    changes, new_yardstick = _changes_since(experiment, config)
     in_place = _is_own(experiment, files)
     later = [each for each in orbax_steps(experiment, files.part) if each > step]
     if in_place and later and not config.overwrite:
@@ -316,7 +321,6 @@ def _exact(
     progress = progress_at(experiment, step, files.part)
     if progress:
         check_schedules(experiment, step, progress.n_updates, config)
-    new_yardstick = not YARDSTICK.isdisjoint(changes)
     notes = [f"continuing at step {step:,}" + ("" if in_place else f", into {files.output}")]
     notes += [*changes.values(), *_ended_schedules(config, step)]
     logs: tuple[tuple[int, Path], ...] = ()
@@ -407,8 +411,23 @@ def _dropped(step: int, progress: Progress | None, files: RunFiles, overwriting:
     return told
 
 
-def _changes_since(experiment: Path, config: TrainingConfig) -> dict[str, str]:
-    """By setting: what differs from the one that the checkpoint was trained with, in words.
+def refuse_other_draws(before: TrainingConfig, now: TrainingConfig) -> None:
+    """Refuses to draw other numbers than before: clients under way would lack or keep theirs.
+
+    Raises:
+        ConfigError: a number became a distribution, or the other way round.
+    """
+    for name in sorted({*before.drawn} ^ {*now.drawn}):
+        was, kind = as_given(getattr(before, name)), ("a number", "a distribution")
+        raise ConfigError(
+            f"{name} was {was} and can't become {as_given(getattr(now, name))} on the way, because "
+            f"clients under way have drawn their numbers; let it be {kind[name in before.drawn]}"
+        )
+
+
+def _changes_since(experiment: Path, config: TrainingConfig) -> tuple[dict[str, str], bool]:
+    """By setting: what differs from the one that the checkpoint was trained with, in words; and
+    whether evaluation rewards can't be compared with those before.
 
     Raises:
         RunError: something that can't change, or there is nothing to tell what it was.
@@ -430,10 +449,15 @@ def _changes_since(experiment: Path, config: TrainingConfig) -> dict[str, str]:
                 f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
                 "resumption, because the stored state depends on it; leave it as it was"
             )
+    try:
+        refuse_other_draws(trained_with, config)
+    except ConfigError as error:
+        raise RunError(f"{experiment} can't be continued: {error}") from None
     before, now = config_as_dict(trained_with), config_as_dict(config)
     places = ("experiment_name", "output_dir", "log_dir", "device")
-    return {
+    changes = {
         name: f"{name} was {before[name]}, is {now[name]}"
         for name in now
         if before[name] != now[name] and name not in places
     }
+    return changes, yardstick(trained_with) != yardstick(config)

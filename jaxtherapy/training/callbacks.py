@@ -9,6 +9,7 @@ from typing import Any
 from jaxtherapy.config import ConfigError, TrainingConfig, config_as_dict
 from jaxtherapy.config.settings import ClientNumbers, Hyperparameters
 from jaxtherapy.storage.progress import Progress
+from jaxtherapy.storage.resume import refuse_other_draws
 from jaxtherapy.training.loggers import Row
 
 CHANGEABLE = tuple(
@@ -67,13 +68,18 @@ def call(callback: Callback, view: View, row: Row, progress: Progress) -> Change
 
 
 def changed(config: TrainingConfig, settings: Mapping[str, Any], progress: Progress) -> Any:
-    """The configuration with these settings, which are noted in ``progress``."""
-    before, config = config_as_dict(config), replace(config, **settings)
-    after = config_as_dict(config)
+    """The configuration with these settings, which are noted in ``progress``.
+
+    Raises:
+        ConfigError: a setting that can't have this value, or not on the way.
+    """
+    changed = replace(config, **settings)
+    refuse_other_draws(config, changed)
+    before, after = config_as_dict(config), config_as_dict(changed)
     for name in settings:
         was = progress.changes.get(name, {"was": before[name]})["was"]
         progress.changes[name] = {"was": was, "is": after[name]}
-    return config
+    return changed
 
 
 def restored(config: TrainingConfig, progress: Progress) -> TrainingConfig:

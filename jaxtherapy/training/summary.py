@@ -12,7 +12,8 @@ from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.therapists import Answer, Therapist
-from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config import TrainingConfig, as_given
+from jaxtherapy.config.distributions import largest
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.programs import compile_quickly
 from jaxtherapy.evaluation.comparison import Comparison, compare
@@ -47,6 +48,16 @@ def header(config: TrainingConfig, where: str) -> str:
         steps = f"{in_all:,} steps ({config.total_timesteps:,} in whole updates of {each:,})"
     seeds = f"seed {config.seed}" if config.n_seeds == 1 else f"{config.n_seeds} seeds"
     return f"{config.experiment_name} on {where}, {steps}, {seeds}"
+
+
+def about_clients(config: TrainingConfig) -> list[str]:
+    """What is special about the clients: what they draw, and others in evaluations."""
+    told = [f"{name} {getattr(config, name):g}" for name in config.drawn]
+    notes = [f"each client draws its own {', '.join(told)}"] if told else []
+    if config.evaluation:
+        others = (f"{name} {as_given(each)}" for name, each in config.evaluation.items())
+        notes.append(f"evaluations, policy_best and the last table: clients of {', '.join(others)}")
+    return notes
 
 
 @dataclass
@@ -248,13 +259,13 @@ def _line_up(
         therapists.complementary,
         therapists.random,
     ]
-    return compare(ppo, settings.clients, key, lineup)
+    return compare(ppo, settings.evaluated, key, lineup)
 
 
 def _what_to_try(config: TrainingConfig) -> str:
     """Where success is too rare to learn from: what was not done."""
     advice = {
-        "a lower --threshold (0.6 learns in minutes)": config.threshold > 0.6,
+        "a lower --threshold (0.6 learns in minutes)": largest(config.threshold) > 0.6,
         "many clients at once (--n-envs 256 --n-steps 25 --batch-size 640 --n-epochs 2)": (
             config.n_envs < 256
         ),
@@ -282,8 +293,9 @@ def verdict(
             else ""
         )
         return (
-            f"The trained therapist hardly ever succeeds{also}. At threshold {config.threshold:g} "
-            f"success is so rare that there is little to learn from. Try {_what_to_try(config)}."
+            f"The trained therapist hardly ever succeeds{also}. At threshold "
+            f"{as_given(config.for_evaluation().threshold)} success is so rare that there is "
+            f"little to learn from. Try {_what_to_try(config)}."
         )
     gaps = rewards[0].astype(float) - rewards[2]
     gap, half = gaps.mean(), 1.96 * gaps.std(ddof=1) / np.sqrt(len(gaps))

@@ -20,7 +20,7 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import disk_space, resume, run_info
-from jaxtherapy.storage.resume import YARDSTICK, Start
+from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
 from jaxtherapy.training import callbacks, opening, summary, trouble
@@ -147,6 +147,7 @@ class Trainer:
         starts = {files: self._find_start(files) for files in groups}
         mesh = layout.make_mesh(len(groups[0].seeds), ppo)
         self.console.print(summary.header(self.config, layout.describe(mesh)))
+        self.notes[:0] = summary.about_clients(self.config)
         idle = layout.idle(mesh, len(groups[0].seeds))
         for note in filter(
             None, [idle, *self.notes, *dict.fromkeys(s.note for s in starts.values())]
@@ -287,8 +288,9 @@ class Trainer:
         view = View(now.config, now.files.seeds, progress.step, progress.callback_state)
         change = callbacks.call(callback, view, row, progress)
         if change.settings:
+            before = resume.yardstick(now.config)
             self._set(callbacks.changed(now.config, change.settings, progress))
-            if not YARDSTICK.isdisjoint(change.settings):  # rewards till now say nothing any more
+            if resume.yardstick(now.config) != before:  # rewards till now say nothing any more
                 progress.best_reward = [float("-inf")] * len(now.files.seeds)
         if change.stop and not now.finished:
             self.stopped_by = change.stop if isinstance(change.stop, str) else "the callback"

@@ -11,7 +11,7 @@ from jaxtherapy.config import ConfigError, OneLineParser, load_config
 
 
 def test_every_setting_is_a_flag_with_help():
-    text = configuration.build_parser("train", "").format_help()
+    text = " ".join(configuration.build_parser("train", "").format_help().split())
     for name in configuration.SETTINGS:
         assert configuration.flag(name) in text
     assert "default 0.0003" in text and "share of the RS range" in text
@@ -20,8 +20,8 @@ def test_every_setting_is_a_flag_with_help():
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("success_reward", "for a success in the last session (float or schedule; default 100.0)"),
-        ("dropout_session", "0: none (int; default 10)"),
+        ("success_reward", "last session (float or schedule or distribution; default 100.0)"),
+        ("dropout_session", "0: none (int or distribution; default 10)"),
         ("actor_view", "what the actor sees; of history, history_counts, omniscient (text; "),
         ("encoder", "of auto, flat, history, history_counts (text; default auto)"),
         ("shaping_rs", "(float or schedule, 100 reward points; default null: off)"),
@@ -36,6 +36,7 @@ def test_help_tells_what_a_setting_takes(name, expected):
 def test_help_tells_what_a_schedule_is():
     text = " ".join(configuration.build_parser("train", "").format_help().split())
     assert "'{linear: [start, end]}', or cosine, or exponential" in text
+    assert "'{uniform: [low, high]}', '{log_uniform: [low, high]}', '{normal: [mean, " in text
 
 
 def test_flag_wins_over_file_wins_over_default(tmp_path):

@@ -12,7 +12,9 @@ NUMBER = """
     patience: Real = _clients(3.0, "how much a client bears", "[0, 10]", unit="sighs")
 """
 USE = """
+import jax
 import numpy as np
+from jaxtherapy import BASELINES, simulate
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.train import read_configuration
 from jaxtherapy.client.params import client_params
@@ -23,7 +25,10 @@ assert client_params(config.at_end()).patience == np.float32(7)
 save_config(config, "c.yaml")
 assert load_config("c.yaml") == config and "patience:" in open("c.yaml").read()
 text = " ".join(configuration.build_parser("train", "").format_help().split())
-assert "--patience X how much a client bears (float or schedule, sighs; default 3.0)" in text
+assert "--patience X how much a client bears (float or schedule or distribution, sighs; d" in text
+config, _ = read_configuration(["--patience", "{uniform: [2, 4]}"])
+dyads = simulate(jax.random.key(0), client_params(config), BASELINES["random"], n_dyads=9)
+assert np.all((dyads.drawn["patience"] >= 2) & (dyads.drawn["patience"] <= 4))
 try:
     load_config(None, {"patience": 11})
 except configuration.ConfigError as error:

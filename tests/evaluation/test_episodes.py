@@ -64,7 +64,9 @@ def test_an_episode_is_of_its_own_cell_and_client():
         CellInfo(name, name, "cold_stuck", "bond_only", threshold, 0.5, "random")
         for name, threshold in (("easy", 0.3), ("hard", 0.6))
     ]
-    told = chosen_episodes("me", kinds, numbers.reshape(-1), flat, therapies)
+    told = chosen_episodes(
+        "me", kinds, numbers.reshape(-1), flat, therapies, lambda cell, _: (0.3, 0.6)[cell]
+    )
     assert [(each.reason, each.cell, each.client) for each in told] == [
         ("shared", "easy", 10),
         ("shared", "hard", 20),

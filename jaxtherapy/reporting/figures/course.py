@@ -171,7 +171,8 @@ def trajectories(evaluation: Evaluation, course: Course, place: int) -> Picture:
     """RS and bond with quantile bands, by session and over normalised time."""
     name = evaluation.labels[course.therapist]
     thresholds = {cell.threshold for cell in evaluation.cells}
-    threshold = thresholds.pop() if len(thresholds) == 1 else None
+    shared = thresholds.pop() if len(thresholds) == 1 else None
+    threshold = None if isinstance(shared, str) else shared  # in words: clients differ
     session = Axis([0, *course.sessions], "session (0: intake)")
     panels = []
     for part, label, color in (("rs", "RS", BLUE), ("bond", "bond", GREEN)):
