@@ -118,6 +118,6 @@ def constant(octant: int) -> Answer:
     return lambda key, dyad, params: jnp.int8(octant)
 
 
-def fixed_map(answers: Int[ArrayLike, "8"]) -> Answer:
+def fixed_map(answers: Int[ArrayLike, "8"] | Sequence[int]) -> Answer:
     """Always the same answer to the same client act; ``vmap`` over answers for many maps."""
     return lambda key, dyad, params: jnp.asarray(answers, jnp.int8)[dyad.client_act]

@@ -7,6 +7,7 @@ differences between cells. Therapists that differ in weights or number alone are
 compiled program per family and mechanism plays any batch of (cell, client) pairs.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -255,9 +256,12 @@ class Programs:
     Args:
         design: whose cells, key and size of batches they are for.
         families: whose programs are compiled, in this order.
+        largest: therapies in a call at most, where a therapist takes long.
     """
 
-    def __init__(self, design: Design, families: Mapping[Family, PyTree]) -> None:
+    def __init__(
+        self, design: Design, families: Mapping[Family, PyTree], largest: int = sys.maxsize
+    ) -> None:
         self.compile_seconds = 0.0
         self._key, self._n_sessions = design.key, design.n_sessions
         platform = jax.devices()[0].platform
@@ -268,6 +272,7 @@ class Programs:
         for mechanism in dict.fromkeys(mechanisms.tolist()):
             where = np.flatnonzero(mechanisms == mechanism)
             size = batch_size(len(where) * design.n_clients, self._n_sessions, platform, workers)
+            size = min(size, largest)
             self._mechanisms[mechanism] = (
                 where,
                 Cells.of([design.cells[int(i)] for i in where]),
@@ -295,6 +300,11 @@ class Programs:
         compiled = program.lower(self._key, cells, index, index, weights).compile()
         self.compile_seconds += time.perf_counter() - started
         return compiled
+
+    def wait(self) -> None:
+        """Until everything is compiled."""
+        for program in self._programs.values():
+            program.result()
 
     def start(
         self,
