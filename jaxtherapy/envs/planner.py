@@ -33,9 +33,9 @@ _BEST = -1
 
 
 def _templates() -> np.ndarray:
-    """(144, 8): warm acts answered by any one octant or by their best answers; cold and neutral
+    """(144, 8): cold acts answered by any one octant or by their best answers, neutral and warm
     acts by a warm octant or by theirs."""
-    groups = (COLD, (_BEST, *WARM)), (NEUTRAL, (_BEST, *WARM)), (WARM, (_BEST, *range(N_OCTANTS)))
+    groups = (COLD, (_BEST, *range(N_OCTANTS))), (NEUTRAL, (_BEST, *WARM)), (WARM, (_BEST, *WARM))
     maps = []
     for answers in product(*(answers for _, answers in groups)):
         template = np.empty(N_OCTANTS, np.int8)

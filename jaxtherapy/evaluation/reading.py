@@ -23,6 +23,7 @@ from jaxtherapy.evaluation.results import (
     Course,
     Episode,
     Evaluation,
+    PlannerResult,
 )
 
 _FAMILY = SCHEMA.rpartition("/")[0]
@@ -89,6 +90,8 @@ def from_json(content: Any) -> Evaluation:
     evaluation = _decode(Evaluation, content, "")
     _check_settings(evaluation)
     _check_references(evaluation)
+    if evaluation.planner is not None:
+        _check_planner(evaluation.planner, [each.id for each in evaluation.therapists])
     for course in evaluation.courses:
         _check_course(course)
     for episode in evaluation.episodes:
@@ -226,6 +229,14 @@ def _check_references(evaluation: Evaluation) -> None:
     for row in evaluation.outcomes:
         _exactly(row.metrics, metrics, f"an outcome of {row.therapist!r:.60}")
         _known(row.metrics, metrics, "outcomes")
+
+
+def _check_planner(planner: PlannerResult, therapists: Sequence[str]) -> None:
+    """Everyone has an average over cells."""
+    overall = [row for row in planner.outcomes if row.cell == ALL_CELLS]
+    _exactly((row.therapist for row in overall), [*therapists, planner.therapist], "planner")
+    for row in overall:
+        _exactly(row.metrics, ["success"], f"planner: an outcome of {row.therapist!r:.60}")
 
 
 def _check_course(course: Course) -> None:

@@ -17,8 +17,8 @@ def headroom(evaluation: Evaluation) -> Table | None:
     """Success of trained and given therapists and of their yardsticks; None without either."""
     planner = evaluation.planner
     rows = {each.id: each for each in evaluation.therapists}
-    tried = [name for name, each in rows.items() if each.kind != "baseline"]
-    scale = [name for name in rows if name not in tried and _knows(evaluation, name)]
+    scale = [name for name in rows if _knows(evaluation, name)]
+    tried = [name for name in rows if name not in scale and rows[name].kind != "baseline"]
     if not scale or not (tried or planner or any(rows[name].answers for name in scale)):
         return None
     success = evaluation.metrics_by_id["success"]
