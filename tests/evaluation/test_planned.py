@@ -1,6 +1,6 @@
 """The planner in an evaluation: the same clients, few of them, and everyone beside it."""
 
-import copy
+import json
 from dataclasses import replace
 
 import jax.numpy as jnp
@@ -9,11 +9,12 @@ import pytest
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.planner import Planner
+from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.candidates import panel_of
 from jaxtherapy.evaluation.cells import given_cells
 from jaxtherapy.evaluation.evaluation import Request, evaluate_panel
 from jaxtherapy.evaluation.planned import plan_therapies
-from jaxtherapy.evaluation.reading import from_json, read_evaluation
+from jaxtherapy.evaluation.reading import read_evaluation
 from jaxtherapy.evaluation.statistics import Intervals
 from jaxtherapy.reporting import csv_files
 from jaxtherapy.reporting.headroom import headroom
@@ -71,28 +72,42 @@ def test_everyone_is_compared_with_it(evaluation):
     assert {row.therapist for row in evaluation.outcomes} == {"complementary", "mine"}
 
 
-def test_it_survives_its_file_and_files_without_it_are_read(evaluation, tmp_path):
+def test_it_survives_its_file(evaluation, tmp_path):
     csv_files.write(evaluation, tmp_path)
     read = read_evaluation(tmp_path / "evaluation.json")
     assert csv_files.to_json(read) == csv_files.to_json(evaluation)
-    content = csv_files.plain(evaluation)
-    del content["planner"]
-    for each in content["therapists"]:
-        del each["answers"]
-    assert from_json(content).planner is None
 
 
-def test_damage_is_told(evaluation):
+def read_again(evaluation, folder, change):
+    """The evaluation from a file that was changed."""
     content = csv_files.plain(evaluation)
-    damaged = copy.deepcopy(content)
-    rows = damaged["planner"]["outcomes"]
-    damaged["planner"]["outcomes"] = [r for r in rows if r["therapist"] != "complementary"]
-    with pytest.raises(ValueError, match="planner lacks 'complementary'"):
-        from_json(damaged)
-    damaged = copy.deepcopy(content)
-    del damaged["planner"]["seconds"]
-    with pytest.raises(ValueError, match=r"planner\.seconds is missing"):
-        from_json(damaged)
+    change(content)
+    (folder / "evaluation.json").write_text(json.dumps(content))
+    return read_evaluation(folder / "evaluation.json")
+
+
+def test_files_from_before_there_was_a_planner_are_read(evaluation, tmp_path):
+    def older(content):
+        del content["planner"]
+        for each in content["therapists"]:
+            del each["answers"]
+
+    assert read_again(evaluation, tmp_path, older).planner is None
+
+
+def test_damage_is_told(evaluation, tmp_path):
+    def without_rows(content):
+        planner = content["planner"]
+        rows = planner["outcomes"]
+        planner["outcomes"] = [r for r in rows if r["therapist"] != "complementary"]
+
+    def without_seconds(content):
+        del content["planner"]["seconds"]
+
+    with pytest.raises(RunError, match="planner lacks 'complementary'"):
+        read_again(evaluation, tmp_path, without_rows)
+    with pytest.raises(RunError, match="seconds"):
+        read_again(evaluation, tmp_path, without_seconds)
 
 
 def test_the_headroom_is_a_table(evaluation):
