@@ -47,7 +47,9 @@ def _add_therapist_flags(add: Any) -> None:
     add("--weights", choices=("best", "final"), default="best", help=which)
     default = list(DEFAULT_BASELINES)
     told = f"of {', '.join(BASELINES)}; or {FIXED_MAP} and eight answers, to D, WD, W, WS, S, CS, "
-    told += f"C and CD, as in {map_name(COMPLEMENT)}; or all, or none; {REFERENCE} is always "
+    told += (
+        f"C and CD, as in {map_name(COMPLEMENT.tolist())}; or all, or none; {REFERENCE} is always "
+    )
     told += f"there (default {' '.join(default)})"
     add("--baselines", nargs="+", default=default, metavar="NAME", help=told)
     told = (

@@ -240,7 +240,7 @@ def test_it_says_whether_acts_were_sampled(told):
         (["--matrices", "nowhere.json"], "matrix file nowhere.json can't be read"),
         (["--baselines", "mirorr"], "did you mean mirror"),
         (["--baselines", "fixed_map:S,WS"], "baselines is 'fixed_map:S,WS', must be of"),
-        (["--fit-map", "168"], "--fit-map is '168', must be a whole number from 169"),
+        (["--fit-map", "168"], "--fit-map is '168', must be a whole number from 845"),
         (["--fit-map", "--fit-seed", "x"], "--fit-seed is 'x'"),
         (["--planner", "1"], "--planner is '1'"),
         (["--planner", "--planner-interval", "0"], "--planner-interval is '0'"),
