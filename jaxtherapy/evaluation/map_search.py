@@ -24,7 +24,7 @@ Answers = Int[np.ndarray, "8"]
 Score = Callable[[Sequence[Answers]], Float[np.ndarray, " maps"]]
 
 SWEEPS = 3
-"""Times over all client acts that a budget allows for; on the way little changes after two."""
+"""Times over all client acts that a budget allows for."""
 
 MAPS = SWEEPS * N_OCTANTS * (N_OCTANTS - 1) + 1
 

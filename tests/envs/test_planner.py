@@ -192,7 +192,7 @@ def test_clients_may_differ_in_their_numbers(dyads):
 
 
 def test_it_beats_the_myopic_therapist_with_strategic_clients():
-    """71 to 85 % of these clients succeed with such planners, 42 % with the myopic therapist."""
+    """Paired on the same 60 clients, with a small library; false alarms: 0.1 %."""
     config = TrainingConfig(
         patterns=("cold_stuck",),
         threshold=0.9755,
