@@ -7,7 +7,7 @@
 * Settings: :class:`TrainingConfig`, :func:`load_config`, :func:`save_config`.
 * Clients: :class:`ClientParams`, :func:`client_params`, :func:`simulate`, :func:`simulate_course`.
 * Therapists: :class:`Therapist`, :data:`BASELINES`, :mod:`therapists <.client.therapists>`,
-  :func:`load_policy`, :func:`save_policy`.
+  :class:`Planner`, :func:`fit_map`, :func:`load_policy`, :func:`save_policy`.
 * Training: :class:`Trainer`, :class:`TrainingResult`, :class:`Change`.
 * Evaluation: :func:`compare_therapists`, :func:`read_evaluation`, :func:`write_report`.
 * Environment: :class:`TherapyEnv`; needs the extra ``gymnax``.
@@ -28,6 +28,7 @@ _NAMES = {
     "Change": "jaxtherapy.training.callbacks",
     "ClientParams": "jaxtherapy.client.params",
     "ConfigError": "jaxtherapy.config",
+    "Planner": "jaxtherapy.envs.planner",
     "RunError": "jaxtherapy.errors",
     "Therapist": "jaxtherapy.client.therapists",
     "TherapyEnv": "jaxtherapy.envs.therapy",
@@ -36,6 +37,7 @@ _NAMES = {
     "TrainingResult": "jaxtherapy.training.result",
     "client_params": "jaxtherapy.client.params",
     "compare_therapists": "jaxtherapy.evaluation.evaluation",
+    "fit_map": "jaxtherapy.evaluation.map_search",
     "load_config": "jaxtherapy.config",
     "load_policy": "jaxtherapy.storage.policies",
     "read_evaluation": "jaxtherapy.evaluation.reading",
@@ -60,9 +62,11 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from jaxtherapy.config import TrainingConfig as TrainingConfig
     from jaxtherapy.config import load_config as load_config
     from jaxtherapy.config import save_config as save_config
+    from jaxtherapy.envs.planner import Planner as Planner
     from jaxtherapy.envs.therapy import TherapyEnv as TherapyEnv
     from jaxtherapy.errors import RunError as RunError
     from jaxtherapy.evaluation.evaluation import compare_therapists as compare_therapists
+    from jaxtherapy.evaluation.map_search import fit_map as fit_map
     from jaxtherapy.evaluation.reading import read_evaluation as read_evaluation
     from jaxtherapy.reporting.report import write_report as write_report
     from jaxtherapy.storage.policies import load_policy as load_policy

@@ -14,6 +14,7 @@ import shlex
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ import jaxtherapy
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
 from jaxtherapy.cli.launch import ends_in_one_line, importing
-from jaxtherapy.client.baselines import BASELINES
+from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, map_name
 from jaxtherapy.config import ConfigError, TrainingConfig, expanded
 from jaxtherapy.config.settings import MECHANISMS
 from jaxtherapy.config.yaml_files import plain
@@ -30,8 +31,10 @@ from jaxtherapy.errors import RunError
 if TYPE_CHECKING:  # with JAX, which --help does without
     from rich.console import Console
 
+    from jaxtherapy.envs.planner import Planner
     from jaxtherapy.evaluation.candidates import Panel
     from jaxtherapy.evaluation.evaluation import Request
+    from jaxtherapy.evaluation.planned import Planned
     from jaxtherapy.evaluation.results import Evaluation
 
 MOST_THERAPIES = 10**8
@@ -135,7 +138,7 @@ def chosen_baselines(names: list[str]) -> list[str]:
     for name in names:
         if name not in BASELINES:
             hint = configuration.nearest(name, BASELINES)
-            allowed = ", ".join([*BASELINES, "all", "none"])
+            allowed = ", ".join([*BASELINES, f"{FIXED_MAP}… with eight answers", "all", "none"])
             raise ConfigError(f"baselines is {name!r}, must be of {allowed}{hint}")
     return list(dict.fromkeys([REFERENCE, *names]))
 
@@ -190,6 +193,31 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
     return request
 
 
+def fit_budget(given: argparse.Namespace, request: Request) -> tuple[int, int] | None:
+    """Therapies and seed of the search for a fixed map, if it is asked for."""
+    from jaxtherapy.evaluation.map_search import MAPS
+
+    if given.fit_map is None:
+        return None
+    least = MAPS * len(request.cells)
+    budget = _number(given, "fit-map", least, max(least, MOST_THERAPIES))
+    return budget, _number(given, "fit-seed", 0, 2**31 - 1)
+
+
+def make_planner(given: argparse.Namespace, request: Request) -> tuple[Planner, int] | None:
+    """The planner and its clients in each cell, if it is asked for."""
+    from jaxtherapy.envs.planner import Planner
+
+    if given.planner is None:
+        return None
+    planner = Planner(
+        interval=_number(given, "planner-interval", 1, 10_000),
+        simulations=_number(given, "planner-simulations", 1, 10_000),
+        seed=request.intervals.seed,
+    )
+    return planner, min(request.episodes, _number(given, "planner", 2, 1_000_000))
+
+
 def notes(given: argparse.Namespace, panel: Panel, request: Request) -> list[str]:
     """What a reader should know about where the clients come from."""
     therapists = panel.therapists
@@ -239,6 +267,8 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     choose_device(given.device)
     panel = make_panel(given)
     request = make_request(given, panel)
+    fit = fit_budget(given, request)
+    planner = make_planner(given, request)
     folder = Path(expanded(given.output_dir).replace("{name}", request.name))
     total = len(request.cells) * request.episodes * len(panel.therapists)
     cells = "1 cell" if len(request.cells) == 1 else f"{len(request.cells)} cells"
@@ -252,7 +282,11 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
         )
         for note in [*notes(given, panel, request), *_replaced(folder)]:
             out.print(note)
-        evaluation = _evaluate(request, panel, command, out)
+        with _device_errors():
+            if fit:
+                request, panel = _with_fitted_map(request, panel, fit, out)
+            planned = planner and _plan(request, *planner, out)
+            evaluation = _evaluate(request, panel, command, planned, out)
         try:
             paths = csv_files.write(evaluation, folder)
             remove_report(folder)  # its numbers are others'
@@ -293,18 +327,62 @@ def _replaced(folder: Path) -> list[str]:
     return [f"replaces the evaluation of {created} in {folder}"]
 
 
-def _evaluate(request: Request, panel: Panel, command: list[str], out: Console) -> Evaluation:
-    """Evaluates, and tells how far it is."""
-    import jax
-
+def _with_fitted_map(
+    request: Request, panel: Panel, fit: tuple[int, int], out: Console
+) -> tuple[Request, Panel]:
+    """Searches the best fixed map; it is one of the therapists then."""
     from jaxtherapy.cli.progress import Progress
-    from jaxtherapy.evaluation.candidates import reason_of, silent_callbacks
+    from jaxtherapy.evaluation.map_search import MAPS, fit_map, with_map
+
+    budget, seed = fit
+    each = budget // MAPS
+    out.print(f"searching a fixed map with {each:,} other clients, at most {budget:,} therapies")
+    with Progress(budget, each, out, "maps, at most") as progress:
+        found = fit_map(request.clients, budget, seed, request.weights, progress.advance)
+    out.print(
+        f"found {map_name(found.answers)}: {found.success:.1%} of these clients succeed, "
+        f"{found.complementary:.1%} with complementarity ({found.therapies:,} therapies)"
+    )
+    return replace(request, fitted_map=found), with_map(panel, found)
+
+
+def _plan(request: Request, planner: Planner, n_clients: int, out: Console) -> Planned:
+    """Plays the planner, and tells beforehand how long it will take."""
+    from jaxtherapy.cli.progress import Progress
+    from jaxtherapy.evaluation.planned import plan_therapies
+
+    total = n_clients * len(request.cells)
+
+    def tell(seconds: float) -> None:
+        out.print(f"the planner's {total:,} therapies will take about {seconds:.0f} s")
+
+    with Progress(total, 1, out, "therapies of the planner") as progress:
+        return plan_therapies(request, planner, n_clients, tell, progress.advance)
+
+
+def _evaluate(
+    request: Request, panel: Panel, command: list[str], planned: Planned | None, out: Console
+) -> Evaluation:
+    """Evaluates, and tells how far it is."""
+    from jaxtherapy.cli.progress import Progress
+    from jaxtherapy.evaluation.candidates import silent_callbacks
     from jaxtherapy.evaluation.evaluation import evaluate_panel
 
     total = len(request.cells) * request.episodes * len(panel.therapists)
+    with silent_callbacks(), Progress(total, request.episodes, out) as progress:
+        about, tell = _about(command), (progress.advance, progress.stage)
+        return evaluate_panel(request, panel, about, *tell, planned)
+
+
+@contextmanager
+def _device_errors() -> Iterator[None]:
+    """What the device reports is a line."""
+    import jax
+
+    from jaxtherapy.evaluation.candidates import reason_of
+
     try:
-        with silent_callbacks(), Progress(total, request.episodes, out) as progress:
-            return evaluate_panel(request, panel, _about(command), progress.advance, progress.stage)
+        yield
     except jax.errors.JaxRuntimeError as error:
         raise RunError(f"the device reported: {reason_of(error)}", exit_code=1) from None
 

@@ -5,12 +5,15 @@ from functools import partial
 from typing import Any
 
 from jaxtherapy import config as configuration
-from jaxtherapy.client.baselines import BASELINES
+from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, map_name
+from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.config import SETTINGS
 from jaxtherapy.config.settings import MATRICES, MECHANISMS, PATTERNS
 
 REFERENCE = "complementary"
-DEFAULT_BASELINES = ("complementary", "random", "myopic")
+DEFAULT_BASELINES = ("complementary", "random", "myopic", "best_cell")
+FIT_THERAPIES = "340000"
+PLANNER_CLIENTS = "400"
 SOURCE = "(default: of the experiment, else of a training)"
 
 SHARED = (
@@ -43,14 +46,29 @@ def _add_therapist_flags(add: Any) -> None:
     which = "which weights of an experiment's folder (default best)"
     add("--weights", choices=("best", "final"), default="best", help=which)
     default = list(DEFAULT_BASELINES)
-    told = f"of {', '.join(BASELINES)}; or all, or none; {REFERENCE} is always there (default "
-    told += f"{' '.join(default)})"
+    told = f"of {', '.join(BASELINES)}; or {FIXED_MAP} and eight answers, to D, WD, W, WS, S, CS, "
+    told += (
+        f"C and CD, as in {map_name(COMPLEMENT.tolist())}; or all, or none; {REFERENCE} is always "
+    )
+    told += f"there (default {' '.join(default)})"
     add("--baselines", nargs="+", default=default, metavar="NAME", help=told)
     told = (
         "a pure JAX function (key, observation) -> act, or (key, dyad, params) -> act, which sees "
         "all, or a Therapist with a memory; may be repeated"
     )
     add("--therapist", action="append", default=[], metavar="MODULE:NAME", help=told)
+    told = "search the best fixed map too, one answer at a time, with other clients than those of "
+    told += "the evaluation and at most N therapies (default {})"
+    optional = partial(add, nargs="?", metavar="N")
+    optional("--fit-map", const=FIT_THERAPIES, help=told.format(FIT_THERAPIES))
+    add("--fit-seed", metavar="N", default="0", help="decides the search's clients (default 0)")
+    told = "try the planner too, which knows the client and simulates how to go on, with the first "
+    told += f"N clients of each cell (default {PLANNER_CLIENTS}); takes about two million simulated"
+    optional("--planner", const=PLANNER_CLIENTS, help=f"{told} sessions per therapy")
+    told = "sessions between the planner's choices of a map (default 11)"
+    add("--planner-interval", metavar="N", default="11", help=told)
+    told = "therapies that the planner simulates for each map (default 16)"
+    add("--planner-simulations", metavar="N", default="16", help=told)
     told = "policies take their most likely act (default: as the experiment evaluates)"
     add("--deterministic", action=Switch, default=None, help=told)
 

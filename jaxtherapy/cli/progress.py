@@ -6,6 +6,8 @@ from collections.abc import Callable
 from rich import progress
 from rich.console import Console
 
+CELLS = "cells (once per therapist)"
+
 
 class Progress:
     """A bar, or lines; a context.
@@ -14,9 +16,10 @@ class Progress:
         total: therapies.
         episodes: therapies of one therapist in one cell.
         out: where it is shown.
+        what: ``episodes`` therapies are one of.
     """
 
-    def __init__(self, total: int, episodes: int, out: Console) -> None:
+    def __init__(self, total: int, episodes: int, out: Console, what: str = CELLS) -> None:
         columns = (
             progress.TextColumn("{task.description}"),
             progress.BarColumn(bar_width=24),
@@ -25,7 +28,7 @@ class Progress:
         hidden = not out.is_terminal
         self._bar = progress.Progress(*columns, console=out, disable=hidden, transient=True)
         self._task = self._bar.add_task("compiling", total=total)
-        self._lines = ProgressLines(total, episodes, out.print) if hidden else None
+        self._lines = ProgressLines(total, episodes, out.print, what) if hidden else None
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -53,12 +56,16 @@ class ProgressLines:
         total: therapies.
         episodes: therapies of one therapist in one cell.
         tell: where lines go.
+        what: ``episodes`` therapies are one of.
     """
 
     TENTHS = 10
     SECONDS = 10.0
 
-    def __init__(self, total: int, episodes: int, tell: Callable[[str], None]) -> None:
+    def __init__(
+        self, total: int, episodes: int, tell: Callable[[str], None], what: str = CELLS
+    ) -> None:
+        self._what = what
         self._total, self._episodes, self._tell = total, episodes, tell
         self._done = self._done_at_first = self._told = 0
         self._first = self._last = 0.0
@@ -77,7 +84,7 @@ class ProgressLines:
 
     def _line(self, seconds: float) -> str:
         cells, done = self._total // self._episodes, self._done // self._episodes
-        line = f"{self._done / self._total:4.0%}  {done:,} of {cells:,} cells (once per therapist)"
+        line = f"{self._done / self._total:4.0%}  {done:,} of {cells:,} {self._what}"
         since = self._done - self._done_at_first
         if since:
             left = round(seconds * (self._total - self._done) / since)

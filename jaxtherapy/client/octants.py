@@ -19,6 +19,8 @@ OCTANT_NAMES = (
 
 D, WD, W, WS, S, CS, C, CD = range(N_OCTANTS)
 
+COLD, NEUTRAL, WARM = (CS, C, CD), (D, S), (WD, W, WS)
+
 COMPLEMENT = np.array([S, WS, W, WD, D, CD, C, CS], np.int8)
 """Same on affiliation, opposite on control."""
 

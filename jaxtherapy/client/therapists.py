@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, PRNGKeyArray
+from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 
 from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.client.dyad import Dyad, Observation, observe
@@ -31,6 +31,7 @@ complementary: Answer = BASELINES["complementary"]
 anticomplementary: Answer = BASELINES["anticomplementary"]
 mirror: Answer = BASELINES["mirror"]
 myopic: Answer = BASELINES["myopic"]
+best_cell: Answer = BASELINES["best_cell"]
 random: Answer = BASELINES["random"]
 
 
@@ -118,3 +119,8 @@ def from_observation(respond: Callable[[PRNGKeyArray, Observation], Int[Array, "
 def constant(octant: int) -> Answer:
     """Always the same octant."""
     return lambda key, dyad, params: jnp.int8(octant)
+
+
+def fixed_map(answers: Int[ArrayLike, "8"] | Sequence[int]) -> Answer:
+    """Always the same answer to the same client act; ``vmap`` over answers for many maps."""
+    return lambda key, dyad, params: jnp.asarray(answers, jnp.int8)[dyad.client_act]

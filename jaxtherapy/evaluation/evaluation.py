@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -18,7 +18,9 @@ from jaxtherapy.evaluation.cells import given_cells
 from jaxtherapy.evaluation.control import control_of
 from jaxtherapy.evaluation.course import course_of, therapies_of
 from jaxtherapy.evaluation.episodes import chosen_episodes
-from jaxtherapy.evaluation.grid import Design, Grid, Programs, play_grid
+from jaxtherapy.evaluation.grid import Design, Grid, Outcomes, Programs, play_grid
+from jaxtherapy.evaluation.map_search import FittedMap
+from jaxtherapy.evaluation.planned import Planned
 from jaxtherapy.evaluation.policies import unused
 from jaxtherapy.evaluation.results import (
     ALL_CELLS,
@@ -30,6 +32,7 @@ from jaxtherapy.evaluation.results import (
     Evaluation,
     ImprovementRow,
     OutcomeRow,
+    PlannerResult,
     SeedsRow,
 )
 from jaxtherapy.evaluation.statistics import Intervals
@@ -56,6 +59,7 @@ class Request:
         course_episodes: therapies per therapist, over all cells, for the course of therapy.
         intervals: how they are made; their seed decides the clients too, and everything that
             happens to them.
+        fitted_map: how a map among the therapists was searched for, to be recorded.
     """
 
     name: str
@@ -67,6 +71,7 @@ class Request:
     episodes: int = 10_000
     course_episodes: int = 2_000
     intervals: Intervals = Intervals()
+    fitted_map: FittedMap | None = None
 
     @property
     def design(self) -> Design:
@@ -89,8 +94,12 @@ def evaluate_panel(
     run: Mapping[str, Any],
     advance: Callable[[int], None] = lambda therapies: None,
     stage: Callable[[str], None] = lambda what: None,
+    planned: Planned | None = None,
 ) -> Evaluation:
-    """Plays everything, then computes everything. ``run`` is recorded, with timings added."""
+    """Plays everything, then computes everything. ``run`` is recorded, with timings added.
+
+    ``planned``: what the planner reached with the first clients, to be compared.
+    """
     started = time.perf_counter()
     stage("therapies")
     design = request.design
@@ -99,6 +108,7 @@ def evaluate_panel(
         played = time.perf_counter()
         stage("intervals and tests")
         outcomes, differences, scores = compare(request, panel, grid)
+        planner = _planner_result(request, panel, grid, planned) if planned else None
         seeds, improvement = across_seeds(request, panel, scores)
         stage("course of therapy")
         courses, episodes = follow(request, panel, grid, programs)
@@ -122,6 +132,7 @@ def evaluate_panel(
         improvement=improvement,
         courses=courses,
         episodes=episodes,
+        planner=planner,
     )
 
 
@@ -136,6 +147,8 @@ def _settings(request: Request) -> dict[str, Any]:
         "max_sessions": request.design.n_sessions,
         "clients": dict(request.shared),
     }
+    if request.fitted_map is not None:
+        settings["fitted_map"] = asdict(request.fitted_map)
     if set(request.weights) != {1}:
         settings["cell_weights"] = list(request.weights)
     return settings
@@ -242,6 +255,26 @@ def compare(
                 differences += _difference_rows(request, therapist.id, metric, ours, theirs)
     _correct(differences, intervals.confidence)
     return outcomes, differences, scores
+
+
+def _planner_result(request: Request, panel: Panel, grid: Grid, planned: Planned) -> PlannerResult:
+    """Everyone with the planner's clients, compared with the planner."""
+    candidate = planned.candidate
+    name = unused(candidate.info.id, {each.id for each in panel.therapists})
+    candidate = replace(candidate, info=replace(candidate.info, id=name))
+    n_clients = planned.outcomes.success.shape[-1]
+    outcomes, differences, _ = compare(
+        replace(request, reference=name, episodes=n_clients),
+        replace(panel, candidates=[*panel.candidates, candidate]),
+        planned.beside(grid),
+    )
+    planner = planned.planner
+    how = planner.interval, planner.simulations, planner.seed
+    return PlannerResult(name, n_clients, *how, planned.seconds, outcomes, differences)
+
+
+def _of(outcomes: Outcomes, number: int) -> Outcomes:
+    return Outcomes(*(part[number] for part in outcomes))
 
 
 def _places(request: Request) -> list[str]:

@@ -8,6 +8,7 @@ compiled program per family and structure (mechanism, which numbers are drawn) p
 (cell, client) pairs.
 """
 
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
@@ -274,9 +275,12 @@ class Programs:
     Args:
         design: whose cells, key and size of batches they are for.
         families: whose programs are compiled, in this order.
+        largest: therapies in a call at most, where a therapist takes long.
     """
 
-    def __init__(self, design: Design, families: Mapping[Family, PyTree]) -> None:
+    def __init__(
+        self, design: Design, families: Mapping[Family, PyTree], largest: int = sys.maxsize
+    ) -> None:
         self.compile_seconds = 0.0
         self._key, self._n_sessions = design.key, design.n_sessions
         platform = jax.devices()[0].platform
@@ -288,6 +292,7 @@ class Programs:
         for structure in dict.fromkeys(structures):
             where = np.flatnonzero([each == structure for each in structures])
             size = batch_size(len(where) * design.n_clients, self._n_sessions, platform, workers)
+            size = min(size, largest)
             self._structures[structure] = (
                 where,
                 Cells.of([design.cells[int(i)] for i in where]),
@@ -315,6 +320,11 @@ class Programs:
         compiled = program.lower(self._key, cells, index, index, weights).compile()
         self.compile_seconds += time.perf_counter() - started
         return compiled
+
+    def wait(self) -> None:
+        """Until everything is compiled."""
+        for program in self._programs.values():
+            program.result()
 
     def start(
         self,

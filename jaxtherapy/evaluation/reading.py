@@ -1,7 +1,7 @@
 """``evaluation.json`` back into the dataclasses of :mod:`.results`, or a line about its damage."""
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +19,7 @@ from jaxtherapy.evaluation.results import (
     Course,
     Episode,
     Evaluation,
+    PlannerResult,
     Strand,
 )
 
@@ -109,6 +110,8 @@ def from_json(content: bytes) -> Evaluation:
     _check_sizes(msgspec.to_builtins(evaluation), "")
     _require(0 < settings.confidence < 1, "settings.confidence is no share")
     _check_references(evaluation)
+    if evaluation.planner is not None:
+        _check_planner(evaluation.planner, [each.id for each in evaluation.therapists])
     for course in evaluation.courses:
         _check_course(course)
     for episode in evaluation.episodes:
@@ -175,6 +178,16 @@ def _check_references(evaluation: Evaluation) -> None:
     for row in evaluation.outcomes:
         _complete(row.metrics, metrics, f"an outcome of {row.therapist!r:.60}")
         _known(row.metrics, metrics, "outcomes")
+
+
+def _check_planner(planner: PlannerResult, therapists: Sequence[str]) -> None:
+    """Everyone has an average over cells."""
+    overall = [row for row in planner.outcomes if row.cell == ALL_CELLS]
+    told, expected = [row.therapist for row in overall], [*therapists, planner.therapist]
+    _complete(told, expected, "planner")
+    _known(told, expected, "planner")
+    for row in overall:
+        _complete(row.metrics, ["success"], f"planner: an outcome of {row.therapist!r:.60}")
 
 
 def _check_course(course: Course) -> None:

@@ -45,6 +45,7 @@ class TherapistInfo:
         log: the experiment's CSV log of this seed, if it was found (for learning curves).
         hidden_size: of a policy.
         deterministic: of a policy, whether it took its most likely act; else its acts were sampled.
+        answers: of a map that was searched for, the name of the baseline that it is.
     """
 
     id: str
@@ -57,6 +58,7 @@ class TherapistInfo:
     log: str | None = None
     hidden_size: int | None = None
     deterministic: bool | None = None
+    answers: str | None = None
 
 
 @dataclass
@@ -314,16 +316,40 @@ class Episode:
 
 
 @dataclass
+class PlannerResult:
+    """The planner with the first clients of each cell, and the others with the same ones.
+
+    Attributes:
+        therapist: its id in these rows; the others are all therapists of the evaluation.
+        episodes: clients per cell.
+        interval, simulations, seed: how it planned, see :class:`~jaxtherapy.envs.planner.Planner`.
+        seconds: that it took.
+        outcomes: of everyone.
+        differences: of the others to the planner.
+    """
+
+    therapist: str
+    episodes: int
+    interval: int
+    simulations: int
+    seed: int
+    seconds: float
+    outcomes: list[OutcomeRow]
+    differences: list[DifferenceRow]
+
+
+@dataclass
 class Evaluation:
     """All of it.
 
     Attributes:
         settings: ``episodes`` (per cell), ``seed``, ``confidence``, ``bootstrap_samples``,
             ``course_episodes``, ``max_sessions``, ``reference``, and ``clients``: the client
-            parameters that all cells share.
+            parameters that all cells share; ``fitted_map``: how a map was searched for.
         run: command, versions, device, commit, time stamps, seconds.
         seeds, improvement: intervals are null with fewer than five seeds on a side that has
             several, or with a single seed on both.
+        planner: null unless it was asked for.
     """
 
     schema: str
@@ -340,6 +366,7 @@ class Evaluation:
     improvement: list[ImprovementRow] = field(default_factory=list)
     courses: list[Course] = field(default_factory=list)
     episodes: list[Episode] = field(default_factory=list)
+    planner: PlannerResult | None = None
 
     @property
     def labels(self) -> dict[str, str]:

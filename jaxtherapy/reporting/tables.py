@@ -17,7 +17,7 @@ from jaxtherapy.evaluation.results import (
 from jaxtherapy.reporting.figures.outcomes import SEEDS_NOTE
 from jaxtherapy.reporting.formats import count, interval, level, number, p_value, text
 
-MYOPIC_NOTE = "myopic knows the client's utilities and memory, which no therapist sees"
+MYOPIC_NOTE = "myopic and best_cell know the client's utilities and memory, which no therapist sees"
 MOST_CELLS_TOLD = 150
 
 

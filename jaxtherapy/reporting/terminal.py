@@ -11,6 +11,7 @@ from rich.text import Text
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import tables
 from jaxtherapy.reporting.formats import printable, short
+from jaxtherapy.reporting.headroom import headroom
 from jaxtherapy.reporting.tables import Table
 
 MOST_CELLS = 40
@@ -30,6 +31,9 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
         shown.append(tables.seeds_against_reference(evaluation))
     if evaluation.courses:
         shown.append(tables.thirds_of_therapy(evaluation))
+    there_is = headroom(evaluation)
+    if there_is is not None:
+        shown.append(there_is)
     for table in shown:
         for part in fitted(table, width):
             console.print(part)

@@ -3,9 +3,13 @@
 import csv
 import dataclasses
 import json
+import re
 import subprocess
 import sys
+from dataclasses import replace
+from functools import partial
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -19,11 +23,15 @@ from jaxtherapy.cli.evaluate import (
 )
 from jaxtherapy.cli.evaluate_flags import build_parser
 from jaxtherapy.cli.progress import ProgressLines
+from jaxtherapy.client.baselines import BASELINES, map_name
+from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.envs.planner import Planner
 from jaxtherapy.evaluation import results
 from jaxtherapy.evaluation.candidates import Panel
 from jaxtherapy.evaluation.evaluation import Request, across_seeds
 from jaxtherapy.evaluation.grid import Candidate
+from jaxtherapy.evaluation.reading import read_evaluation
 from jaxtherapy.evaluation.results import TherapistInfo
 from jaxtherapy.evaluation.statistics import Intervals
 from jaxtherapy.reporting import drawing, selection
@@ -231,6 +239,11 @@ def test_it_says_whether_acts_were_sampled(told):
         (["--matrices", "nonesuch"], "utility_matrix is 'nonesuch'"),
         (["--matrices", "nowhere.json"], "matrix file nowhere.json can't be read"),
         (["--baselines", "mirorr"], "did you mean mirror"),
+        (["--baselines", "fixed_map:S,WS"], "baselines is 'fixed_map:S,WS', must be of"),
+        (["--fit-map", "168"], "--fit-map is '168', must be a whole number from 845"),
+        (["--fit-map", "--fit-seed", "x"], "--fit-seed is 'x'"),
+        (["--planner", "1"], "--planner is '1'"),
+        (["--planner", "--planner-interval", "0"], "--planner-interval is '0'"),
         (["--baselines", "all", "random"], "baselines is 'all random'; all stands alone"),
         (["--baselines", "random", "none"], "none stands alone"),
         (["--episodes", "1"], "--episodes is '1'"),
@@ -308,6 +321,30 @@ def test_interrupted_while_drawing_the_numbers_are_there(capsys, tmp_path, monke
     assert err == f"interrupted; draw the report with python -m jaxtherapy.report {tmp_path}/it\n"
     assert {path.suffix for path in (tmp_path / "it").iterdir()} == {".json", ".csv"}
     assert "100%  1 of 1 cells (once per therapist)" in out  # no terminal: lines, no bar
+
+
+def test_a_map_is_searched_and_the_planner_tried(capsys, tmp_path, monkeypatch):
+    """What was found is told, stored, and a baseline by the name that is told."""
+    quick = replace(Planner(), library=lambda dyad: jnp.asarray(COMPLEMENT)[None])
+    monkeypatch.setattr("jaxtherapy.envs.planner.Planner", partial(replace, quick))
+    sizes = ["--episodes", "20", "--course-episodes", "0", "--bootstrap-samples", "100"]
+    clients = ["--patterns", "cold_stuck", "--threshold", "0.6", "--max-sessions", "12"]
+    asked = ["--fit-map", "1690", "--fit-seed", "4", "--planner", "3", "--planner-interval", "6"]
+    folder = tmp_path / "it"
+    to = ["--no-report", "--output-dir", str(folder), "--baselines", "none"]
+    assert main([*clients, *sizes, *asked, *to]) == 0
+    out = capsys.readouterr().out
+    assert "searching a fixed map with 10 other clients, at most 1,690 therapies" in out
+    found = re.search(r"found (fixed_map:\S+): [\d.]+% of these clients succeed", out)[1]
+    assert re.search(r"the planner's 3 therapies will take about \d+ s", out)
+    assert "headroom" in out
+    told = read_evaluation(folder / "evaluation.json")
+    assert [each.id for each in told.therapists] == ["complementary", "fixed_map"]
+    assert told.therapists[1].answers == found and found in BASELINES
+    fitted = told.settings["fitted_map"]
+    assert (fitted["clients"], fitted["seed"]) == (10, 4)
+    assert map_name(fitted["answers"]) == found
+    assert (told.planner.episodes, told.planner.interval) == (3, 6)
 
 
 def test_progress_without_a_terminal_is_a_line_per_tenth(monkeypatch):

@@ -1,5 +1,7 @@
 """What baselines do, the omniscient one by brute force; observations and memory."""
 
+from functools import partial
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -7,6 +9,7 @@ import pytest
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client import therapists
+from jaxtherapy.client.baselines import answers_of, map_name
 from jaxtherapy.client.baselines.myopic import expected_next_rs
 from jaxtherapy.client.client import new_client
 from jaxtherapy.client.params import ClientParams
@@ -256,3 +259,51 @@ def test_a_therapist_that_counts_sees_all_exchanges_so_far():
         np.testing.assert_array_equal(course.therapist_act[:, 0], np.arange(30) % 8)
         assert ended.exchanges.sum() == 60
     assert simulate_course(KEY, params, therapists.mirror, 2, 3)[0].exchanges is None
+
+
+# --- maps -----------------------------------------------------------------------------------
+
+MAP = "fixed_map:S,WS,W,WD,D,CD,C,CS"
+
+
+def test_a_map_is_the_baseline_that_it_encodes():
+    """Complementarity and a constant act, bit for bit over whole therapies, by name too."""
+    play = partial(simulate_course, KEY, params=arrays(PARAMS), n_dyads=20, n_sessions=15)
+    for of_map, same in (
+        (therapists.fixed_map(oracle.COMPLEMENT), therapists.complementary),
+        (therapists.BASELINES[MAP], therapists.complementary),
+        (therapists.fixed_map([6] * 8), therapists.constant(6)),
+    ):
+        ours, theirs = (compile_quickly(partial(play, therapist=x))() for x in (of_map, same))
+        jax.tree.map(np.testing.assert_array_equal, ours, theirs)
+
+
+def test_many_maps_are_one_program():
+    """A map is a leaf: vmap over maps, as over any other."""
+    maps = jnp.stack([jnp.asarray(oracle.COMPLEMENT), jnp.full(8, 3)])
+
+    def play(answers):
+        therapist = therapists.fixed_map(answers)
+        return simulate_course(KEY, arrays(PARAMS), therapist, 6, 8)[1].therapist_act
+
+    both = jax.jit(jax.vmap(play))(maps)
+    for ours, answers in zip(both, maps, strict=True):
+        np.testing.assert_array_equal(ours, jax.jit(play)(answers))
+
+
+def test_maps_have_names():
+    assert map_name(oracle.COMPLEMENT) == MAP
+    assert answers_of(MAP) == list(oracle.COMPLEMENT)
+    assert answers_of(MAP.replace("WS", "ws")) == list(oracle.COMPLEMENT)
+    assert MAP in therapists.BASELINES and MAP not in list(therapists.BASELINES)
+    for wrong in ("fixed_map:", "fixed_map:S", MAP + ",C", MAP.replace("CD", "X"), MAP[1:]):
+        assert wrong not in therapists.BASELINES
+
+
+@pytest.mark.parametrize("client_act", range(8))
+def test_best_cell_leads_warm_acts_to_what_the_client_likes_most(client_act):
+    u = np.arange(64.0).reshape(8, 8) % 7 + np.eye(8)
+    u[3, 6] = 100.0
+    client = new_client(jnp.asarray(u, jnp.float32), jnp.zeros(50, jnp.int8), PARAMS)
+    answer = therapists.best_cell(KEY, dyads.open_with(client, client_act), PARAMS)
+    assert answer == (6 if client_act in (1, 2, 3) else u[client_act].argmax())

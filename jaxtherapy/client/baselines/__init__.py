@@ -1,23 +1,44 @@
-"""Therapists that need no training, to be beaten: one file for each, and eight constant ones.
+"""Therapists that need no training, to be beaten: one file for each, constant ones, fixed maps.
 
 ``therapist`` is a function ``(key, dyad, params) -> act`` that sees all, ``(key, observation) ->
 act`` that sees what a therapist may see, or a :class:`~jaxtherapy.client.therapists.Therapist`.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from jaxtherapy.client.octants import OCTANTS
+from jaxtherapy.client.octants import N_OCTANTS, OCTANTS
 from jaxtherapy.discovery import Choices
+
+FIXED_MAP = "fixed_map:"
+"""Begins the name of a fixed map: ``fixed_map:S,WS,W,WD,D,CD,C,CS`` is complementarity."""
+
+
+def map_name(answers: Iterable[int]) -> str:
+    """The name under which a map of eight answers is a baseline."""
+    return FIXED_MAP + ",".join(OCTANTS[answer] for answer in answers)
+
+
+def answers_of(name: str) -> list[int]:
+    """The eight answers of a fixed map by its name, in the order of the client's octants.
+
+    Raises:
+        KeyError: it is no such name.
+    """
+    answers = name.removeprefix(FIXED_MAP).upper().split(",")
+    if not name.startswith(FIXED_MAP) or len(answers) != N_OCTANTS or {*answers} - {*OCTANTS}:
+        raise KeyError(name)
+    return [OCTANTS.index(answer) for answer in answers]
 
 
 class _Baselines(Mapping[str, Any]):
-    """By name; ``constant_D`` … ``constant_CD`` always do the same."""
+    """By name; ``constant_D`` … ``constant_CD`` always do the same. Fixed maps, of which there
+    are millions, are not listed."""
 
     _files = Choices(
         "client/baselines",
         "therapist",
-        first=("complementary", "random", "anticomplementary", "mirror", "myopic"),
+        first=("complementary", "random", "anticomplementary", "mirror", "myopic", "best_cell"),
     )
     _constants = tuple(f"constant_{octant}" for octant in OCTANTS)
 
@@ -26,6 +47,10 @@ class _Baselines(Mapping[str, Any]):
             from jaxtherapy.client.therapists import constant
 
             return constant(self._constants.index(name))
+        if name.startswith(FIXED_MAP):
+            from jaxtherapy.client.therapists import fixed_map
+
+            return fixed_map(answers_of(name))
         return self._files[name]
 
     def __iter__(self) -> Iterator[str]:

@@ -1,0 +1,143 @@
+"""The best fixed map for some clients: searched one answer at a time, from complementarity on.
+
+Every map treats the same clients, so differences between maps are paired. They are other clients
+than those that an evaluation with the same seed meets.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import jax
+import numpy as np
+from jaxtyping import Float, Int, PyTree
+
+from jaxtherapy.client.baselines import map_name
+from jaxtherapy.client.octants import COMPLEMENT, N_OCTANTS
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.therapists import Therapist, as_therapist, fixed_map
+from jaxtherapy.evaluation.candidates import Panel
+from jaxtherapy.evaluation.grid import Candidate, Design, Outcomes, Programs, play_grid
+from jaxtherapy.evaluation.policies import unused
+from jaxtherapy.evaluation.results import TherapistInfo
+
+Answers = Int[np.ndarray, "8"]
+Score = Callable[[Sequence[Answers]], Float[np.ndarray, " maps"]]
+
+SWEEPS = 3
+"""Times over all client acts that a budget allows for."""
+
+MAPS = SWEEPS * N_OCTANTS * (N_OCTANTS - 1) + 1
+
+_STREAM = 0x4D4150
+"""Sets the clients of a search apart from those of evaluations and trainings."""
+
+_WORTH_OF_RS = 0.4
+"""Of a client's whole range of RS, in successes: guides the search where hardly anyone succeeds."""
+
+
+@dataclass(frozen=True)
+class FittedMap:
+    """A map that was searched for.
+
+    Attributes:
+        answers: to each client act.
+        success, complementary: shares of successes of the map, and of the start, in the search.
+        clients: of each kind that every map treated.
+        therapies: in all.
+        seed: that decided the clients.
+    """
+
+    answers: list[int]
+    success: float
+    complementary: float
+    clients: int
+    therapies: int
+    seed: int
+
+
+def coordinate_search(score: Score, start: Answers, most: int) -> Answers:
+    """Changes one answer at a time to the best of the eight, until no change helps.
+
+    Args:
+        score: of each of several maps, higher is better; the same for a map every time.
+        start: the first map.
+        most: maps that may be scored; the search ends before it would score more.
+    """
+    best = np.array(start)
+    highest, scored, unchanged = score([best])[0], 1, 0
+    place = 0
+    while unchanged < N_OCTANTS and scored + N_OCTANTS - 1 <= most:
+        others = [best.copy() for _ in range(N_OCTANTS - 1)]
+        for other, answer in zip(others, np.delete(np.arange(N_OCTANTS), best[place]), strict=True):
+            other[place] = answer
+        scores = score(others)
+        scored, unchanged = scored + len(others), unchanged + 1
+        if scores.max() > highest:
+            best, highest, unchanged = others[int(np.argmax(scores))], scores.max(), 1
+        place = (place + 1) % N_OCTANTS
+    return best
+
+
+def family_of_maps(answers: PyTree) -> Therapist:
+    """The therapist of a map: one program plays every map."""
+    return as_therapist(fixed_map(answers))
+
+
+def fit_map(
+    clients: Sequence[ClientParams],
+    budget: int,
+    seed: int,
+    weights: Sequence[int] | None = None,
+    advance: Callable[[int], None] = lambda therapies: None,
+) -> FittedMap:
+    """The map with the most successes in a search.
+
+    Args:
+        clients: kinds of clients; successes are averaged over them, by ``weights``.
+        budget: therapies at most.
+        seed: decides the clients and everything that happens to them.
+        weights: of each kind.
+        advance: is told of therapies held.
+
+    Raises:
+        ValueError: the budget is too small for one client of each kind.
+    """
+    n_clients = budget // (MAPS * len(clients))
+    if n_clients < 1:
+        raise ValueError(f"the budget is {budget}, must be at least {MAPS * len(clients)}")
+    key = jax.random.fold_in(jax.random.key(seed), _STREAM)
+    design = Design(clients, n_clients, key, [0] * len(clients))
+    info = TherapistInfo("fixed_map", "fixed map", "baseline", "fixed_map")
+    successes: list[tuple[Answers, float]] = []
+
+    with Programs(design, {family_of_maps: COMPLEMENT}) as programs:
+
+        def score(maps: Sequence[Answers]) -> Float[np.ndarray, " maps"]:
+            candidates = [Candidate(info, family_of_maps, each.astype(np.int8)) for each in maps]
+            outcomes = play_grid(programs, candidates, design, advance).outcomes
+            shares = np.average(outcomes.success.mean(-1), axis=-1, weights=weights)
+            successes.extend(zip(maps, shares.tolist(), strict=True))
+            return np.average(_worth(outcomes).mean(-1), axis=-1, weights=weights)
+
+        best = coordinate_search(score, COMPLEMENT, MAPS)
+    of_best = next(share for answers, share in successes if np.array_equal(answers, best))
+    return FittedMap(
+        answers=best.tolist(),
+        success=of_best,
+        complementary=successes[0][1],
+        clients=n_clients,
+        therapies=len(successes) * n_clients * len(clients),
+        seed=seed,
+    )
+
+
+def _worth(outcomes: Outcomes) -> Float[np.ndarray, "*shape"]:
+    return np.where(outcomes.success, 1.0, _WORTH_OF_RS * (outcomes.rs - 1))
+
+
+def with_map(panel: Panel, fitted: FittedMap) -> Panel:
+    """The therapists, and the map that was found as ``fixed_map``."""
+    name = unused("fixed_map", {each.id for each in panel.therapists})
+    info = TherapistInfo(name, "fixed map", "baseline", name, answers=map_name(fitted.answers))
+    candidate = Candidate(info, family_of_maps, np.array(fitted.answers, np.int8))
+    return replace(panel, candidates=[*panel.candidates, candidate])

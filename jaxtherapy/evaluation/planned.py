@@ -1,0 +1,94 @@
+"""The planner with an evaluation's first clients: what knowledge and strategy are worth together.
+
+It costs about two million simulated sessions per therapy, and so treats few clients.
+"""
+
+import time
+from collections.abc import Callable
+from concurrent.futures import wait
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import jax
+import numpy as np
+from jaxtyping import PyTree
+
+from jaxtherapy.client.therapists import Therapist
+from jaxtherapy.envs.planner import Planner
+from jaxtherapy.evaluation.grid import (
+    Candidate,
+    Design,
+    Grid,
+    Outcomes,
+    Programs,
+    play_grid,
+    worker_count,
+)
+from jaxtherapy.evaluation.results import TherapistInfo
+
+if TYPE_CHECKING:
+    from jaxtherapy.evaluation.evaluation import Request
+
+NAME = "planner"
+N_CLIENTS = 400
+BATCH = 4
+"""Clients in a call: few, so that one can see how far it is."""
+
+
+@dataclass(frozen=True)
+class Planned:
+    """What the planner reached with the first clients of each cell.
+
+    Attributes:
+        planner: how it planned.
+        candidate: as one of the therapists.
+        outcomes: (1, cells, clients).
+        seconds: that it took.
+    """
+
+    planner: Planner
+    candidate: Candidate
+    outcomes: Outcomes
+    seconds: float
+
+    def beside(self, grid: Grid) -> Grid:
+        """The outcomes of the others with the same clients, and these as the last."""
+        n_clients = self.outcomes.success.shape[-1]
+        pairs = zip(grid.outcomes, self.outcomes, strict=True)
+        outcomes = (np.concatenate([theirs[..., :n_clients], ours]) for theirs, ours in pairs)
+        return grid._replace(outcomes=Outcomes(*outcomes))
+
+
+def plan_therapies(
+    request: "Request",
+    planner: Planner,
+    n_clients: int,
+    tell_seconds: Callable[[float], None] = lambda seconds: None,
+    advance: Callable[[int], None] = lambda therapies: None,
+) -> Planned:
+    """Plays the planner with the first ``n_clients`` of each cell.
+
+    Args:
+        request: the evaluation; clients have the same numbers in it.
+        planner: how to plan.
+        n_clients: of each cell.
+        tell_seconds: is told about how long it will take, from a first batch.
+        advance: is told of therapies held.
+    """
+
+    def family(weights: PyTree) -> Therapist:
+        return planner.therapist()
+
+    n_cells = len(request.cells)
+    design = Design(request.clients, n_clients, request.design.key, [0] * n_cells)
+    candidate = Candidate(TherapistInfo(NAME, NAME, "baseline", NAME), family)
+    with Programs(design, {family: ()}, largest=BATCH) as programs:
+        programs.wait()
+        started = time.perf_counter()
+        some = np.arange(min(BATCH, n_clients))
+        wait(list(programs.start(candidate, np.zeros_like(some), some)))
+        each = (time.perf_counter() - started) / len(some)
+        tell_seconds(each * n_cells * n_clients / worker_count(jax.devices()[0].platform))
+        outcomes = play_grid(programs, [candidate], design, advance).outcomes
+        seconds = time.perf_counter() - started
+    return Planned(planner, candidate, outcomes, seconds)
