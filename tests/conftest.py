@@ -1,5 +1,6 @@
 """What all tests share: recorded behaviour, and deterministic hypothesis runs."""
 
+import gc
 import json
 import os
 import shutil
@@ -33,12 +34,22 @@ CACHE = "JAX_COMPILATION_CACHE_DIR"
 
 
 def pytest_configure(config):
-    """One compilation cache for all tests, workers and processes of a run."""
+    """One cache of compiled programs, and one of bytecode, for all processes of a run."""
     # Two programs at once can wait for each other for ever in XLA's thread pool on a CPU.
     os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
     if CACHE not in os.environ:
         os.environ[CACHE] = tempfile.mkdtemp(prefix="jaxtherapy-tests-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(CACHE), ignore_errors=True))
+    # For the processes that tests start, where the environment forbids it beside the source.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", f"{os.environ[CACHE]}/bytecode")
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
