@@ -14,6 +14,7 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS
 from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.networks.encoders import ENCODERS
+from tests.client.replay import compile_quickly
 
 HIDDEN, N = 8, 6
 
@@ -27,7 +28,7 @@ every_pair = pytest.mark.parametrize(("encoder", "view"), PAIRS)
 
 @pytest.fixture(scope="module")
 def dyads():
-    return intakes(jax.random.key(0), ClientParams(), jnp.arange(N))
+    return compile_quickly(lambda: intakes(jax.random.key(0), ClientParams(), jnp.arange(N)))()
 
 
 def seen_by(view, dyads):
