@@ -14,8 +14,9 @@ TORCH_PYTHON ?= $(shell for each in $(PYTHON) python3.12 python3.11; do \
 	&& echo $$each && break; done)
 # An NVIDIA GPU that answers gets JAX with CUDA; everything else gets plain CPU JAX.
 EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || echo dev)
-# Two workers: JAX compiles and computes with threads of its own.
-PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile
+# Two workers: JAX compiles and computes with threads of its own. Files in the order of
+# tests/conftest.py, the longest first.
+PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser fuzz \
 	bench bench-gpu bench-old-stack bench-check lint format hooks pictures clean

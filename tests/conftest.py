@@ -1,5 +1,6 @@
 """What all tests share: recorded behaviour, and deterministic hypothesis runs."""
 
+import gc
 import json
 import os
 import shutil
@@ -29,25 +30,67 @@ hypothesis.settings.register_profile("jaxtherapy", derandomize=True, deadline=No
 hypothesis.settings.load_profile("jaxtherapy")
 
 
-CACHE = "JAX_COMPILATION_CACHE_DIR"
+CACHE, CACHED_FROM = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
+
+LONGEST = [
+    "test_docs",
+    "training/test_groups",
+    "ppo/test_training",
+    "evaluation/test_control",
+    "training/test_train_command",
+    "training/test_hooks",
+    "devices/test_capacity",
+    "ppo/test_schedules",
+    "ppo/test_views",
+    "training/test_edges",
+    "cli/test_evaluate",
+    "storage/test_policies",
+    "networks/encoders/test_history",
+    "test_choices",
+    "client/test_double_precision",
+    "training/test_schedules",
+    "ppo/test_evaluation",
+]
+"""Files that come first, so that no worker begins a long one when the other is done."""
 
 
 def pytest_configure(config):
-    """One compilation cache for all tests, workers and processes of a run."""
+    """One cache of compiled programs, and one of bytecode, for all processes of a run."""
     # Two programs at once can wait for each other for ever in XLA's thread pool on a CPU.
     os.environ["JAX_CPU_ENABLE_ASYNC_DISPATCH"] = "false"
     if CACHE not in os.environ:
         os.environ[CACHE] = tempfile.mkdtemp(prefix="jaxtherapy-tests-")
         config.add_cleanup(lambda: shutil.rmtree(os.environ.pop(CACHE), ignore_errors=True))
+    os.environ.setdefault(CACHED_FROM, "0")
+    # For the processes that tests start, where the environment forbids it beside the source.
+    if os.environ.pop("PYTHONDONTWRITEBYTECODE", ""):
+        os.environ.setdefault("PYTHONPYCACHEPREFIX", f"{os.environ[CACHE]}/bytecode")
+
+
+def pytest_collection_finish():
+    """What is imported by now stays: the collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(20_000, 20, 50)
 
 
 @pytest.hookimpl(tryfirst=True)  # before `-m` chooses
 def pytest_collection_modifyitems(items):
-    """Marks tests by their folder."""
+    """Marks tests by their folder, and puts the longest files first."""
     for item in items:
         folder = item.path.relative_to(TESTS).parts[0]
         if folder in MARKED_FOLDERS:
             item.add_marker(folder)
+    ranks = {TESTS / f"{name}.py": rank for rank, name in enumerate(LONGEST)}
+    items.sort(key=lambda item: ranks.get(item.path, len(ranks)))
+
+
+@pytest.fixture(autouse=True)
+def small_programs_are_cached_too():
+    """What a test compiles, others find, whatever a command has set before."""
+    import jax  # not before `pytest_configure`
+
+    jax.config.update(CACHED_FROM.lower(), float(os.environ[CACHED_FROM]))
 
 
 def load_arrays(name):

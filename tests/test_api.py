@@ -11,6 +11,7 @@ import jax
 import pytest
 
 import jaxtherapy as jt
+from tests.training import tiny
 
 FILE = Path(jt.__file__)
 DATA = Path(__file__).parent / "data"
@@ -125,7 +126,7 @@ def test_the_environment_is_stepped():
 
 def halve(run, row):
     """A callback: a smaller learning rate, then the end."""
-    if run.step >= 128:
+    if run.step >= 160:
         return jt.Change(stop="enough")
     return jt.Change(settings={"learning_rate": run.config.learning_rate / 2})
 
@@ -133,18 +134,14 @@ def halve(run, row):
 @pytest.fixture(scope="module")
 def trained():
     """A tiny training that touches no disk."""
-    config = jt.TrainingConfig(
-        **{"n_envs": 4, "n_steps": 16, "batch_size": 32, "n_epochs": 1, "hidden_size": 8},
-        **{"total_timesteps": 1024, "eval_freq": 64, "eval_episodes": 4, "max_sessions": 12},
-        **{"device": "cpu", "threshold": 0.5},
-    )
+    config = jt.TrainingConfig(**tiny.TINY | {"device": "cpu"})
     return jt.Trainer(config, save=False, callback=halve, loggers=()).run()
 
 
 def test_a_therapist_is_trained_without_a_folder(trained):
     assert isinstance(trained, jt.TrainingResult)
     assert trained.folder is None
-    assert trained.log["step"].tolist() == [64, 128]
+    assert trained.log["step"].tolist() == [80, 160]
 
 
 def test_a_callback_changes_settings_and_stops(trained):

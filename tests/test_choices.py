@@ -5,6 +5,7 @@ A file that is added to one of these folders is tested here without another line
 
 import importlib
 import io
+from functools import cache
 
 import jax
 import jax.numpy as jnp
@@ -24,7 +25,7 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.discovery import Choices
 from jaxtherapy.envs.observations import VIEWS
 from jaxtherapy.networks.actor_critic import make_networks
-from jaxtherapy.networks.encoders import ENCODERS
+from jaxtherapy.networks.encoders import ENCODERS, Encoder
 from jaxtherapy.storage.progress_log import COLUMNS
 from jaxtherapy.training.loggers import LOGGERS, Row, Run
 from tests.client.replay import compile_quickly
@@ -58,6 +59,7 @@ def after_sessions(n_sessions, params):
     return _held(_begun(params), jnp.int32(n_sessions), params)
 
 
+@cache
 def early_and_late():
     """Dyads in their first session, and as many in later ones."""
     early, late = (after_sessions(n, clients_of()) for n in (0, 15))
@@ -76,7 +78,7 @@ def test_every_choice_is_documented(choices):
 
 
 def description(view):
-    return jax.tree.map(lambda x: (jnp.shape(x), jnp.result_type(x)), view)
+    return jax.tree.map(lambda x: (x.shape, x.dtype), view)
 
 
 # --- mechanisms -----------------------------------------------------------------------------
@@ -88,27 +90,17 @@ def test_a_mechanism_amplifies_utilities(name, extreme):
     params = clients_of(mechanism=name, **extreme)
     clients = after_sessions(3, params).client
 
-    def amplification(client):
+    def amplification(client, params):
         return MECHANISMS[name](client, params)
 
-    many = jax.jit(jax.vmap(amplification))(clients)
+    many = compile_quickly(jax.vmap(amplification, in_axes=(0, None)))(clients, params)
     if many is None:
         return
     assert many.shape in ((N_DYADS, 8), (N_DYADS, 8, 8))
     assert many.dtype == jnp.float32
     assert np.isfinite(many).all()
-    np.testing.assert_allclose(many[3], amplification(single(clients, 3)), rtol=1e-4, atol=1e-6)
-
-
-@pytest.mark.parametrize("name", MECHANISMS)
-def test_a_mechanism_is_of_one_client_alone(name):
-    """No client's amplification depends on who else is there."""
-    params = clients_of(mechanism=name)
-    clients = after_sessions(3, params).client
-    several = jax.vmap(lambda client: MECHANISMS[name](client, params))
-    whole, half = several(clients), several(jax.tree.map(lambda x: x[: N_DYADS // 2], clients))
-    if whole is not None:
-        np.testing.assert_allclose(whole[: N_DYADS // 2], half, rtol=1e-5, atol=1e-6)
+    alone = compile_quickly(amplification)(single(clients, 3), params)  # of one client alone
+    np.testing.assert_allclose(many[3], alone, rtol=1e-4, atol=1e-6)
 
 
 @pytest.mark.parametrize("name", MECHANISMS)
@@ -143,17 +135,20 @@ def test_a_baseline_answers_every_client(name):
     def answer(memory, key, dyad):
         return therapist.act(key, memory, therapist.see(dyad, params))
 
+    answers = compile_quickly(jax.vmap(answer))
+
     before = jax.tree.map(jnp.asarray, therapist.begin(params))
     memories = jax.tree.map(lambda x: jnp.stack([x] * 2 * N_DYADS), before)
     for _ in range(2):  # with what it remembers of the first time
-        kept, acts = jax.vmap(answer)(memories, keys, patients)
-        assert (acts == jax.vmap(answer)(memories, keys, patients)[1]).all(), "not pure"
+        kept, acts = answers(memories, keys, patients)
+        assert (acts == answers(memories, keys, patients)[1]).all(), "not pure"
         assert acts.shape == (2 * N_DYADS,)
         assert jnp.issubdtype(acts.dtype, jnp.integer)
         assert ((acts >= 0) & (acts < 8)).all()
         assert description(kept) == description(memories), "the memory keeps its shapes"
         memories = kept
-    assert description(jax.jit(answer)(before, keys[0], single(patients))[0]) == description(before)
+    one = jax.eval_shape(answer, before, keys[0], single(patients))[0]
+    assert description(one) == description(before)
 
 
 # --- observations ---------------------------------------------------------------------------
@@ -164,11 +159,17 @@ def dyads(request):
     return after_sessions(request.param, clients_of())
 
 
+def seen_by(name, dyads):
+    return compile_quickly(jax.vmap(lambda dyad: VIEWS[name].observe(dyad, clients_of())))(dyads)
+
+
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_view_has_one_shape_and_numbers_that_networks_can_read(name, dyads):
     params = clients_of()
-    seen = jax.jit(jax.vmap(lambda dyad: VIEWS[name].observe(dyad, params)))(dyads)
-    first = VIEWS[name].observe(counted(intake(jax.random.key(0), params)), params)
+    seen = seen_by(name, dyads)
+    first = jax.eval_shape(
+        lambda: VIEWS[name].observe(counted(intake(jax.random.key(0), params)), params)
+    )
     assert description(single(seen)) == description(first)
     assert jax.tree.leaves(seen)
     for leaf in map(np.asarray, jax.tree.leaves(seen)):
@@ -179,19 +180,21 @@ def test_a_view_has_one_shape_and_numbers_that_networks_can_read(name, dyads):
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_a_view_tells_dyads_apart(name, dyads):
-    params = clients_of()
-    seen = jax.vmap(lambda dyad: VIEWS[name].observe(dyad, params))(dyads)
+    seen = seen_by(name, dyads)
     rows = np.concatenate([np.reshape(x, (N_DYADS, -1)) for x in jax.tree.leaves(seen)], axis=1)
     assert len(np.unique(rows, axis=0)) > 1
 
 
 @pytest.mark.parametrize("name", VIEWS)
 def test_actor_and_critic_are_made_for_a_view(name, dyads):
-    ppo, params = PPO(hidden_size=8, actor_view=name, critic_view=name), clients_of()
-    networks = make_networks(ppo, jax.random.key(0))
-    seen = jax.vmap(lambda dyad: VIEWS[name].observe(dyad, params))(dyads)
-    assert networks.actor(seen).shape == (N_DYADS, 8)
-    assert networks.critic(seen).shape == (N_DYADS,)
+    ppo, seen = PPO(hidden_size=8, actor_view=name, critic_view=name), seen_by(name, dyads)
+
+    def outputs():
+        networks = make_networks(ppo, jax.random.key(0))
+        return networks.actor(seen), networks.critic(seen)
+
+    logits, values = jax.eval_shape(outputs)
+    assert (logits.shape, values.shape) == ((N_DYADS, 8), (N_DYADS,))
 
 
 # --- encoders -------------------------------------------------------------------------------
@@ -206,8 +209,7 @@ ENCODED = [(encoder, view) for encoder in ENCODERS for view in views_of(encoder)
 
 
 def encoder_and_views(encoder, view):
-    params = clients_of()
-    seen = jax.vmap(lambda dyad: VIEWS[view].observe(dyad, params))(early_and_late())
+    seen = seen_by(view, early_and_late())
     shape = jax.eval_shape(lambda: single(seen))
     return ENCODERS[encoder](8, shape, "float32", nnx.Rngs(0)), seen
 
@@ -215,13 +217,16 @@ def encoder_and_views(encoder, view):
 @pytest.mark.parametrize(("encoder", "view"), ENCODED)
 def test_an_encoder_takes_any_leading_axes(encoder, view):
     network, seen = encoder_and_views(encoder, view)
+    assert isinstance(network, Encoder)
     features = network(seen)
     assert features.shape == (2 * N_DYADS, 8)
     assert features.dtype == jnp.float32
+    assert np.isfinite(features).all()
     one = network(single(seen, 3))
     cube = network(jax.tree.map(lambda x: x.reshape(2, 3, N_DYADS // 3, *x.shape[1:]), seen))
     np.testing.assert_allclose(one, features[3], rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(cube.reshape(2 * N_DYADS, 8), features, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(jax.vmap(network)(seen), features, rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize(("encoder", "view"), ENCODED)

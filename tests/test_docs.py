@@ -1,5 +1,6 @@
 """What the documents show, runs; what they picture, is so."""
 
+import json
 import os
 import re
 import shutil
@@ -34,6 +35,7 @@ EXAMPLES = {
     title: [code for path, code in python_blocks(text) if path is None]
     for title, text in SECTIONS.items()
 }
+EXAMPLES = {title: examples for title, examples in EXAMPLES.items() if examples}
 FILES = dict(block for block in python_blocks(EXTENDING) if block[0])
 
 
@@ -53,16 +55,43 @@ def overlay(tmp_path_factory):
     return folder
 
 
-def run(overlay, *arguments):
-    environment = os.environ | {"PYTHONPATH": str(overlay), "JAX_PLATFORMS": "cpu"}
+# Nearly all that the examples cost is compiling.
+ENVIRONMENT = {"JAX_PLATFORMS": "cpu", "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
+
+RUN_EACH = """
+import contextlib, io, json, sys, traceback
+told = {}
+for title, code in json.load(sys.stdin).items():
+    out, error = io.StringIO(), ""
+    try:
+        with contextlib.redirect_stdout(out):
+            exec(code, {"__name__": "__main__"})
+    except BaseException:
+        error = traceback.format_exc()
+    told[title] = {"out": out.getvalue(), "error": error}
+print(json.dumps(told))
+"""
+
+
+def run(overlay, *arguments, **options):
     return subprocess.run(
         [sys.executable, *arguments],
         cwd=overlay,
-        env=environment,
+        env=os.environ | ENVIRONMENT | {"PYTHONPATH": str(overlay)},
         capture_output=True,
         text=True,
-        timeout=300,
+        timeout=600,
+        **options,
     )
+
+
+@pytest.fixture(scope="module")
+def told(overlay):
+    """{title: what its example printed, and its error}, of one process for all."""
+    examples = {title: code for title, (code,) in EXAMPLES.items()}
+    done = run(overlay, "-c", RUN_EACH, input=json.dumps(examples))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
 
 
 @pytest.mark.parametrize("path", FILES)
@@ -71,12 +100,10 @@ def test_a_file_is_short(path):
     assert max(map(len, FILES[path].splitlines())) <= 100
 
 
-@pytest.mark.parametrize("title", [title for title, examples in EXAMPLES.items() if examples])
-def test_an_example_runs(overlay, title):
-    (code,) = EXAMPLES[title]
-    done = run(overlay, "-c", code)
-    assert done.returncode == 0, done.stderr
-    assert done.stdout.strip()
+@pytest.mark.parametrize("title", EXAMPLES)
+def test_an_example_runs(told, title):
+    assert not told[title]["error"], told[title]["error"]
+    assert told[title]["out"].strip()
 
 
 def test_the_tests_of_choices_hold_for_what_is_added(overlay):

@@ -1,7 +1,7 @@
 """What holds of every baseline; what each one does: ``test_therapists.py``."""
 
 import importlib
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -33,19 +33,26 @@ def dyads():
         hold = jax.vmap(hold_session, in_axes=(None, 0, 0, None, 0))
         return hold(key_session, dyad, acts, PARAMS, jnp.arange(N_DYADS)), None
 
-    begun = intakes(jax.random.key(0), PARAMS, jnp.arange(N_DYADS))
-    return jax.jit(lambda: jax.lax.scan(session, begun, jax.random.split(jax.random.key(1), 4)))()[
-        0
-    ]
+    @compile_quickly
+    def run():
+        begun = intakes(jax.random.key(0), PARAMS, jnp.arange(N_DYADS))
+        return jax.lax.scan(session, begun, jax.random.split(jax.random.key(1), 4))[0]
+
+    return run()
 
 
-def answers(name, dyads, seed=0):
+@cache
+def compiled(name):
     therapist = as_therapist(BASELINES[name])
 
     def one(key, dyad):
         return therapist.act(key, therapist.begin(PARAMS), therapist.see(dyad, PARAMS))[1]
 
-    return jax.jit(jax.vmap(one))(jax.random.split(jax.random.key(seed), N_DYADS), dyads)
+    return compile_quickly(jax.vmap(one))
+
+
+def answers(name, dyads, seed=0):
+    return compiled(name)(jax.random.split(jax.random.key(seed), N_DYADS), dyads)
 
 
 def test_files_come_first_and_eight_constants_follow():

@@ -11,7 +11,8 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.rewards import reward
 
 PARAMS = ClientParams(max_sessions=60)
-DYAD = open_with(new_client(jnp.eye(8), jnp.zeros(50, jnp.int8), PARAMS), 0)
+DYAD = jax.jit(lambda: open_with(new_client(jnp.eye(8), jnp.zeros(50, jnp.int8), PARAMS), 0))
+"""To be called, or all that collect tests would compile it."""
 
 
 @pytest.mark.parametrize(
@@ -26,7 +27,7 @@ DYAD = open_with(new_client(jnp.eye(8), jnp.zeros(50, jnp.int8), PARAMS), 0)
     ],
 )
 def test_rewards(success, dropped_out, time, expected):
-    ended = DYAD.replace(
+    ended = DYAD().replace(
         success=jnp.bool_(success), dropped_out=jnp.bool_(dropped_out), time=jnp.int32(time)
     )
     earned = reward(ended, PARAMS)
@@ -41,14 +42,14 @@ def test_rewards(success, dropped_out, time, expected):
 )
 def test_all_three_numbers_are_settings(success, dropped_out, expected):
     params = PARAMS.replace(success_reward=5, reward_per_session_saved=-0.5, dropout_reward=-7)
-    ended = DYAD.replace(
+    ended = DYAD().replace(
         success=jnp.bool_(success), dropped_out=jnp.bool_(dropped_out), time=jnp.int32(20)
     )
     assert reward(ended, params) == expected
 
 
 def test_many_dyads_at_once_are_rewarded_one_by_one():
-    ended = jax.tree.map(lambda x: jnp.stack([x, x]), DYAD).replace(
+    ended = jax.tree.map(lambda x: jnp.stack([x, x]), DYAD()).replace(
         success=jnp.array([True, False]), dropped_out=jnp.array([False, True])
     )
     np.testing.assert_array_equal(reward(ended, PARAMS), [220, -150])

@@ -75,9 +75,8 @@ def test_a_stationary_therapist_seems_high_low_high_among_successes_but_not_beyo
 
     False alarms of the verdict: at most 5 % a batch if it is right, so four of ten in 0.1 %.
     """
-    bare, claimed = 0, 0
+    bare, claimed, therapist = 0, 0, often_complementary(0.3)
     for batch in range(BATCHES):
-        therapist = often_complementary(0.3)
         pair = followed(therapist, [CELL], CLIENTS, CLIENTS, jax.random.key(batch))
         shape = shapes(*pair, "success")["complementarity"]
         assert shape.beyond_twin.pairs > 50

@@ -84,8 +84,10 @@ def test_constants_cost_nothing(monkeypatch):
 
     ours = program()
     monkeypatch.setattr(ppos, "settings_at", lambda ppo, settings, n_updates: settings)
-    jax.clear_caches()
     assert ours == program()
+    changed = with_hyper(SETTINGS, gamma=0.5).replace(clients=SETTINGS.clients)
+    monkeypatch.setattr(ppos, "settings_at", lambda *_: changed)
+    assert ours != program(), "nothing is traced anew, so nothing is compared"
 
 
 CHANGING = scheduled(

@@ -13,10 +13,10 @@ from jaxtherapy.config import load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
 from jaxtherapy.networks.actor_critic import param_shapes
-from jaxtherapy.ppo.ppo import init
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage import torch_format as torch_weights
+from tests.ppo.small import init
 
 H = 8
 SHAPES = {
@@ -35,8 +35,7 @@ SHAPES = {
 def state(request):
     ppo = PPO(n_envs=1, n_steps=1, hidden_size=H, shared_trunk=request.param)
     settings = make_settings(load_config(None))
-    with jax.disable_jit():
-        return jax.tree.map(lambda x: x[None], init(ppo, settings, np.int32(1)))
+    return jax.tree.map(lambda x: x[None], init(ppo, settings, np.int32(1)))
 
 
 def test_state_dict_has_the_contracts_keys_shapes_and_twins(state):

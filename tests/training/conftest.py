@@ -11,5 +11,5 @@ def undisturbed(tmp_path_factory):
     folder = tmp_path_factory.mktemp("undisturbed")
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert tiny.train(folder) == 0
+        assert tiny.train(folder, pictures=True) == 0
     return folder

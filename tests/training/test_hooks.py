@@ -24,6 +24,12 @@ def config(**changes):
     return load_config(None, tiny.TINY | {"device": "cpu"} | changes)
 
 
+@pytest.fixture(autouse=True)
+def no_pictures():
+    with tiny.without_pictures():
+        yield
+
+
 class Kept:
     """A logger that keeps what it is told."""
 

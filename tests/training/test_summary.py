@@ -8,8 +8,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy.client import therapists
 from jaxtherapy.client.dyad import intake
+from jaxtherapy.client.therapists import complementary, random
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.ppo import evaluation
 from jaxtherapy.ppo.types import EvalResult
@@ -72,14 +72,24 @@ def test_rows_are_the_final_and_the_best_policy_and_two_that_need_no_training():
     ppo = replace(SMALL, eval_episodes=64)
     run = compile_quickly(partial(_line_up, ppo))
     found, rewards = run(SETTINGS, summary_key(7), (final, best))
-    lineup = [evaluation.policy_therapist(SMALL, params) for params in (final, best)]
-    lineup += [therapists.complementary, therapists.random]
-    for i, therapist in enumerate(lineup):
-        alone = compile_quickly(
-            lambda key, therapist=therapist: evaluation.evaluate_therapist(
-                ppo, CLIENTS, key, therapist
-            )
-        )(summary_key(7))
+
+    @compile_quickly
+    def of_policy(key, params):
+        therapist = evaluation.policy_therapist(SMALL, params)
+        return evaluation.evaluate_therapist(ppo, CLIENTS, key, therapist)
+
+    @compile_quickly
+    def untrained(key, is_random):
+        def therapist(key, dyad, params):
+            acts = (each(key, dyad, params) for each in (complementary, random))
+            return jnp.where(is_random, *list(acts)[::-1])
+
+        return evaluation.evaluate_therapist(ppo, CLIENTS, key, therapist)
+
+    key = summary_key(7)
+    lineup = [of_policy(key, params) for params in (final, best)]
+    lineup += [untrained(key, is_random) for is_random in (False, True)]
+    for i, alone in enumerate(lineup):
         assert_close(jax.tree.map(lambda x, i=i: x[i], found), alone)
         np.testing.assert_allclose(np.mean(rewards[i]), alone.reward_mean, rtol=1e-4)
     assert len(np.unique(rewards, axis=0)) == 4

@@ -4,12 +4,17 @@ import csv
 import os
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
+import pytest
 import yaml
+from matplotlib.figure import Figure
 
 from jaxtherapy.cli.train import main
+from jaxtherapy.reporting import learning_curves
+from jaxtherapy.reporting.drawing import own_style
 
 TIMING_COLUMNS = ("duration", "steps_per_second")
 """The only columns in which two runs of one seed may differ."""
@@ -37,9 +42,26 @@ def write_config(folder: Path, **changes) -> Path:
     return path
 
 
-def train(folder: Path, *flags, **changes) -> int:
+def painted(name, size, paint, files, **settings):
+    """Like ``drawing.draw``, but for layout and rendering, which take longer than the training."""
+    with own_style(**settings):
+        paint(Figure(figsize=size))
+    return dict.fromkeys(files, b"a picture")
+
+
+@contextmanager
+def without_pictures() -> Iterator[None]:
+    """Learning curves are painted, but no picture is made of them."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(learning_curves, "draw", painted)
+        yield
+
+
+def train(folder: Path, *flags, pictures: bool = False, **changes) -> int:
     """Runs the command in ``folder``, which is the current directory; returns its exit code."""
-    return main(["--config", str(write_config(folder, **changes)), "--device", "cpu", *flags])
+    arguments = ["--config", str(write_config(folder, **changes)), "--device", "cpu", *flags]
+    with nullcontext() if pictures else without_pictures():
+        return main(arguments)
 
 
 def rows_without_timings(path: Path) -> list[dict[str, str]]:
