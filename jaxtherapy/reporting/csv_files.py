@@ -25,6 +25,7 @@ from jaxtherapy.reporting.formats import printable
 from jaxtherapy.reporting.tables import CONTRASTS, THIRDS, shape_values
 from jaxtherapy.storage.files import write_atomically
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 FILES = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
 
 _CELL = ("pattern", "mechanism", "threshold", "entropy", "matrix")
@@ -80,9 +81,9 @@ def plain(value: Any) -> Any:
 
 
 def to_json(evaluation: Evaluation) -> bytes:
-    """The JSON file's contents; what is not UTF-8 is escaped as JSON does it."""
+    """The JSON file's contents; of what is not UTF-8 in names, the escapes that we show."""
     text = json.dumps(plain(evaluation), ensure_ascii=False, allow_nan=False)
-    return (text + "\n").encode(errors="backslashreplace")
+    return (_SURROGATE.sub(lambda match: "\\" + printable(match[0]), text) + "\n").encode()
 
 
 def to_csv(evaluation: Evaluation) -> bytes:

@@ -1,6 +1,7 @@
 """``run.json``: what ran, on what, from which source, for how long."""
 
 import json
+import math
 import platform
 import shlex
 import subprocess
@@ -8,14 +9,13 @@ import sys
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
-from typing import Any
-
-import jax
-import numpy as np
-from jaxtyping import PyTree
+from typing import TYPE_CHECKING, Any
 
 import jaxtherapy
 from jaxtherapy.storage.files import write_atomically
+
+if TYPE_CHECKING:
+    from jaxtyping import PyTree
 
 _PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "gymnax", "numpy")
 
@@ -50,16 +50,20 @@ def _version(package: str) -> str | None:
         return None
 
 
-def parameter_counts(params: PyTree) -> dict[str, int]:
+def parameter_counts(params: "PyTree") -> dict[str, int]:
     """Parameters of each network; the trunk counts for the actor where it is shared."""
+    import jax
+
     return {
-        name: int(sum(np.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(params[name])))
+        name: sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(params[name]))
         for name in ("actor", "critic")
     }
 
 
-def describe(params: PyTree, command: list[str]) -> dict[str, Any]:
+def describe(params: "PyTree", command: list[str]) -> dict[str, Any]:
     """What does not change during a run."""
+    import jax  # late: `read` is of use without it
+
     device = jax.devices()[0]
     return {
         "status": "running",

@@ -78,14 +78,10 @@ class Trainer:
             ConfigError, RunError: one line that says what is wrong and what to do.
             StoppedWhileCompiling: before there was anything to save.
         """
-        with pinned():
-            return self._run()
-
-    def _run(self) -> TrainingResult:
-        self._refuse_early()
-        layout.choose_device(self.config.device, self.config, cache=self.save_files)
-        self.console = console(not hosts.is_first_host() or "terminal" not in self._loggers)
-        with ExitStack() as held:
+        with pinned(), ExitStack() as held:
+            self._refuse_early()
+            layout.choose_device(self.config.device, self.config, cache=self.save_files)
+            self.console = console(not hosts.is_first_host() or "terminal" not in self._loggers)
             self.signals = held.enter_context(StopRequest())
             starts = self._open(held)
             if result := nothing_left(self.config, starts, self.tally):

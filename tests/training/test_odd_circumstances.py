@@ -28,7 +28,8 @@ def test_odd_names_train_and_are_the_title_of_the_picture(undisturbed, folder, m
     assert [title.get_text() for title in titles] == [name]
     assert not titles[0].get_parse_math()
     names = {path.name for path in (folder / "logs" / name).iterdir()}
-    assert names == {f".{name}.lock", f"{name}_progress.csv", f"{name}_progress.png"}
+    hidden = {f".{name}.lock", f".{name}.owner"}
+    assert names == hidden | {f"{name}_progress.csv", f"{name}_progress.png"}
     saved = load_config(folder / "models" / name / "config.yaml")
     assert saved.experiment_name == name and saved.output_path.name == name
 

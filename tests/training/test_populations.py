@@ -9,7 +9,7 @@ import pytest
 from jaxtherapy.cli import evaluate, play
 from jaxtherapy.config import ConfigError, Distribution, load_config
 from jaxtherapy.storage.resume import refuse_other_draws, yardstick
-from jaxtherapy.training import trainer
+from jaxtherapy.training import group
 from tests.training import tiny
 from tests.training.test_schedules import trainer_main
 
@@ -32,7 +32,7 @@ def drawn(tmp_path_factory):
 
 
 def test_resumed_is_as_never_stopped(drawn, folder, monkeypatch):
-    monkeypatch.setattr(trainer, "CHUNK_SECONDS", 0)  # every update a chunk
+    monkeypatch.setattr(group, "CHUNK_SECONDS", 0)  # every update a chunk
     thread = tiny.interrupt_after(folder / "models/tiny/checkpoint_112.pth", signal.SIGTERM)
     assert tiny.train(folder, **POPULATION) == 0
     thread.join()

@@ -54,7 +54,7 @@ def test_one_seed_leaves_exactly_the_contracts_files(undisturbed):
     steps = sorted(int(path.name) for path in (output / "checkpoints").iterdir())
     assert steps == [112, 224, 336, 400]
     logs = sorted(path.name for path in (undisturbed / "logs" / "tiny").iterdir())
-    assert logs == [".tiny.lock", "tiny_progress.csv", "tiny_progress.png"]
+    assert logs == [".tiny.lock", ".tiny.owner", "tiny_progress.csv", "tiny_progress.png"]
 
 
 def test_csv_has_a_row_per_evaluation_and_one_at_the_end(undisturbed):

@@ -83,7 +83,7 @@ def test_therapists_with_different_views_are_evaluated_side_by_side(there):
     files = ["--baselines", "random", "--no-report", "--output-dir", "evaluation"]
     assert evaluate.main([*(f"models/{name}" for name in VIEWS), *sizes, *files]) == 0
     told = json.loads((there / "evaluation/evaluation.json").read_text())
-    assert {row["therapist"] for row in told["outcomes"]} == {*VIEWS, "random"}
+    assert {row["therapist"] for row in told["outcomes"]} == {*VIEWS, "random", "complementary"}
 
 
 @pytest.mark.parametrize("name", VIEWS)
