@@ -38,8 +38,8 @@ class Group:
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done."""
-        return self.progress.step >= self.config.total_timesteps
+        """Whether all steps are done, or no more are wanted."""
+        return self.progress.is_done(self.config.total_timesteps)
 
     @property
     def config_now(self) -> TrainingConfig:

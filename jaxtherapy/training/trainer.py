@@ -23,7 +23,7 @@ from jaxtherapy.storage import disk_space, resume, run_info
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
-from jaxtherapy.training import callbacks, opening, summary, trouble
+from jaxtherapy.training import callbacks, early_stopping, opening, summary, trouble
 from jaxtherapy.training.callbacks import Callback, View
 from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
@@ -85,10 +85,7 @@ class Trainer:
             self.signals = held.enter_context(StopRequest())
             starts = self._open(held)
             if result := nothing_left(self.config, starts, self.tally):
-                self.console.print(
-                    f"nothing left to do at step {self.tally.step:,}; "
-                    "train on with a higher --total-timesteps"
-                )
+                self.console.print(summary.nothing_left(self.config, self.tally))
                 return result
             for number, (files, start) in enumerate(starts.items(), 1):
                 if len(starts) > 1:
@@ -143,7 +140,7 @@ class Trainer:
         starts = {files: self._find_start(files) for files in groups}
         mesh = layout.make_mesh(len(groups[0].seeds), ppo)
         self.console.print(summary.header(self.config, layout.describe(mesh)))
-        self.notes[:0] = summary.about_clients(self.config)
+        self.notes[:0] = [*summary.about_clients(self.config), early_stopping.note(self.config)]
         idle = layout.idle(mesh, len(groups[0].seeds))
         for note in filter(
             None, [idle, *self.notes, *dict.fromkeys(s.note for s in starts.values())]
@@ -272,9 +269,14 @@ class Trainer:
         row.is_best = bool(improved)
         left = max(0, now.config.total_timesteps - progress.step)
         row.time_left = left / max(progress.steps_per_second, 1e-9)
+        early_stopping.count(
+            now.config, progress, row["test_reward_mean"], row["test_success_rate"]
+        )
         self.tally.log(row.by_seed)
         for logger in self._told:
             logger.log(progress.step, row)
+        if progress.ended_early:
+            self.console.print(f"ends at step {progress.step:,}: {progress.ended_early}")
         if self.callback is not None:
             self._call(self.callback, row)
 
@@ -287,7 +289,7 @@ class Trainer:
             before = resume.yardstick(now.config)
             self._set(callbacks.changed(now.config, change.settings, progress))
             if resume.yardstick(now.config) != before:  # rewards till now say nothing any more
-                progress.best_reward = [float("-inf")] * len(now.files.seeds)
+                progress.forget_evaluations()
         if change.stop and not now.finished:
             self.stopped_by = change.stop if isinstance(change.stop, str) else "the callback"
 
