@@ -23,7 +23,7 @@ from jaxtherapy.storage import disk_space, resume, run_info
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
-from jaxtherapy.training import callbacks, early_stopping, opening, summary, trouble
+from jaxtherapy.training import callbacks, early_stopping, opening, prospects, summary, trouble
 from jaxtherapy.training.callbacks import Callback, View
 from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
@@ -172,9 +172,12 @@ class Trainer:
         with self.console.status("compiling"):
             settings = stacked([make_settings(config)] * n_seeds)
             asked = partial(getattr, self.signals, "requested")
+            expected = self._expect(files)
             programs = compile_programs(PPO.of(config), settings, files.seeds, asked, n_evaluations)
         seconds = time.monotonic() - clock
         self.console.print(f"compiled in {seconds:.1f} s")
+        if expected and (warning := expected.warning()):
+            self.console.print(warning)
         state, progress = first_state(start, programs)
         saver = None
         if self.save_files:
@@ -194,6 +197,12 @@ class Trainer:
             self._info.update(run_info.describe(state.params, self._command))
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
             run_info.write(files.run, self._info)
+
+    def _expect(self, files: RunFiles) -> prospects.Prospects | None:
+        """Has it found out whether anybody could succeed; once, and where somebody reads it."""
+        if not files.is_first_group or self.console.quiet or jax.process_count() > 1:
+            return None
+        return prospects.ask(self.config, self._helper)
 
     # --- training ---------------------------------------------------------------------------
 
@@ -236,7 +245,7 @@ class Trainer:
         if now.config.n_seeds == 1 and diverged[0]:
             raise trouble.stop_diverged(now, self.save)
         rate = now.count(n_updates, elapsed)
-        for line in trouble.note_diverged(now, diverged, updates):
+        for line in filter(None, [now.estimate(), *trouble.note_diverged(now, diverged, updates)]):
             self.console.print(line)
         ended = np.sum(log.reward.count)
         reward = np.sum(log.reward.mean * log.reward.count) / ended if ended else float("nan")
