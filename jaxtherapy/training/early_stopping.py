@@ -12,7 +12,8 @@ def count(config: TrainingConfig, progress: Progress, reward: float, success: fl
         progress.highest_reward, progress.evaluations_since = reward, 0
     else:
         progress.evaluations_since += 1
-    progress.ended_early = why(config, progress)
+    over = progress.step >= config.total_timesteps
+    progress.ended_early = "" if over else why(config, progress)
 
 
 def why(config: TrainingConfig, progress: Progress) -> str:
@@ -31,11 +32,10 @@ def still(config: TrainingConfig, progress: Progress) -> str:
     return why(config, progress) if progress.ended_early else ""
 
 
-def how_to_go_on(config: TrainingConfig, step: int) -> str:
+def how_to_go_on(config: TrainingConfig) -> str:
     """What to give a run that ended early, so that it goes on after all."""
     limits = {"--target-success": config.target_success, "--patience": config.patience}
-    off = " ".join(f"{flag} null" for flag, limit in limits.items() if limit is not None)
-    return off + (" and a higher --total-timesteps" if step >= config.total_timesteps else "")
+    return " ".join(f"{flag} null" for flag, limit in limits.items() if limit is not None)
 
 
 def note(config: TrainingConfig) -> str:

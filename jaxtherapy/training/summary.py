@@ -66,8 +66,7 @@ def nothing_left(config: TrainingConfig, tally: Tally) -> str:
     done = f"nothing left to do at step {tally.step:,}"
     if not tally.ended_early:
         return f"{done}; train on with a higher --total-timesteps"
-    more = early_stopping.how_to_go_on(config, tally.step)
-    return f"{done}: it {tally.ended_early}; train on with {more}"
+    return f"{done}: it {tally.ended_early}; train on with {early_stopping.how_to_go_on(config)}"
 
 
 @dataclass

@@ -85,6 +85,14 @@ def test_limits_are_checked(name, value):
         config(**{name: value})
 
 
+@pytest.mark.parametrize(("step", "early"), [(399, True), (400, False)])
+def test_the_last_step_is_not_early(step, early):
+    progress = Progress(step=step)
+    early_stopping.count(config(patience=1), progress, 1, 0)
+    early_stopping.count(config(patience=1), progress, 1, 0)
+    assert bool(progress.ended_early) is early
+
+
 # --- a run --------------------------------------------------------------------------------
 
 
