@@ -26,7 +26,7 @@ PARTS = {
     "training": "steps per second, compiling and memory at several settings and seeds",
     "phases": "rollout, advantages, update, evaluation, host; shares of the ceilings",
     "startup": "processes with a cold and a warm compilation cache",
-    "quality": "seconds to 90 % success on quickstart.yaml",
+    "quality": "seconds to 90 % success on first_steps.yaml",
     "whole_runs": "GPU only: 50 M steps of rl_vs_complementary.yaml, 256 default runs",
 }
 

@@ -21,7 +21,7 @@ from jaxtherapy.ppo.types import Settings, TrainState, make_settings
 
 CONFIGS = Path(__file__).parents[1] / "configs"
 DEFAULT = "default.yaml"
-THROUGHPUT = "quickstart.yaml"
+THROUGHPUT = "first_steps.yaml"
 STRATEGY = "rl_vs_complementary.yaml"
 
 

@@ -1,4 +1,4 @@
-"""Time to quality: seconds until 90 % of the evaluation clients of ``quickstart.yaml`` succeed.
+"""Time to quality: seconds until 90 % of the evaluation clients of ``first_steps.yaml`` succeed.
 
 The command itself trains, seed after seed, with a warm compilation cache, and is interrupted at
 the first evaluation that reaches the goal.
@@ -65,7 +65,7 @@ def measure(sizes: Sizes) -> list[Row]:
             step = run.log[-1]["step"] if run.log else "0"
             print(f"  seed {seed}: {in_all[-1]:.1f} s, stopped at step {step}", flush=True)
     n = f"median of {sizes.quality_seeds} seeds"
-    case = "quickstart.yaml to 90 % success"
+    case = "first_steps.yaml to 90 % success"
     return [
         row(case, "training", in_training, "s", f"{n}; compiling left out"),
         row(case, "start to goal", in_all, "s", f"{n}; warm compilation cache"),

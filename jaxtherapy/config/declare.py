@@ -30,6 +30,7 @@ class Setting:
         null: what null means, in words; empty where null is not allowed.
         instead: the number that null stands for; None where a null leaf is no leaf at all.
         of_clients: whether it tells who the clients are, or what their outcomes are worth.
+        constant: whether no schedule may stand for it.
         in_file: whether ``config.yaml`` records it: not so for what controls one run only.
         name, type, default: of the dataclass's field; the type without None.
     """
@@ -44,6 +45,7 @@ class Setting:
     null: str = ""
     instead: float | None = None
     of_clients: bool = False
+    constant: bool = False
     in_file: bool = True
     name: str = ""
     type: Any = None
@@ -51,8 +53,8 @@ class Setting:
 
     @property
     def may_vary(self) -> bool:
-        """Whether a schedule may stand for it: so for every number that is no count."""
-        return self.type is float
+        """Whether a schedule may stand for it: so for every leaf that is no count."""
+        return self.type is float and not self.constant
 
     @property
     def may_be_drawn(self) -> bool:

@@ -202,6 +202,19 @@ class RunLength:
     """When things happen in a run, and where its log is."""
 
     total_timesteps: int = _training(500_000, "length of the training", "[1, 1e12]", unit="steps")
+    target_success: float | None = _training(
+        None,
+        "end sooner, once evaluations show that share of successes",
+        "(0, 1]",
+        null="off",
+        constant=True,
+    )
+    target_evaluations: int = _training(
+        3, "how many evaluations in a row must show target_success", "[1, 1000]"
+    )
+    patience: int | None = _training(
+        None, "end after that many evaluations without a better reward", "[1, 1e6]", null="off"
+    )
     log_dir: str = _logging("logs/{experiment_name}", "folder for the CSV log")
     save_freq: int = _logging(10_000, "a checkpoint this often", "[1, 1e12]", unit="steps")
     keep_checkpoints: int = _logging(

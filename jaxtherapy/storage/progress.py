@@ -3,6 +3,9 @@
 from dataclasses import dataclass, field
 from typing import Any
 
+NEVER = float("-inf")
+"""The best reward of what has not been evaluated."""
+
 
 @dataclass
 class Progress:
@@ -17,6 +20,10 @@ class Progress:
         imported_steps: those of ``step`` that were trained elsewhere, and not timed here.
         changes: settings that a callback changed, and to what; JSON-able.
         callback_state: what callbacks remember, by name; JSON-able.
+        recent_success: of the latest evaluations, mean of the seeds, as many as a target asks for.
+        highest_reward: of an evaluation so far, mean of the seeds.
+        evaluations_since: how many came after that one.
+        ended_early: why no more is to be trained; empty if it is.
     """
 
     step: int = 0
@@ -27,6 +34,10 @@ class Progress:
     imported_steps: int = 0
     changes: dict[str, Any] = field(default_factory=dict)
     callback_state: dict[str, Any] = field(default_factory=dict)
+    recent_success: list[float] = field(default_factory=list)
+    highest_reward: float = NEVER
+    evaluations_since: int = 0
+    ended_early: str = ""
 
     @classmethod
     def read(cls, stored: dict[str, Any]) -> "Progress":
@@ -42,6 +53,16 @@ class Progress:
         ):
             raise TypeError("counters that are no numbers")
         return progress
+
+    def is_done(self, total_timesteps: int) -> bool:
+        """Whether nothing is left to train."""
+        return self.step >= total_timesteps or bool(self.ended_early)
+
+    def forget_evaluations(self) -> None:
+        """Lets those from here on decide alone: others can't be compared with them."""
+        self.best_reward = [NEVER] * len(self.best_reward)
+        self.recent_success, self.highest_reward, self.evaluations_since = [], NEVER, 0
+        self.ended_early = ""
 
     @property
     def timed_steps(self) -> int:

@@ -8,10 +8,14 @@ from jaxtherapy.devices.programs import Programs
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.run_files import RunFiles
+from jaxtherapy.training import early_stopping
+from jaxtherapy.training.display import format_duration
 from jaxtherapy.training.saving import Saver
 
 CHUNK_SECONDS = 0.5
 """How long a chunk of updates may keep the host waiting for progress and signals."""
+WORTH_SAYING = 10
+"""Seconds: a run that takes less says nothing of it."""
 
 
 @dataclass
@@ -34,12 +38,13 @@ class Group:
     seconds_per_update: float = 0.0
     seconds_since_row: float = 0.0
     steps_since_row: int = 0
+    chunks: int = 0
     clock: float = field(default_factory=time.monotonic)
 
     @property
     def finished(self) -> bool:
-        """Whether all steps are done."""
-        return self.progress.step >= self.config.total_timesteps
+        """Whether all steps are done, or no more are wanted."""
+        return self.progress.is_done(self.config.total_timesteps)
 
     @property
     def config_now(self) -> TrainingConfig:
@@ -73,7 +78,19 @@ class Group:
         self.steps_since_row += steps
         self.seconds_since_row += elapsed
         self.seconds_per_update = elapsed / n_updates
+        self.chunks += 1
         return steps * len(self.files.seeds) / elapsed
+
+    def estimate(self) -> str:
+        """How long the rest will take, once, when that can be told; empty for what is short."""
+        if self.chunks != 2:  # the first one is slow
+            return ""
+        left = max(0, self.config.total_timesteps - self.progress.step)
+        seconds = left / self.config.steps_per_update * self.seconds_per_update
+        if seconds < WORTH_SAYING:
+            return ""
+        at_most = "at most " if early_stopping.note(self.config) else ""
+        return f"this takes {at_most}about {format_duration(seconds)}"
 
     def take_rate(self) -> float:
         """Steps per second of each seed since this was last asked."""

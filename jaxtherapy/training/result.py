@@ -19,6 +19,7 @@ from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
+from jaxtherapy.training import early_stopping
 
 Rows = dict[int, list[dict[str, float]]]
 """The rows of each seed's log."""
@@ -35,6 +36,7 @@ class Tally:
         diverged: the seeds that stood still, and from which step.
         seconds, steps: spent training; steps of all seeds together.
         step: that each seed is at; of the last group.
+        ended_early: why, if a group did.
     """
 
     all_seeds: tuple[int, ...]
@@ -44,6 +46,7 @@ class Tally:
     seconds: float = 0.0
     steps: int = 0
     step: int = 0
+    ended_early: str = ""
     _rows: Rows = field(default_factory=dict)
     _kept: dict[tuple[str, int], PyTree] = field(default_factory=dict)
 
@@ -59,6 +62,7 @@ class Tally:
         self.seconds += progress.duration
         self.steps += progress.timed_steps * len(seeds)
         self.step = progress.step
+        self.ended_early = self.ended_early or progress.ended_early
 
     def keep(self, which: str, seeds: Sequence[int], chosen: Iterable[int], params: PyTree) -> None:
         """Weights of seeds (by position), where they are not written: ``best`` or ``final``."""
@@ -128,7 +132,10 @@ class TrainingResult:
 def nothing_left(
     config: TrainingConfig, starts: Mapping[RunFiles, Start], tally: Tally
 ) -> TrainingResult | None:
-    """What came of a run that has finished already; None where something is left to do."""
+    """What came of a run that has finished already; None where something is left to do.
+
+    The tally knows then why it ended early, if it did.
+    """
     if tally.files is None:
         return None
     info = run_info.read(tally.files.run)
@@ -136,8 +143,12 @@ def nothing_left(
         return None
     for files, start in starts.items():
         reached = start.reached
-        if not start.in_place or reached is None or reached.step < config.total_timesteps:
+        if not start.in_place or reached is None:
             return None
+        early = "" if start.new_yardstick else early_stopping.still(config, reached)
+        if not early and reached.step < config.total_timesteps:
+            return None
+        tally.ended_early = tally.ended_early or early
         tally.best_reward |= dict(zip(files.seeds, reached.best_reward, strict=True))
         tally.step = reached.step
     log, folder = log_arrays(tally.rows(), config.n_seeds), tally.files.output

@@ -18,14 +18,12 @@ from jaxtherapy.storage import overwrite, policies
 from jaxtherapy.storage.checkpoints import Checkpoints
 from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.logs import claim
-from jaxtherapy.storage.progress import Progress
+from jaxtherapy.storage.progress import NEVER, Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
+from jaxtherapy.training import early_stopping
 from jaxtherapy.training.saving import Saver
-
-NEVER = float("-inf")
-"""The best reward of a seed that has not been evaluated."""
 
 
 def first_state(start: Start, programs: Programs) -> tuple[TrainState, Progress]:
@@ -41,7 +39,7 @@ def first_state(start: Start, programs: Programs) -> tuple[TrainState, Progress]
             checkpoints.close()
         if not start.in_place:
             progress.csv_rows = 0
-            progress.best_reward = [NEVER] * n_seeds  # its own policy_best.pth is still to come
+            progress.forget_evaluations()  # its own policy_best.pth is still to come
         return state, progress
     state, progress = programs.init(), Progress(best_reward=[NEVER] * n_seeds)
     if start.pth is not None:
@@ -62,12 +60,12 @@ def prepare_folders(
         _make_folders(config, files, start, recorded)
     hosts.wait_for_all("folders made")
     if start.in_place and start.orbax_folder is not None:
-        _rewind(files, start, progress, saver, keep=not config.overwrite)
+        _rewind(config, files, start, progress, saver)
     else:
         for i in saver.own:
             ProgressLog(files.csv(files.seeds[i])).create()
     # On resumption only now, when nothing can be refused any more; a finished run keeps its own.
-    if hosts.is_first_host() and start.in_place and progress.step < config.total_timesteps:
+    if hosts.is_first_host() and start.in_place and not progress.is_done(config.total_timesteps):
         write_atomically(files.config, recorded)
 
 
@@ -87,7 +85,9 @@ def _make_folders(config: TrainingConfig, files: RunFiles, start: Start, recorde
     write_atomically(files.config, recorded)
 
 
-def _rewind(files: RunFiles, start: Start, progress: Progress, saver: Saver, *, keep: bool) -> None:
+def _rewind(
+    config: TrainingConfig, files: RunFiles, start: Start, progress: Progress, saver: Saver
+) -> None:
     """Drops what is later than the checkpoint: it will be made again."""
     logs = {files.seeds[i]: ProgressLog(files.csv(files.seeds[i])) for i in saver.own}
     best = dict(zip(files.seeds, progress.best_reward, strict=True))
@@ -105,15 +105,17 @@ def _rewind(files: RunFiles, start: Start, progress: Progress, saver: Saver, *, 
     # rows, and the log still tells which best policies are of dropped steps.
     if hosts.is_first_host():
         saver.checkpoints.delete_after(start.orbax_step)
-    files.of_group(tuple(logs)).remove_after(start.orbax_step, stale, keep=keep)
+    files.of_group(tuple(logs)).remove_after(start.orbax_step, stale, keep=not config.overwrite)
     hosts.wait_for_all("later steps dropped")
     saver.checkpoints.reload()
     for log in logs.values():
         log.rewind(n_rows)
     progress.best_reward = [
-        NEVER if start.new_yardstick or not files.best(seed).exists() else reward
-        for seed, reward in best.items()
+        reward if files.best(seed).exists() else NEVER for seed, reward in best.items()
     ]
+    if start.new_yardstick:
+        progress.forget_evaluations()
+    progress.ended_early = early_stopping.still(config, progress)
 
 
 def from_weights(

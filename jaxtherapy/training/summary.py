@@ -22,6 +22,7 @@ from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
 from jaxtherapy.storage import checkpoints, run_info
 from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.training import early_stopping
 from jaxtherapy.training.display import format_duration
 from jaxtherapy.training.result import Tally
 
@@ -58,6 +59,14 @@ def about_clients(config: TrainingConfig) -> list[str]:
         others = (f"{name} {as_given(each)}" for name, each in config.evaluation.items())
         notes.append(f"evaluations, policy_best and the last table: clients of {', '.join(others)}")
     return notes
+
+
+def nothing_left(config: TrainingConfig, tally: Tally) -> str:
+    """Of a run that has finished already: that it has, and how to train on."""
+    done = f"nothing left to do at step {tally.step:,}"
+    if not tally.ended_early:
+        return f"{done}; train on with a higher --total-timesteps"
+    return f"{done}: it {tally.ended_early}; train on with {early_stopping.how_to_go_on(config)}"
 
 
 @dataclass
@@ -112,7 +121,8 @@ class Ending:
             "best_evaluation_reward": [each if np.isfinite(each) else None for each in best],
             "diverged": {str(seed): step for seed, step in tally.diverged.items()},
         }
-        return about | ({"stopped_by": self.stopped_by} if self.stopped_by else {})
+        why = {"stopped_by": self.stopped_by, "ended_early": tally.ended_early}
+        return about | {name: text for name, text in why.items() if text}
 
     def _say_how_to_go_on(self) -> None:
         step, files = self.tally.step, self.tally.files

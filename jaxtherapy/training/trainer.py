@@ -23,7 +23,7 @@ from jaxtherapy.storage import disk_space, resume, run_info
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
-from jaxtherapy.training import callbacks, opening, summary, trouble
+from jaxtherapy.training import callbacks, early_stopping, opening, prospects, summary, trouble
 from jaxtherapy.training.callbacks import Callback, View
 from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
@@ -85,10 +85,7 @@ class Trainer:
             self.signals = held.enter_context(StopRequest())
             starts = self._open(held)
             if result := nothing_left(self.config, starts, self.tally):
-                self.console.print(
-                    f"nothing left to do at step {self.tally.step:,}; "
-                    "train on with a higher --total-timesteps"
-                )
+                self.console.print(summary.nothing_left(self.config, self.tally))
                 return result
             for number, (files, start) in enumerate(starts.items(), 1):
                 if len(starts) > 1:
@@ -143,7 +140,7 @@ class Trainer:
         starts = {files: self._find_start(files) for files in groups}
         mesh = layout.make_mesh(len(groups[0].seeds), ppo)
         self.console.print(summary.header(self.config, layout.describe(mesh)))
-        self.notes[:0] = summary.about_clients(self.config)
+        self.notes[:0] = [*summary.about_clients(self.config), early_stopping.note(self.config)]
         idle = layout.idle(mesh, len(groups[0].seeds))
         for note in filter(
             None, [idle, *self.notes, *dict.fromkeys(s.note for s in starts.values())]
@@ -175,9 +172,12 @@ class Trainer:
         with self.console.status("compiling"):
             settings = stacked([make_settings(config)] * n_seeds)
             asked = partial(getattr, self.signals, "requested")
+            expected = self._expect(files)
             programs = compile_programs(PPO.of(config), settings, files.seeds, asked, n_evaluations)
         seconds = time.monotonic() - clock
         self.console.print(f"compiled in {seconds:.1f} s")
+        if expected and (warning := expected.warning()):
+            self.console.print(warning)
         state, progress = first_state(start, programs)
         saver = None
         if self.save_files:
@@ -197,6 +197,12 @@ class Trainer:
             self._info.update(run_info.describe(state.params, self._command))
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
             run_info.write(files.run, self._info)
+
+    def _expect(self, files: RunFiles) -> prospects.Prospects | None:
+        """Has it found out whether anybody could succeed; once, and where somebody reads it."""
+        if not files.is_first_group or self.console.quiet or jax.process_count() > 1:
+            return None
+        return prospects.ask(self.config, self._helper)
 
     # --- training ---------------------------------------------------------------------------
 
@@ -239,7 +245,7 @@ class Trainer:
         if now.config.n_seeds == 1 and diverged[0]:
             raise trouble.stop_diverged(now, self.save)
         rate = now.count(n_updates, elapsed)
-        for line in trouble.note_diverged(now, diverged, updates):
+        for line in filter(None, [now.estimate(), *trouble.note_diverged(now, diverged, updates)]):
             self.console.print(line)
         ended = np.sum(log.reward.count)
         reward = np.sum(log.reward.mean * log.reward.count) / ended if ended else float("nan")
@@ -272,9 +278,14 @@ class Trainer:
         row.is_best = bool(improved)
         left = max(0, now.config.total_timesteps - progress.step)
         row.time_left = left / max(progress.steps_per_second, 1e-9)
+        early_stopping.count(
+            now.config, progress, row["test_reward_mean"], row["test_success_rate"]
+        )
         self.tally.log(row.by_seed)
         for logger in self._told:
             logger.log(progress.step, row)
+        if progress.ended_early:
+            self.console.print(f"ends at step {progress.step:,}: {progress.ended_early}")
         if self.callback is not None:
             self._call(self.callback, row)
 
@@ -287,7 +298,7 @@ class Trainer:
             before = resume.yardstick(now.config)
             self._set(callbacks.changed(now.config, change.settings, progress))
             if resume.yardstick(now.config) != before:  # rewards till now say nothing any more
-                progress.best_reward = [float("-inf")] * len(now.files.seeds)
+                progress.forget_evaluations()
         if change.stop and not now.finished:
             self.stopped_by = change.stop if isinstance(change.stop, str) else "the callback"
 

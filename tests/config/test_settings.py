@@ -9,7 +9,7 @@ from pathlib import Path
 import jaxtherapy
 
 NUMBER = """
-    patience: Real = _clients(3.0, "how much a client bears", "[0, 10]", unit="sighs")
+    tolerance: Real = _clients(3.0, "how much a client bears", "[0, 10]", unit="sighs")
 """
 USE = """
 import jax
@@ -19,18 +19,18 @@ from jaxtherapy import config as configuration
 from jaxtherapy.cli.train import read_configuration
 from jaxtherapy.client.params import client_params
 
-assert load_config().patience == 3.0
-config, _ = read_configuration(["--patience", "{linear: [1, 7]}"])
-assert client_params(config.at_end()).patience == np.float32(7)
+assert load_config().tolerance == 3.0
+config, _ = read_configuration(["--tolerance", "{linear: [1, 7]}"])
+assert client_params(config.at_end()).tolerance == np.float32(7)
 save_config(config, "c.yaml")
-assert load_config("c.yaml") == config and "patience:" in open("c.yaml").read()
+assert load_config("c.yaml") == config and "tolerance:" in open("c.yaml").read()
 text = " ".join(configuration.build_parser("train", "").format_help().split())
-assert "--patience X how much a client bears (float or schedule or distribution, sighs; d" in text
-config, _ = read_configuration(["--patience", "{uniform: [2, 4]}"])
+assert "--tolerance X how much a client bears (float or schedule or distribution, sighs; d" in text
+config, _ = read_configuration(["--tolerance", "{uniform: [2, 4]}"])
 dyads = simulate(jax.random.key(0), client_params(config), BASELINES["random"], n_dyads=9)
-assert np.all((dyads.drawn["patience"] >= 2) & (dyads.drawn["patience"] <= 4))
+assert np.all((dyads.drawn["tolerance"] >= 2) & (dyads.drawn["tolerance"] <= 4))
 try:
-    load_config(None, {"patience": 11})
+    load_config(None, {"tolerance": 11})
 except configuration.ConfigError as error:
     print(error)
 """
@@ -55,7 +55,7 @@ def test_a_number_of_clients_is_one_edit(tmp_path):
         timeout=120,
     )
     assert done.stderr == ""
-    assert done.stdout == "patience is 11, must be a number of at least 0 and at most 10\n"
+    assert done.stdout == "tolerance is 11, must be a number of at least 0 and at most 10\n"
 
 
 def test_settings_are_known_without_anything_heavy():

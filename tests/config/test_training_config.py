@@ -83,6 +83,7 @@ def test_every_configuration_of_the_repository_loads(request):
     names = {path.stem for path in folder.glob("*.yaml")}
     assert names >= {
         "quickstart",
+        "first_steps",
         "default",
         "test_training",
         "example_experiment",
@@ -105,3 +106,11 @@ def test_named_configurations_say_what_they_promise(request):
     assert (rl.patterns, rl.threshold, rl.entropy) == (("cold_stuck",), 0.8, 0.1)
     assert (rl.bond_alpha, rl.bond_offset, rl.baseline_accuracy) == (5, 0.7, 0.5)
     assert rl.total_timesteps == 50_000_000
+    quick = load_config(folder / "quickstart.yaml")
+    assert (quick.patterns, quick.entropy, quick.max_sessions) == (("cold_stuck",), 0.1, 132)
+    clients = (quick.baseline_accuracy, quick.bond_alpha, quick.bond_offset)
+    assert clients == (0.4477, 13.4426, 0.5122) and quick.for_evaluation().threshold == 0.9
+    assert (quick.actor_view, quick.critic_view) == ("history", "omniscient")
+    assert quick.drawn == ("threshold",) and quick.target_success == 0.8
+    first = load_config(folder / "first_steps.yaml")
+    assert (first.threshold, first.n_envs, first.batch_size) == (0.6, 256, 640)

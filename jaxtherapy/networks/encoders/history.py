@@ -39,7 +39,7 @@ class TherapyNet(Encoder):
             N_OCTANTS, CLIENT_ACTION_FEATURES, embedding_init=normal(1.0), rngs=rngs
         )
         # Small, so that 400 numbers about the past do not drown the 16 about the act to answer:
-        # with deviation 1, quickstart needs about twice as many steps to the same success.
+        # with deviation 1, first_steps needs about twice as many steps to the same success.
         self.history_embed = nnx.Embed(
             HISTORY_PADDING + 1, HISTORY_FEATURES, embedding_init=normal(0.25), rngs=rngs
         )

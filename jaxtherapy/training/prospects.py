@@ -1,0 +1,115 @@
+"""Whether anybody could succeed with the clients of a run, asked before it begins."""
+
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jaxtyping import Array, Float, Int
+
+from jaxtherapy.client.baselines import BASELINES
+from jaxtherapy.client.params import ClientParams, client_params
+from jaxtherapy.client.simulation import simulate
+from jaxtherapy.client.therapists import as_therapist, taking_turns
+from jaxtherapy.config import TrainingConfig, as_given
+from jaxtherapy.config.distributions import Distribution, largest
+from jaxtherapy.devices.programs import compile_quickly
+
+ASKED = ("complementary", "myopic", "best_cell")
+"""One who knows nothing of the client, and two who know all of it."""
+
+N_CLIENTS, SECONDS = 128, 0.3
+LONGEST = 300
+"""Sessions of a therapy; longer ones could take longer than ``SECONDS``."""
+SHORTEST = 100_000
+"""Steps of a training; a shorter one is over before a warning would be of use."""
+HARDLY_EVER, EASILY = 0.125, 0.5
+"""Success rates of the best of those asked."""
+EASIER: dict[str, tuple[Any, ...]] = {"threshold": (0.7, 0.6, 0.5), "bond_offset": (0.5, 0.3)}
+"""Values to try instead, nearest first."""
+
+_PROSPECTS_STREAM = 0x50524F
+
+Program = Callable[[ClientParams, Any], Float[Array, " therapists"]]
+
+
+@dataclass
+class Prospects:
+    """A simulation of therapists that need no training, with the clients that training begins with.
+
+    Attributes:
+        config: of the run, its schedules at their first values.
+        program: on its way.
+    """
+
+    config: TrainingConfig
+    program: Future[Program]
+
+    def warning(self) -> str:
+        """What to change, where hardly anybody succeeds; empty where somebody does."""
+        begun = time.monotonic()
+        success = self._best(self.config)
+        each = time.monotonic() - begun
+        if success > HARDLY_EVER:
+            return ""
+        better: dict[str, str] = {}
+        for name, easier in _easier(self.config):
+            if time.monotonic() - begun + each > SECONDS:
+                break
+            if name not in better and (easily := self._best(easier)) >= EASILY:
+                flag = f"--{name.replace('_', '-')} {getattr(easier, name)}"
+                better[name] = f"{flag} ({easily:.0%} there)"
+        offset, everyone = as_given(self.config.bond_offset), ", ".join(ASKED)
+        return (
+            "with these clients success is nearly impossible: at threshold "
+            f"{as_given(self.config.threshold)} and bond_offset {offset} the best of {everyone} "
+            f"reaches {success:.0%}; try {' or '.join(better.values()) or 'a lower --threshold'}"
+        )
+
+    def _best(self, config: TrainingConfig) -> float:
+        rates = self.program.result()(client_params(config), np.int32(config.seed))
+        return float(np.max(rates))
+
+
+def ask(config: TrainingConfig, helper: Executor) -> Prospects | None:
+    """Has the program compiled; None for what is continued, and where it would take too long."""
+    continued = config.resume or config.resume_from
+    if continued or config.total_timesteps < SHORTEST or largest(config.max_sessions) > LONGEST:
+        return None
+    first = config.at(0)
+    shapes = jax.tree.map(
+        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype),
+        client_params(first),
+    )
+    return Prospects(first, helper.submit(_program, shapes))
+
+
+def _easier(config: TrainingConfig) -> Iterator[tuple[str, TrainingConfig]]:
+    for name, values in EASIER.items():
+        if isinstance(getattr(config, name), Distribution):  # would need another program
+            continue
+        for value in values:
+            if value < getattr(config, name):
+                yield name, replace(config, **{name: value})
+
+
+@cache
+def _program(clients: ClientParams) -> Program:
+    """Success rates of those asked, with clients of these shapes."""
+    asked = [as_therapist(BASELINES[name]) for name in ASKED]
+
+    def rates(clients: ClientParams, seed: Int[Array, ""]) -> Float[Array, " therapists"]:
+        key = jax.random.fold_in(jax.random.key(seed), _PROSPECTS_STREAM)
+
+        def rate(which: Int[Array, ""]) -> Float[Array, ""]:
+            return jnp.mean(simulate(key, clients, taking_turns(asked, which), N_CLIENTS).success)
+
+        return jax.lax.map(rate, jnp.arange(len(asked)))
+
+    seed = jax.ShapeDtypeStruct((), np.int32)
+    return jax.jit(rates).lower(clients, seed).compile(compile_quickly())
