@@ -15,6 +15,10 @@ from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.errors import RunError
 
 
+def _path(text: str) -> Path:
+    return Path(configuration.expanded(text))
+
+
 @ends_in_one_line("interrupted; what was to be written may be incomplete")
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0, or 2 with one line on what is wrong."""
@@ -24,8 +28,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = parser.add_argument
-    add("source", type=Path, help="a .pth file, or an experiment's folder")
-    add("target", type=Path, help="a new experiment's folder, or a .pth file")
+    add("source", type=_path, help="a .pth file, or an experiment's folder")
+    add("target", type=_path, help="a new experiment's folder, or a .pth file")
     add("--config", help="YAML file of settings for a new experiment")
     add("--step", type=int, help="which checkpoint of a folder; default the latest")
     add("--seed", type=int, help="which seed of a folder; default the first")

@@ -12,6 +12,7 @@ import platform
 import re
 import shlex
 import sys
+import tempfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -82,7 +83,9 @@ def base_config(given: argparse.Namespace, experiments: Sequence[str]) -> Traini
     """Client settings in force: flag, then the evaluation clients of ``--config`` or the first
     experiment, then default."""
     overrides = {name: getattr(given, name) for name in SHARED}
-    path = given.config or next((str(Path(e) / "config.yaml") for e in experiments), None)
+    path = given.config
+    if path is None:
+        path = next((str(Path(each) / "config.yaml") for each in experiments), None)
     return configuration.load_for_evaluation(path, overrides)
 
 
@@ -168,7 +171,7 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
     name = given.name or re.sub(r"[^\w.()-]+", "-", panel.therapists[0].group)
     if not name.strip() or "/" in name or name in (".", "..") or not name.isprintable():
         raise ConfigError(f"--name is {name!r}, must be usable as a folder's name")
-    if not given.output_dir.isprintable():
+    if not given.output_dir or not given.output_dir.isprintable():
         raise ConfigError(f"--output-dir is {given.output_dir!r}, must be printable text")
     cells, weights = make_cells(given, config)
     alpha = 5.0 if config.bond_alpha is None else plain(config.bond_alpha)
@@ -399,9 +402,8 @@ def _prepared(folder: Path) -> Iterator[None]:
         try:
             made += [each for each in (folder, *folder.parents) if not each.exists()]
             folder.mkdir(parents=True, exist_ok=True)
-            probe = folder / ".writable"
-            probe.touch()
-            probe.unlink()
+            with tempfile.TemporaryFile(dir=folder):  # no name that a user's file could have
+                pass
         except OSError as error:
             reason = f"{error.strerror}; check --output-dir"
             raise RunError(f"can't write to {folder}: {reason}") from None

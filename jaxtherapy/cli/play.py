@@ -171,7 +171,9 @@ def client_config(given: argparse.Namespace, experiment: Path | None) -> Trainin
     """Client settings in force: flag, then the evaluation clients of ``--config`` or of the
     policy's experiment, then default."""
     overrides = {name: getattr(given, name) for name in (*CLIENT_SETTINGS, "seed")}
-    path = given.config or (experiment / "config.yaml" if experiment else None)
+    path = given.config
+    if path is None and experiment:
+        path = experiment / "config.yaml"
     return configuration.load_for_evaluation(path, overrides)
 
 
@@ -192,7 +194,7 @@ def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
     @jax.jit
     def chances(dyad: Dyad, params: ClientParams) -> Any:
         actor = with_weights(ppo, weights).actor
-        return jax.nn.softmax(actor(view.observe(dyad, params)))
+        return jax.nn.softmax(actor(view.observe(dyad, params.numbers_of(dyad))))
 
     return chances
 
@@ -200,9 +202,9 @@ def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
 def run(given: argparse.Namespace) -> int:
     """Plays one therapy."""
     out = console()
-    policies = (
-        find_policies(Path(configuration.expanded(given.policy)), "best") if given.policy else []
-    )
+    policies = []
+    if given.policy is not None:
+        policies = find_policies(Path(configuration.expanded(given.policy)), "best")
     chosen = policies[0] if policies else None
     config = client_config(given, chosen.experiment if chosen else None)
     seed = config.seed if given.seed is not None else secrets.randbelow(2**31)

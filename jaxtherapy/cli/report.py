@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtherapy.cli.launch import ends_in_one_line, importing
-from jaxtherapy.config import OneLineParser
+from jaxtherapy.config import OneLineParser, expanded
 
 
 @ends_in_one_line("interrupted; the report may be incomplete")
@@ -36,9 +36,9 @@ def run(given: argparse.Namespace) -> int:
         from jaxtherapy.training.display import console
 
     out = console()
-    folder = Path(given.output_dir) if given.output_dir else None
+    folder = Path(expanded(given.output_dir)) if given.output_dir else None
     with out.status("drawing"):
-        written = write_report(Path(given.evaluation), folder, tell=out.print)
+        written = write_report(Path(expanded(given.evaluation)), folder, tell=out.print)
     report = written[0]
     out.print(f"{report} ({report.stat().st_size / 1e6:.1f} MB)")
     out.print(f"{report.parent / 'figures'}: {len(written) // 2} figures, as .png and .svg")

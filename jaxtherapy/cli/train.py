@@ -53,15 +53,16 @@ def _parser() -> argparse.ArgumentParser:
 def read_configuration(arguments: Sequence[str]) -> tuple[TrainingConfig, list[str]]:
     """The configuration in force (flag, then file, then default), and what to tell about it."""
     given = configuration.parse_flags(_parser(), arguments)
-    path = given.pop("config", None) or _config_to_resume(given)
+    path = given.pop("config") if "config" in given else _config_to_resume(given)
     config = configuration.load_config(path, given)
+    in_file = {} if path is None else configuration.read_config_file(path)
     if config.resume or config.resume_from:
         with importing():
             from jaxtherapy.storage import resume
-        config = resume.where_it_lies(config, given.keys())
+        named = in_file.keys() & {"experiment_name"}
+        config = resume.where_it_lies(config, given.keys() | named)
     notes = []
     if path is not None:
-        in_file = configuration.read_config_file(path)
         for name in given.keys() & in_file.keys() & configuration.SETTINGS.keys():
             before = configuration.checked(name, in_file[name])
             after = configuration.checked(name, given[name])

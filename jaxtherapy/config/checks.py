@@ -220,6 +220,8 @@ def _changes(about: Setting, value: Any) -> Changes | None:
     changes: Changes = {}
     for key, each in value.items():
         name = ALIASES.get(key, key)
+        if name in changes:
+            raise ConfigError(f"{about.name}: {name} is given twice; keep one")
         if name not in known:
             hint = nearest(key, known)
             raise ConfigError(f"{about.name} has {shown(key)}, which is no client setting{hint}")

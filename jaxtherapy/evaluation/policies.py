@@ -56,7 +56,8 @@ def find_policies(path: Path, which: str) -> list[PolicyFile]:
         raise RunError(f"{path} does not exist; give a .pth file or an experiment's folder")
     name = f"policy_{which}.pth"
     label = path.resolve().name + ("" if which == "best" else f" ({which})")
-    folders = sorted(path.glob("seed_*"), key=lambda folder: (len(folder.name), folder.name))
+    seeds = (each for each in path.glob("seed_*") if re.fullmatch(r"seed_[0-9]+", each.name))
+    folders = sorted(seeds, key=lambda folder: (len(folder.name), folder.name))
     folders = [folder for folder in folders if folder.is_dir()] or [path]
     missing = [folder / name for folder in folders if not (folder / name).is_file()]
     if missing:

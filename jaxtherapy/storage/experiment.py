@@ -10,6 +10,7 @@ from jaxtherapy.storage.progress import Progress
 
 _RECORDED = {"experiment_name", "output_dir", "log_dir", "seed", "n_seeds"}
 _PART = re.compile(r"seeds_([0-9]+)_([0-9]+)")
+_SEED = re.compile(r"seed_[0-9]+")
 
 
 def read_record(folder: Path) -> TrainingConfig | None:
@@ -24,14 +25,17 @@ def read_record(folder: Path) -> TrainingConfig | None:
 def experiment_folder(path: Path) -> Path:
     """The experiment that a file or folder given to ``--resume-from`` belongs to."""
     folder = path if path.is_dir() else path.parent
-    while (_is_step(folder.name) or _PART.fullmatch(folder.name)) and "checkpoints" in (
-        folder.parent.name,
-        folder.parent.parent.name,
-    ):
+    # An experiment may be called seed_3 or checkpoints: its own folder has the record.
+    while not (folder / "config.yaml").is_file() and _is_within(folder):
         folder = folder.parent
-    if folder.name == "checkpoints":
-        folder = folder.parent
-    return folder.parent if re.fullmatch(r"seed_\d+", folder.name) else folder
+    return folder
+
+
+def _is_within(folder: Path) -> bool:
+    """Whether a folder is named as one inside an experiment's."""
+    if _is_step(folder.name) or _PART.fullmatch(folder.name):
+        return "checkpoints" in (folder.parent.name, folder.parent.parent.name)
+    return folder.name == "checkpoints" or _SEED.fullmatch(folder.name) is not None
 
 
 def _is_step(name: str) -> bool:

@@ -97,10 +97,12 @@ def is_anothers(log: Path, folder: Path, recorded: TrainingConfig) -> bool:
 
 def _owner(log: Path, name: str) -> Path | None:
     try:
-        owner, place = os.fsdecode((log / f".{name}.owner").read_bytes()).splitlines()
+        owner, place, _ = os.fsdecode((log / f".{name}.owner").read_bytes()).split("\n")
     except (OSError, ValueError):
         return None
-    return Path(owner) if Path(place) == log.resolve() else None  # else copied with the log
+    if Path(place).resolve() != log.resolve():  # copied with the log
+        return None
+    return Path(owner).resolve()  # which may be a link by now, to where its files were moved
 
 
 def _from_here(path: Path) -> Path:

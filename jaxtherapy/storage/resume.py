@@ -129,7 +129,7 @@ def where_it_lies(config: TrainingConfig, given: Collection[str] = ()) -> Traini
     Args:
         config: of the run.
         given: the settings that were given explicitly, beside those that differ from defaults and
-            from what the experiment was trained with.
+            from what the experiment was trained with; the name also where a file gives it.
     """
     if not (config.resume or config.resume_from):
         return config
@@ -146,6 +146,8 @@ def where_it_lies(config: TrainingConfig, given: Collection[str] = ()) -> Traini
         return name in given or getattr(config, name) not in known
 
     folder, output, log = beside.parent, config.output_dir, config.log_dir
+    if source_of(config).is_dir() and not is_another("experiment_name"):
+        config = replace(config, experiment_name=recorded.experiment_name)
     if config.experiment_name != recorded.experiment_name:
         # A folder that was moved is recorded as it is, without the name to replace.
         fixed = "{experiment_name}" not in output and not is_another("output_dir")

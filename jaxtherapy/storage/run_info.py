@@ -94,7 +94,7 @@ def read(path: Path) -> dict[str, Any]:
     """What the file says; nothing where it is missing or damaged."""
     try:
         info = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return info if isinstance(info, dict) else {}
 

@@ -1,5 +1,7 @@
 """``python -m jaxtherapy.convert``, both ways."""
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -53,6 +55,7 @@ def test_an_imported_experiment_trains_on(undisturbed, folder):
         (["empty", "new.pth"], "no experiment's folder"),
         (["empty", "new"], "must end in .pth"),
         (["text.pth", "full"], "not empty"),
+        (["~/nothing.pth", "new"], f"{Path.home()}/nothing.pth does not exist"),
         (["text.pth"], "required"),
     ],
 )

@@ -255,6 +255,8 @@ def test_it_says_whether_acts_were_sampled(told):
         (["--name", "a\x07b"], "--name is 'a\\x07b'"),
         (["--output-dir", "a\x1bb"], "--output-dir is 'a\\x1bb'"),
         (["--matrices", "[" + "[1,2]," * 20_000 + "]"], "has over 100,000 characters"),
+        (["--output-dir", ""], "--output-dir is ''"),
+        (["--config", ""], "config file '' does not exist"),
         (["--frobnicate"], "unrecognized arguments: --frobnicate"),
         (["--output-dir", "/dev/null/x"], "can't write to /dev/null/x"),
     ],
@@ -510,3 +512,11 @@ def test_an_earlier_evaluation_is_replaced_with_its_report(tmp_path, monkeypatch
     assert "replaces the evaluation of 20" in capsys.readouterr().out
     assert not (folder / "report.html").exists()
     assert [path.name for path in (folder / "figures").iterdir()] == ["mine.png"]
+
+
+def test_a_users_file_is_not_taken_for_the_probe_of_whether_one_can_write(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".writable").write_text("mine")
+    sizes = ["--episodes", "20", "--course-episodes", "0", "--bootstrap-samples", "100"]
+    assert main([str(POLICY), *sizes, "--no-report", "--output-dir", "."]) == 0
+    assert (tmp_path / ".writable").read_text() == "mine"

@@ -8,6 +8,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from jaxtherapy.cli import play
 from jaxtherapy.cli.game import Game
@@ -16,6 +17,9 @@ from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.client.params import client_params
 from jaxtherapy.client.simulation import simulate_course
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.networks.actor_critic import make_networks
+from jaxtherapy.storage import policies as weights
 from tests.conftest import DATA
 from tests.evaluation.experiments import write_experiment
 
@@ -113,6 +117,17 @@ def test_the_policys_probabilities_sum_to_one():
     assert 0 <= session.rs <= 1 and 0 <= session.bond <= 1
 
 
+def test_a_policy_that_sees_everything_meets_a_client_with_numbers_of_its_own(tmp_path):
+    config = TrainingConfig(
+        max_sessions=5, threshold={"uniform": [0.5, 0.7]}, actor_view="omniscient", hidden_size=4
+    )
+    params = nnx.state(make_networks(PPO.of(config), jax.random.key(0)), nnx.Param)
+    named = weights.to_named_arrays(params, PPO.of(config))
+    weights.write(tmp_path / "policy.pth", weights.state_dict(named))
+    policy = load_policy(tmp_path / "policy.pth", config)
+    assert sum(Game(0, client_params(config), policy).answer(2).policy) == pytest.approx(1)
+
+
 def test_a_therapy_is_that_of_the_first_simulated_client():
     params = client_params(TrainingConfig(max_sessions=6, threshold=1.0))
     acts, game = (2, 3, 2, 7, 0, 4), Game(5, params)
@@ -166,6 +181,8 @@ def test_an_interrupt_is_one_line(at_the_keyboard, monkeypatch):
         (["--seed", "x"], "seed"),
         (["--fly"], "--fly"),
         (["--config", "nowhere.yaml"], "nowhere.yaml"),
+        (["--config", ""], "config file '' does not exist"),
+        (["--policy", ""], "policy_best.pth does not exist"),
     ],
 )
 def test_mistakes_are_one_line(at_the_keyboard, arguments, said):

@@ -84,6 +84,11 @@ BAD = [
     ("evaluation", {"threshold": 2}, "evaluation: threshold is 2, must be a number above 0"),
     ("evaluation", {"threshold": {"linear": [0.5, 0.9]}}, "give a number or a distribution"),
     ("evaluation", {"patterns": []}, "patterns is empty"),
+    (
+        "evaluation",
+        {"enable_perception": True, "enable_parataxic": False},
+        "evaluation: enable_parataxic is given twice; keep one",
+    ),
     ("evaluation", {3: 4}, "evaluation has 3, which is no client setting"),
 ]
 

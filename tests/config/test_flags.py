@@ -93,6 +93,7 @@ def test_flags(flags, name, value):
         (["--seed", "x"], "seed is 'x'"),
         (["--resume=1"], "models/therapy_ppo does not exist"),
         (["--shared-trunk=2"], "shared_trunk is '2', must be true or false"),
+        (["--config", ""], "config file '' does not exist"),
         (["extra"], "unknown argument 'extra'"),
         (["--resume-from", "nowhere"], "does not exist"),
         (["--resume", "--resume-from", "x"], "keep one"),

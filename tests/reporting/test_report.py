@@ -389,6 +389,13 @@ def test_drawing_again_removes_the_figures_that_no_longer_belong(tmp_path, monke
     assert left == {*written, *mine}
 
 
+def test_a_home_folder_is_understood(tmp_path, monkeypatch, capsys):
+    """Also where no shell has replaced it, as in ``--output-dir=~/paper``."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert main(["~/nothing"]) == 2
+    assert str(tmp_path / "nothing") in capsys.readouterr().err
+
+
 def test_mistakes_are_one_line(tmp_path, capsys):
     other = tmp_path / "evaluation.json"
     for arrange, said in (

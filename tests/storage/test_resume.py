@@ -87,6 +87,32 @@ def test_with_its_configuration_file_it_goes_on_where_it_lies_too(undisturbed, f
     assert not (folder / "models").exists() and orbax_steps(folder / "moved/tiny")[-1] == 480
 
 
+def test_a_file_without_a_name_gives_none(undisturbed, folder):
+    """The default name is nobody's wish to train elsewhere."""
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    lines = tiny.write_config(folder).read_text().splitlines(keepends=True)
+    path = folder / "nameless.yaml"
+    path.write_text("".join(line for line in lines if "experiment_name" not in line))
+    assert resume("--config", str(path), "--resume-from", "models/tiny", *MORE) == 0
+    assert orbax_steps(folder / "models/tiny")[-1] == 480
+    assert not (folder / "models/therapy_ppo").exists()
+
+
+def test_a_folder_behind_a_link_keeps_its_log(undisturbed, folder):
+    """As where a disk is full: the files are moved to another, and a link takes their place."""
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    for name in ("models", "logs"):
+        (folder / "elsewhere" / name).parent.mkdir(exist_ok=True)
+    (folder / "models/tiny").rename(folder / "elsewhere/models")
+    (folder / "models/tiny").symlink_to("../elsewhere/models")
+    assert resume("--resume-from", "models/tiny", *MORE) == 0
+    assert steps(folder / "logs/tiny/tiny_progress.csv") == ALL_STEPS
+    (folder / "logs/tiny").rename(folder / "elsewhere/logs")
+    (folder / "logs/tiny").symlink_to("../elsewhere/logs")
+    assert resume("--resume-from", "models/tiny", "--total-timesteps", "496") == 0
+    assert steps(folder / "elsewhere/logs/tiny_progress.csv")[-1] == 496
+
+
 def test_moved_with_its_logs_and_called_from_elsewhere(undisturbed, extended, folder, monkeypatch):
     place = folder / "a place/of"
     shutil.copytree(undisturbed, place)
