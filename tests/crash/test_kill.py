@@ -123,9 +123,9 @@ def test_killed_runs_that_started_elsewhere_resume_from_there(trainer, tmp_path,
     origin = tmp_path / "origin"
     assert trainer.run(origin, "--total-timesteps", "192") == 0
     shutil.copy(origin / "models/tiny/checkpoint_192.pth", origin / "alone.pth")
-    kill_and_resume(
-        trainer, tmp_path, max(2, N_KILLS // 3), ["--resume-from", str(origin / source)], 192
-    )
+    # Without a place, a folder would go on where it lies.
+    flags = ["--resume-from", str(origin / source), "--output-dir", "models/{experiment_name}"]
+    kill_and_resume(trainer, tmp_path, max(2, N_KILLS // 3), flags, 192)
 
 
 def kill_and_resume(trainer, tmp_path, n_kills, start_flags=(), start=0) -> int:
