@@ -18,12 +18,12 @@ from jaxtherapy.devices.programs import initial_state
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState, make_settings
 from jaxtherapy.storage import policies
+from jaxtherapy.storage.changes import check_schedules
 from jaxtherapy.storage.checkpoints import Checkpoints
 from jaxtherapy.storage.experiment import orbax_steps
 from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
-from jaxtherapy.storage.resume import check_schedules
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.start import from_weights
 

@@ -16,6 +16,7 @@ from jaxtherapy.client.memory import (
     recency_weights,
     relationship_satisfaction,
     remember,
+    share_between,
     smoothed_conditional_frequencies,
     therapist_frequencies,
 )
@@ -71,8 +72,7 @@ def rs_threshold(client: Client, threshold: Float[ArrayLike, ""]) -> Float[Array
 
 def share_of_range(client: Client, utility: Float[Array, "*n"]) -> Float[Array, "*n"]:
     """A utility, such as RS, as a share of the client's own range; 0 where that is none."""
-    u_range = client.u_high - client.u_low
-    return jnp.where(u_range > 0, (utility - client.u_low) / jnp.where(u_range > 0, u_range, 1), 0)
+    return share_between(utility, client.u_low, client.u_high)
 
 
 @outlined

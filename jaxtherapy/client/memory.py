@@ -75,9 +75,16 @@ def bond(
 
     A constant matrix (``hi = lo``) leaves nothing to be satisfied about: its share counts as 0.
     """
-    u_range = u_high - u_low
-    share = jnp.where(u_range > 0, (satisfaction - u_low) / jnp.where(u_range > 0, u_range, 1), 0)
+    share = share_between(satisfaction, u_low, u_high)
     return jax.nn.sigmoid(2 * alpha * (share - offset))
+
+
+def share_between(
+    value: Float[Array, "*n"], low: Float[Array, "*ends"], high: Float[Array, "*ends"]
+) -> Float[Array, "*n"]:
+    """Where a value lies between two ends, as a share of what is between them; 0 for nothing."""
+    between = high - low
+    return jnp.where(between > 0, (value - low) / jnp.where(between > 0, between, 1), 0)
 
 
 def _weighted_counts(

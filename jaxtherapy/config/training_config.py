@@ -28,7 +28,7 @@ class TrainingConfig(AllSettings):
     def __post_init__(self) -> None:
         for name in SETTINGS:
             object.__setattr__(self, name, checked(name, getattr(self, name)))
-        for name, schedule in self._schedules().items():
+        for name, schedule in self.schedules.items():
             if schedule.over is None:  # recorded, so that a longer run keeps the horizon
                 timed = dataclasses.replace(schedule, over=self.total_timesteps)
                 object.__setattr__(self, name, timed)
@@ -77,7 +77,9 @@ class TrainingConfig(AllSettings):
                 f"host_index is {self.host_index}, it must be below n_hosts, {self.n_hosts}"
             )
 
-    def _schedules(self) -> dict[str, Schedule]:
+    @property
+    def schedules(self) -> dict[str, Schedule]:
+        """The settings that change while training, by name."""
         values = {name: getattr(self, name) for name in SETTINGS}
         return {name: each for name, each in values.items() if isinstance(each, Schedule)}
 
@@ -94,7 +96,7 @@ class TrainingConfig(AllSettings):
 
     def at(self, step: int) -> Self:
         """The same with every schedule replaced by its value after so many environment steps."""
-        values = {name: each.at(step) for name, each in self._schedules().items()}
+        values = {name: each.at(step) for name, each in self.schedules.items()}
         return dataclasses.replace(self, **values)
 
     def at_end(self) -> Self:

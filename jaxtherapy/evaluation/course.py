@@ -13,7 +13,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
-from jaxtherapy.client.octants import CD, COMPLEMENT, CS, N_OCTANTS, WD, WS, C, W
+from jaxtherapy.client.octants import COLD, COMPLEMENT, N_OCTANTS, WARM
 from jaxtherapy.evaluation.grid import NOT_HELD, Design, Outcomes, Record
 from jaxtherapy.evaluation.results import (
     ACT_KINDS,
@@ -35,7 +35,6 @@ WINDOW = 10
 TIMES = np.arange(1, 21) / 20
 """Shares of a therapy's own length."""
 
-WARM, COLD = (WD, W, WS), (CS, C, CD)
 LARGEST_DISTANCE = N_OCTANTS // 2
 
 Array = np.ndarray

@@ -18,7 +18,7 @@ from jaxtherapy.evaluation.cells import given_cells
 from jaxtherapy.evaluation.control import control_of
 from jaxtherapy.evaluation.course import course_of, therapies_of
 from jaxtherapy.evaluation.episodes import chosen_episodes
-from jaxtherapy.evaluation.grid import Design, Grid, Outcomes, Programs, play_grid
+from jaxtherapy.evaluation.grid import Design, Grid, Programs, play_grid
 from jaxtherapy.evaluation.map_search import FittedMap
 from jaxtherapy.evaluation.planned import Planned
 from jaxtherapy.evaluation.policies import unused
@@ -271,10 +271,6 @@ def _planner_result(request: Request, panel: Panel, grid: Grid, planned: Planned
     planner = planned.planner
     how = planner.interval, planner.simulations, planner.seed
     return PlannerResult(name, n_clients, *how, planned.seconds, outcomes, differences)
-
-
-def _of(outcomes: Outcomes, number: int) -> Outcomes:
-    return Outcomes(*(part[number] for part in outcomes))
 
 
 def _places(request: Request) -> list[str]:

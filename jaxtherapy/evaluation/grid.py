@@ -22,6 +22,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import dyad as dyads
+from jaxtherapy.client.client import share_of_range
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
@@ -100,12 +101,6 @@ jax.tree_util.register_dataclass(
 # --- the program ----------------------------------------------------------------------------
 
 
-def rs_share(rs: Float[Array, ""], dyad: Dyad) -> Float[Array, ""]:
-    """RS as a share of the client's utility range."""
-    client = dyad.client
-    return (rs - client.u_low) / (client.u_high - client.u_low)
-
-
 def outcome(dyad: Dyad, params: ClientParams) -> Outcomes:
     """How one therapy ended."""
     return Outcomes(
@@ -113,9 +108,9 @@ def outcome(dyad: Dyad, params: ClientParams) -> Outcomes:
         dropout=dyad.dropped_out,
         sessions=dyad.time,
         reward=reward(dyad, params),
-        rs=rs_share(dyad.client.rs, dyad),
+        rs=share_of_range(dyad.client, dyad.client.rs),
         bond=dyad.client.bond,
-        initial_rs=rs_share(dyad.initial_rs, dyad),
+        initial_rs=share_of_range(dyad.client, dyad.initial_rs),
     )
 
 
@@ -178,7 +173,7 @@ def play(
         code = acts @ jnp.array([N_OCTANTS**2, N_OCTANTS, 1], jnp.int16)
         code = jnp.where(now.therapist_act == INVALID, INVALID, code)
         code = jnp.where(now.held, code, NOT_HELD)
-        return after, Record(code.astype(jnp.int16), rs_share(now.rs, after.dyad))
+        return after, Record(code.astype(jnp.int16), share_of_range(after.dyad.client, now.rs))
 
     hold_all = jax.vmap(hold, in_axes=(None, 0, 0, 0))
     is_over = jax.vmap(lambda dyad, own: dyads.is_over(dyad, params(own)))

@@ -9,18 +9,15 @@ from pathlib import Path
 from typing import Any
 
 from jaxtherapy.config import (
-    SETTINGS,
     ConfigError,
     TrainingConfig,
-    as_given,
-    config_as_dict,
     get_default_config,
     load_config,
 )
-from jaxtherapy.config.schedules import Schedule
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage import overwrite
 from jaxtherapy.storage import policies as weights
+from jaxtherapy.storage.changes import changes_since, check_schedules, ended_schedules
 from jaxtherapy.storage.experiment import (
     experiment_folder,
     orbax_steps,
@@ -32,22 +29,6 @@ from jaxtherapy.storage.logs import find_log, is_anothers, log_folder
 from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles, step_in
-
-FIXED_ON_RESUME = (
-    *("seed", "n_seeds", "seeds_at_once", "n_envs", "mechanism"),
-    *("hidden_size", "shared_trunk", "actor_view", "critic_view", "encoder"),
-)
-"""What shapes the stored state or is part of it; beside these, only what clients draw can't change
-on the way."""
-
-EVALUATED = ("eval_episodes", "eval_deterministic")
-
-
-def yardstick(config: TrainingConfig) -> dict[str, Any]:
-    """What evaluation rewards depend on beside the therapist."""
-    names = (name for name, about in SETTINGS.items() if about.of_clients)
-    evaluated = config.for_evaluation()
-    return {name: getattr(evaluated, name) for name in (*names, *EVALUATED)}
 
 
 @dataclass(frozen=True)
@@ -226,7 +207,7 @@ def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles, again: b
     if steps:
         return _exact(experiment, steps[-1], config, files, again)
     if any(orbax_steps(experiment, part) for part in parts(experiment)):
-        _changes_since(experiment, config)  # of other seeds or groups, or these have yet to begin
+        changes_since(experiment, config)  # of other seeds or groups, or these have yet to begin
     if _is_own(experiment, files) and files.config.exists() and not again:
         if files.have_weights() and not files.checkpoints.exists():  # a run makes the folder first
             raise RunError(
@@ -279,7 +260,7 @@ def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool)
             "weights, Adam's state and counters; clients, random keys and return statistics "
             "could not be restored and start anew"
         )
-    note = "; ".join([f"from {path}: {restored}", *_ended_schedules(config, pth.env_step)])
+    note = "; ".join([f"from {path}: {restored}", *ended_schedules(config, pth.env_step)])
     return Start(pth=pth, note=note)
 
 
@@ -299,7 +280,7 @@ def _refuse_occupied(files: RunFiles, config: TrainingConfig, why: str = "") -> 
 def _exact(
     experiment: Path, step: int, config: TrainingConfig, files: RunFiles, again: bool
 ) -> Start:
-    changes, new_yardstick = _changes_since(experiment, config)
+    changes, new_yardstick = changes_since(experiment, config)
     in_place = _is_own(experiment, files)
     later = [each for each in orbax_steps(experiment, files.part) if each > step]
     if in_place and later and not config.overwrite:
@@ -324,7 +305,7 @@ def _exact(
     if progress:
         check_schedules(experiment, step, progress.n_updates, config)
     notes = [f"continuing at step {step:,}" + ("" if in_place else f", into {files.output}")]
-    notes += [*changes.values(), *_ended_schedules(config, step)]
+    notes += [*changes.values(), *ended_schedules(config, step)]
     logs: tuple[tuple[int, Path], ...] = ()
     if in_place:
         _check_own_log(experiment, files)
@@ -344,32 +325,6 @@ def _exact(
         logs=logs,
         note="; ".join(notes),
     )
-
-
-def check_schedules(source: Path, step: int, n_updates: int, config: TrainingConfig) -> None:
-    """Refuses schedules where updates don't tell the step: they count updates, and would jump.
-
-    Raises:
-        RunError: this configuration's updates are not those of ``source``.
-    """
-    expected = n_updates * config.steps_per_update
-    if step != expected and any(isinstance(each, Schedule) for each in vars(config).values()):
-        raise RunError(
-            f"{source} is at step {step} after {n_updates} updates, which are {expected} steps "
-            "here: schedules count updates, and would jump; set n_steps and batch_size as they "
-            "were, or give numbers instead of schedules"
-        )
-
-
-def _ended_schedules(config: TrainingConfig, step: int) -> list[str]:
-    """What no longer changes, though it is a schedule, in words."""
-    schedules = {name: each for name, each in vars(config).items() if isinstance(each, Schedule)}
-    return [
-        f"the schedule of {name} has ended at step {each.over:,}: it stays {each.end:g}; a longer "
-        "'over' stretches it"
-        for name, each in schedules.items()
-        if each.over <= step < config.total_timesteps
-    ]
 
 
 def _check_own_log(experiment: Path, files: RunFiles) -> None:
@@ -411,55 +366,3 @@ def _dropped(step: int, progress: Progress | None, files: RunFiles, overwriting:
     if progress and (rows := sum(len(log.rows()) - n_rows for log in logs)):
         told.append(f"{rows} later rows of the log are made again")
     return told
-
-
-def refuse_other_draws(before: TrainingConfig, now: TrainingConfig) -> None:
-    """Refuses to draw other numbers than before: clients under way would lack or keep theirs.
-
-    Raises:
-        ConfigError: a number became a distribution, or the other way round.
-    """
-    for name in sorted({*before.drawn} ^ {*now.drawn}):
-        was, kind = as_given(getattr(before, name)), ("a number", "a distribution")
-        raise ConfigError(
-            f"{name} was {was} and can't become {as_given(getattr(now, name))} on the way, because "
-            f"clients under way have drawn their numbers; let it be {kind[name in before.drawn]}"
-        )
-
-
-def _changes_since(experiment: Path, config: TrainingConfig) -> tuple[dict[str, str], bool]:
-    """By setting: what differs from the one that the checkpoint was trained with, in words; and
-    whether evaluation rewards can't be compared with those before.
-
-    Raises:
-        RunError: something that can't change, or there is nothing to tell what it was.
-    """
-    path = experiment / "config.yaml"
-    if not path.is_file():
-        raise RunError(
-            f"{experiment} has checkpoints, but no config.yaml to say what they are of; put it "
-            f"back, or continue from a copy of one of its .pth files elsewhere"
-        )
-    try:
-        trained_with = load_config(path)
-    except ConfigError as error:
-        raise RunError(f"{experiment} can't be continued: {error}") from None
-    for name in FIXED_ON_RESUME:
-        then, wanted = getattr(trained_with, name), getattr(config, name)
-        if then != wanted:
-            raise RunError(
-                f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
-                "resumption, because the stored state depends on it; leave it as it was"
-            )
-    try:
-        refuse_other_draws(trained_with, config)
-    except ConfigError as error:
-        raise RunError(f"{experiment} can't be continued: {error}") from None
-    before, now = config_as_dict(trained_with), config_as_dict(config)
-    places = ("experiment_name", "output_dir", "log_dir", "device")
-    changes = {
-        name: f"{name} was {before[name]}, is {now[name]}"
-        for name in now
-        if before[name] != now[name] and name not in places
-    }
-    return changes, yardstick(trained_with) != yardstick(config)

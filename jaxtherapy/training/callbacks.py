@@ -8,8 +8,8 @@ from typing import Any
 
 from jaxtherapy.config import ConfigError, TrainingConfig, config_as_dict
 from jaxtherapy.config.settings import ClientNumbers, Hyperparameters
+from jaxtherapy.storage.changes import refuse_other_draws
 from jaxtherapy.storage.progress import Progress
-from jaxtherapy.storage.resume import refuse_other_draws
 from jaxtherapy.training.loggers import Row
 
 CHANGEABLE = tuple(

@@ -19,7 +19,7 @@ from jaxtherapy.devices.programs import compile_programs, stacked
 from jaxtherapy.errors import RunError
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.types import make_settings
-from jaxtherapy.storage import disk_space, resume, run_info
+from jaxtherapy.storage import changes, disk_space, resume, run_info
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
@@ -295,9 +295,9 @@ class Trainer:
         view = View(now.config, now.files.seeds, progress.step, progress.callback_state)
         change = callbacks.call(callback, view, row, progress)
         if change.settings:
-            before = resume.yardstick(now.config)
+            before = changes.yardstick(now.config)
             self._set(callbacks.changed(now.config, change.settings, progress))
-            if resume.yardstick(now.config) != before:  # rewards till now say nothing any more
+            if changes.yardstick(now.config) != before:  # rewards till now say nothing any more
                 progress.forget_evaluations()
         if change.stop and not now.finished:
             self.stopped_by = change.stop if isinstance(change.stop, str) else "the callback"

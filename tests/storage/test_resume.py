@@ -264,11 +264,7 @@ def test_what_going_back_drops_is_told(undisturbed, folder, capsys):
 
 def killed_after_row_240(undisturbed, folder):
     """At step 224; the log has a row more than the checkpoint, and the best policy is of it."""
-    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
-    for step in (336, 400):
-        shutil.rmtree(folder / f"models/tiny/checkpoints/{step}")
-        (folder / f"models/tiny/checkpoint_{step}.pth").unlink()
-    (folder / "models/tiny/policy_final.pth").unlink()
+    tiny.cut_off_at_224(undisturbed, folder)
     log = folder / "logs/tiny/tiny_progress.csv"
     lines = log.read_text().splitlines()[:4]
     cells = lines[3].split(",")

@@ -23,12 +23,7 @@ def contents(folder):
 @pytest.fixture
 def cut_off(undisturbed, folder):
     """As if the run had been killed after step 224."""
-    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
-    for step in (336, 400):
-        shutil.rmtree(folder / f"models/tiny/checkpoints/{step}")
-        (folder / f"models/tiny/checkpoint_{step}.pth").unlink()
-    (folder / "models/tiny/policy_final.pth").unlink()
-    return folder
+    return tiny.cut_off_at_224(undisturbed, folder)
 
 
 def test_a_log_that_vanished_is_refused_and_the_advice_works(cut_off, undisturbed, capsys):

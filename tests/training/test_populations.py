@@ -2,14 +2,12 @@
 
 import json
 import shutil
-import signal
 
 import pytest
 
 from jaxtherapy.cli import evaluate, play
 from jaxtherapy.config import ConfigError, Distribution, load_config
-from jaxtherapy.storage.resume import refuse_other_draws, yardstick
-from jaxtherapy.training import group
+from jaxtherapy.storage.changes import refuse_other_draws, yardstick
 from tests.training import tiny
 from tests.training.test_schedules import trainer_main
 
@@ -31,12 +29,8 @@ def drawn(tmp_path_factory):
     return folder
 
 
-def test_resumed_is_as_never_stopped(drawn, folder, monkeypatch):
-    monkeypatch.setattr(group, "CHUNK_SECONDS", 0)  # every update a chunk
-    thread = tiny.interrupt_after(folder / "models/tiny/checkpoint_112.pth", signal.SIGTERM)
-    assert tiny.train(folder, **POPULATION) == 0
-    thread.join()
-    assert tiny.train(folder, "--resume", **POPULATION) == 0
+def test_resumed_is_as_never_stopped(drawn, folder):
+    tiny.in_two_parts(folder, **POPULATION)
     assert tiny.results(folder) == tiny.results(drawn)
 
 

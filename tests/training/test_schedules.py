@@ -1,13 +1,11 @@
 """Settings that change while training: neither chunks nor interruptions change a number."""
 
 import shutil
-import signal
 
 import pytest
 
 from jaxtherapy.config import load_config
 from jaxtherapy.storage import torch_format as torch_weights
-from jaxtherapy.training import group
 from tests.training import tiny
 
 SCHEDULED = {
@@ -27,12 +25,8 @@ def scheduled(tmp_path_factory):
     return folder
 
 
-def test_chunks_and_interruptions_change_no_number(scheduled, folder, monkeypatch):
-    monkeypatch.setattr(group, "CHUNK_SECONDS", 0)  # every update a chunk
-    thread = tiny.interrupt_after(folder / "models/tiny/checkpoint_112.pth", signal.SIGTERM)
-    assert tiny.train(folder, **SCHEDULED) == 0
-    thread.join()
-    assert tiny.train(folder, "--resume", **SCHEDULED) == 0
+def test_chunks_and_interruptions_change_no_number(scheduled, folder):
+    tiny.in_two_parts(folder, **SCHEDULED)
     assert tiny.results(folder) == tiny.results(scheduled)
 
 

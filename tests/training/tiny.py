@@ -2,6 +2,8 @@
 
 import csv
 import os
+import shutil
+import signal
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +17,7 @@ from matplotlib.figure import Figure
 from jaxtherapy.cli.train import main
 from jaxtherapy.reporting import learning_curves
 from jaxtherapy.reporting.drawing import own_style
+from jaxtherapy.training import group
 
 TIMING_COLUMNS = ("duration", "steps_per_second")
 """The only columns in which two runs of one seed may differ."""
@@ -97,6 +100,26 @@ def as_soon_as(marker: Path, act: Callable[[], object]) -> threading.Thread:
     thread = threading.Thread(target=wait, daemon=True)
     thread.start()
     return thread
+
+
+def in_two_parts(folder: Path, **changes) -> None:
+    """A training that is stopped in the middle, and resumed; every update is a chunk."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(group, "CHUNK_SECONDS", 0)
+        thread = interrupt_after(folder / "models/tiny/checkpoint_112.pth", signal.SIGTERM)
+        assert train(folder, **changes) == 0
+        thread.join()
+        assert train(folder, "--resume", **changes) == 0
+
+
+def cut_off_at_224(undisturbed: Path, folder: Path) -> Path:
+    """As if a finished run had been killed after step 224; the log is as it was."""
+    shutil.copytree(undisturbed, folder, dirs_exist_ok=True)
+    for step in (336, 400):
+        shutil.rmtree(folder / f"models/tiny/checkpoints/{step}")
+        (folder / f"models/tiny/checkpoint_{step}.pth").unlink()
+    (folder / "models/tiny/policy_final.pth").unlink()
+    return folder
 
 
 def interrupt_after(marker: Path, number: int) -> threading.Thread:
