@@ -45,11 +45,11 @@ def test_an_endless_number_is_refused_at_once(tmp_path, tag):
     """YAML 1.1 reads 1:30:00 as a number to the base of 60, in the square of its length."""
     path = tmp_path / "long.yaml"
     path.write_text(f"seed: {tag}1{':30' * 66_000}\n")
-    began = time.perf_counter()
+    began = time.process_time()
     expected = "too long for a number" if tag else "must be a whole number"
     with pytest.raises(ConfigError, match=expected) as error:
         load_config(path)
-    assert time.perf_counter() - began < 2
+    assert time.process_time() - began < 2
     assert len(str(error.value)) < 300
     path.write_text(f"max_sessions: {tag or '!!int '}1:30\n")
     assert load_config(path).max_sessions == 90

@@ -1,6 +1,5 @@
 """A run with clients that nobody succeeds with says so before it begins."""
 
-import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 
@@ -15,37 +14,34 @@ def told(config):
     with ThreadPoolExecutor(1) as helper:
         asked = prospects.ask(config, helper)
         assert asked
-        asked.program.result()
-        began = time.monotonic()
-        return asked.warning(), time.monotonic() - began
+        return asked.warning()
 
 
 def test_the_plain_defaults_are_nearly_impossible():
-    warning, seconds = told(load_config(None))
+    warning = told(load_config(None))
     assert warning.startswith("with these clients success is nearly impossible: at threshold 0.9 ")
     assert "bond_offset 0.7" in warning
-    assert "--threshold 0." in warning and "--bond-offset 0.5 " in warning
-    assert seconds < 10 * prospects.SECONDS  # a busy machine
+    assert "try --threshold 0.7 (" in warning and "or --bond-offset 0.5 (" in warning
 
 
 def test_what_it_advises_helps():
     for easier in ({"threshold": 0.6}, {"bond_offset": 0.5}):
-        assert told(replace(load_config(None), **easier))[0] == ""
+        assert told(replace(load_config(None), **easier)) == ""
 
 
 @pytest.mark.parametrize("name", ["quickstart", "first_steps"])
 def test_configurations_that_learn_are_not_warned_of(name, request):
     config = load_config(request.config.rootpath / f"configs/{name}.yaml")
-    assert told(config)[0] == ""
+    assert told(config) == ""
 
 
 def test_it_asks_for_the_first_clients():
     rising = replace(load_config(None), threshold={"linear": [0.5, 0.9]})
-    assert told(rising)[0] == ""
+    assert told(rising) == ""
 
 
 def test_drawn_numbers_are_no_values_to_lower():
-    warning, _ = told(replace(load_config(None), threshold={"uniform": [0.95, 1.0]}))
+    warning = told(replace(load_config(None), threshold={"uniform": [0.95, 1.0]}))
     assert "{uniform: [0.95, 1]}" in warning.replace("1.0", "1")
     assert "--threshold 0." not in warning
 
