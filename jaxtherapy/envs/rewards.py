@@ -1,7 +1,7 @@
 """What an outcome is worth to the therapist. Nothing is paid before the end."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float32
+from jaxtyping import Array, Float, Float32
 
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
@@ -15,3 +15,13 @@ def reward(dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
     earned = params.success_reward + params.reward_per_session_saved * saved
     earned = jnp.where(dyad.success, earned, 0.0)
     return jnp.where(dyad.dropped_out, params.dropout_reward, earned).astype(jnp.float32)
+
+
+def outcome_range(dyads: Dyad, params: ClientParams) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The least and the most that a therapy with any of these clients pays, discounted or not."""
+    params = params.numbers_of(dyads)
+    latest = params.success_reward
+    earliest = latest + params.reward_per_session_saved * (params.max_sessions - 1)
+    paid = (0.0, params.dropout_reward, latest, earliest)
+    ends = jnp.stack([jnp.ravel(each) for each in jnp.broadcast_arrays(*paid)])
+    return jnp.min(ends), jnp.max(ends)

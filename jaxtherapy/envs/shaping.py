@@ -13,6 +13,7 @@ from jaxtherapy.client.client import share_of_range
 from jaxtherapy.client.dyad import Dyad, terminated
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import Hyperparameters
+from jaxtherapy.envs.rewards import outcome_range
 
 POINTS = 100.0
 """Reward points in a unit of the coefficients: what a success in the last session pays."""
@@ -39,3 +40,13 @@ def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float
     )
     terms = (POINTS * weight * part for weight, part in parts if weight is not None)
     return sum(terms, jnp.zeros_like(share))
+
+
+def shaped_range(
+    hyper: Hyperparameters, dyads: Dyad, params: ClientParams
+) -> tuple[Float[Array, ""], Float[Array, ""]]:
+    """The least and the most that a therapy with these clients pays, its shaping included."""
+    weights = (hyper.shaping_rs, hyper.shaping_bond, hyper.shaping_distance)
+    largest = sum((POINTS * jnp.abs(w) for w in weights if w is not None), jnp.float32(0))
+    least, most = outcome_range(dyads, params)
+    return least - largest, most + largest

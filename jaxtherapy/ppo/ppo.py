@@ -17,7 +17,7 @@ from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.rewards import reward
-from jaxtherapy.envs.shaping import shaping
+from jaxtherapy.envs.shaping import shaped_range, shaping
 from jaxtherapy.fast.row_replacement import replace_rows
 from jaxtherapy.fast.shuffle import random_order
 from jaxtherapy.networks.actor_critic import make_networks, with_weights
@@ -94,8 +94,9 @@ def advantages(
     """Values, advantages and returns of a rollout, flattened to one row per transition.
 
     A truncated session is followed by its own final observation, not by the next client's first.
-    Returns are divided by the scale *after* this rollout has entered it: the first successes
-    (rewards of hundreds) would otherwise meet a scale that has never seen one.
+    Returns are divided by the scale *after* this rollout: the first successes (rewards of hundreds)
+    would meet one that has never seen any. Values end where outcomes do: bootstrapped ones could
+    feed on each other where hardly anything is paid.
 
     Returns:
         The state with updated return statistics, the targets, and the explained variance.
@@ -111,17 +112,14 @@ def advantages(
         all_values[1:].reshape(-1),
         slots=max(1, ppo.steps_per_update // 64),
     ).reshape(values.shape)
-    scale = return_scale(state.return_stats)
+    hyper, scale = settings.hyperparameters, return_scale(state.return_stats)
+    payable = shaped_range(hyper, state.dyads, settings.clients)
+    points, next_points = [jnp.clip(each * scale, *payable) for each in (values, next_values)]
+    ends = rollout.terminated, rollout.truncated
     advantage = losses.generalized_advantages(
-        rollout.shaped_reward,
-        values * scale,
-        next_values * scale,
-        rollout.terminated,
-        rollout.truncated,
-        settings.hyperparameters.gamma,
-        settings.hyperparameters.gae_lambda,
+        rollout.shaped_reward, points, next_points, *ends, hyper.gamma, hyper.gae_lambda
     )
-    returns = advantage + values * scale
+    returns = advantage + points
     return_stats = merge(state.return_stats, statistics_of(returns))
     targets = Targets(
         obs=rollout.obs,
@@ -131,7 +129,7 @@ def advantages(
         advantage=advantage,
         returns=returns / return_scale(return_stats),
     )
-    explained = losses.explained_variance(values * scale, returns)
+    explained = losses.explained_variance(points, returns)
     return state.replace(return_stats=return_stats), flatten(targets), explained
 
 

@@ -8,7 +8,7 @@ import pytest
 from jaxtherapy.client.client import new_client
 from jaxtherapy.client.dyad import open_with
 from jaxtherapy.client.params import ClientParams
-from jaxtherapy.envs.rewards import reward
+from jaxtherapy.envs.rewards import outcome_range, reward
 
 PARAMS = ClientParams(max_sessions=60)
 DYAD = jax.jit(lambda: open_with(new_client(jnp.eye(8), jnp.zeros(50, jnp.int8), PARAMS), 0))
@@ -53,3 +53,23 @@ def test_many_dyads_at_once_are_rewarded_one_by_one():
         success=jnp.array([True, False]), dropped_out=jnp.array([False, True])
     )
     np.testing.assert_array_equal(reward(ended, PARAMS), [220, -150])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "least", "most"),
+    [
+        ({}, -150, 218),
+        ({"dropout_reward": 5.0}, 0, 218),
+        ({"reward_per_session_saved": -3.0}, -150, 100),
+        ({"success_reward": -10.0, "reward_per_session_saved": -3.0}, -187, 0),
+    ],
+)
+def test_no_outcome_pays_more_or_less(numbers, least, most):
+    dyads = jax.tree.map(lambda x: x[None], DYAD())
+    assert outcome_range(dyads, PARAMS.replace(**numbers)) == (least, most)
+
+
+def test_the_longest_therapy_drawn_counts():
+    drawn = {"max_sessions": jnp.int32([20, 60, 40])}
+    dyads = jax.tree.map(lambda x: jnp.stack([x] * 3), DYAD()).replace(drawn=drawn)
+    assert outcome_range(dyads, PARAMS) == (-150, 218)

@@ -1,9 +1,12 @@
 """From a rollout to what it teaches, recomputed in NumPy from the rollout alone."""
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from tests.ppo.small import (
+    MAX_SESSIONS,
     SETTINGS,
     SMALL,
     advantages,
@@ -160,3 +163,17 @@ def test_undiscounted_sums_of_rewards(taught):
                 start = t + 1
     assert checked >= 2
     assert before.return_stats.count > 0
+
+
+@pytest.mark.parametrize(("bias", "end"), [(1e6, 100 + 2 * (MAX_SESSIONS - 1)), (-1e6, -150)])
+def test_values_end_where_outcomes_do(taught, bias, end):
+    """Or they would feed on each other where sessions run out and hardly anything is paid."""
+    before, rollout, last_obs, *_ = taught
+    params = jax.tree.map(lambda x: x, before.params)
+    params.critic.output_layer.bias[...] = jnp.full(1, bias)
+    after, targets, _ = advantages(
+        SMALL, SETTINGS, before.replace(params=params), rollout, last_obs
+    )
+    returns = np.asarray(targets.returns) * float(after.return_stats.std)
+    assert np.max(np.abs(returns)) <= 150.1
+    assert np.max(returns * np.sign(end)) >= 0.98 * abs(end)
