@@ -70,7 +70,7 @@ def make(row: Row) -> Made:
         return Made(family_of_maps, np.array(found.answers, np.int8), None, about)
     if isinstance(source, Planned):
         planner = jt.Planner(interval=source.interval, simulations=source.simulations, seed=SEED)
-        therapist = planner.therapist()
+        therapist = as_therapist(planner.therapist())
     else:
         assert isinstance(source, Baseline)
         therapist = as_therapist(jt.BASELINES[source.name])

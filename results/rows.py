@@ -220,7 +220,7 @@ def _strategic() -> Iterable[Row]:
         yield Row(f"{place}/map of the first look", clients, Baseline(ISSUE_MAP), 4)
         yield Row(f"{place}/searched map", clients, SearchedMap(SEARCH), 30)
         yield Row(f"{place}/best_cell", clients, Baseline("best_cell"), 4)
-        yield Row(f"{place}/planner", clients, Planned(), 2500, PLANNED)
+        yield Row(f"{place}/planner", clients, Planned(), 600, PLANNED)
         for name, (config, seeds, seconds) in TRAININGS.items():
             for seed in seeds:
                 source = Trained(config, seed)
@@ -232,7 +232,7 @@ def _rl_vs_complementary() -> Iterable[Row]:
     for name in ("complementary", "myopic", "best_cell"):
         yield Row(f"{place}/{name}", clients, Baseline(name), 4)
     yield Row(f"{place}/searched map", clients, SearchedMap(SEARCH), 30)
-    yield Row(f"{place}/planner", clients, Planned(), 1000, IN_EACH_CELL)
+    yield Row(f"{place}/planner", clients, Planned(), 240, IN_EACH_CELL)
 
 
 def _cells() -> Iterable[Row]:
@@ -241,7 +241,7 @@ def _cells() -> Iterable[Row]:
         for name in ("complementary", "myopic", "best_cell"):
             yield Row(f"{place}/{name}", clients, Baseline(name), 4)
         yield Row(f"{place}/searched map", clients, SearchedMap(SEARCH), 30)
-        yield Row(f"{place}/planner", clients, Planned(), 800, IN_EACH_CELL)
+        yield Row(f"{place}/planner", clients, Planned(), 240, IN_EACH_CELL)
         for name, (config, changes, seconds) in CELL_TRAININGS.items():
             own = {key: value for key, value in clients.items() if key != "threshold"}
             source = Trained(config, SEEDS[0], {**own, **changes})
@@ -264,7 +264,7 @@ def _course() -> Iterable[Row]:
             "myopic": (Baseline("myopic"), 20, 2_000),
             "searched map": (SearchedMap(SEARCH), 30, 2_000),
             "best_cell": (Baseline("best_cell"), 20, 2_000),
-            "planner": (Planned(), 1000, IN_EACH_CELL),
+            "planner": (Planned(), 240, IN_EACH_CELL),
         }
         for name, (config, seeds, seconds) in TRAININGS.items():
             about[name] = Trained(config, seeds[0]), seconds, 2_000

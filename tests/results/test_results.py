@@ -2,12 +2,15 @@
 
 import dataclasses
 import json
+import time
+from types import SimpleNamespace
+from typing import ClassVar
 
 import numpy as np
 import pytest
 
 from jaxtherapy.evaluation.evaluation import compare_therapists
-from jaxtherapy.storage import files
+from jaxtherapy.storage import files, run_info
 from results import __main__ as command
 from results import measure as measuring
 from results import tables
@@ -35,21 +38,24 @@ def measured(row, begun=None):
 # --- measuring ------------------------------------------------------------------------------
 
 
-def test_a_row_is_what_an_evaluation_finds():
-    (record,) = measured(ROW)
+@pytest.fixture(scope="module")
+def whole():
+    return measured(ROW)[-1]
+
+
+def test_a_row_is_what_an_evaluation_finds(whole):
     told = compare_therapists(
         ["complementary"], measuring.jt.client_params(ROW.client_settings()), 60
     )
     metrics = told.overall["complementary"]
-    assert record.successes.mean() == pytest.approx(metrics["success"].estimate)
-    assert 0 < record.successes.sum() < 60
-    assert record.totals["sessions"] / 60 == pytest.approx(metrics["sessions"].estimate)
-    assert record.totals["reward"] / 60 == pytest.approx(metrics["reward"].estimate, rel=1e-4)
-    assert record.totals["dropouts"] / 60 == pytest.approx(metrics["dropout"].estimate)
+    assert whole.successes.mean() == pytest.approx(metrics["success"].estimate)
+    assert 0 < whole.successes.sum() < 60
+    assert whole.totals["sessions"] / 60 == pytest.approx(metrics["sessions"].estimate)
+    assert whole.totals["reward"] / 60 == pytest.approx(metrics["reward"].estimate, rel=1e-4)
+    assert whole.totals["dropouts"] / 60 == pytest.approx(metrics["dropout"].estimate)
 
 
-def test_a_row_that_was_begun_goes_on_with_the_clients_that_are_missing(monkeypatch):
-    whole = measured(ROW)[-1]
+def test_a_row_that_was_begun_goes_on_with_the_clients_that_are_missing(whole):
     row = dataclasses.replace(ROW, therapies=23)
     begun = measured(row)[-1]
     assert state(ROW, begun) == "begun"
@@ -59,25 +65,60 @@ def test_a_row_that_was_begun_goes_on_with_the_clients_that_are_missing(monkeypa
     assert gone_on.seconds > begun.seconds
 
 
-def test_a_planner_is_written_chunk_by_chunk(monkeypatch):
-    monkeypatch.setattr(measuring, "CHUNK", 3)
-    clients = {**CLIENTS, "max_sessions": 4}
-    row = Row("some/place/planner", clients, Planned(interval=4, simulations=1), 1, therapies=7)
-    assert [each.therapies for each in measured(row)] == [3, 6, 7]
+def test_a_planner_is_written_chunk_by_chunk(monkeypatch, whole):
+    monkeypatch.setattr(measuring, "CHUNK", 25)
+    stand_in = SimpleNamespace(therapist=lambda: BASELINES["complementary"])
+    monkeypatch.setattr(measuring.jt, "Planner", lambda **settings: stand_in)
+    records = measured(dataclasses.replace(ROW, source=Planned()))
+    assert [each.therapies for each in records] == [25, 50, 60]
+    assert records[-1].success == whole.success
 
 
-@pytest.mark.slow
-def test_a_training_is_kept_for_other_clients_and_its_seconds_are_counted_once(
-    monkeypatch, tmp_path
-):
+class Training:
+    """Stands for a trainer: takes a moment, and leaves what one leaves."""
+
+    begun: ClassVar[list] = []
+    status = "finished"
+
+    def __init__(self, config):
+        self.config, self.folder = config, config.output_path
+
+    def run(self):
+        if run_info.read(self.folder / "run.json").get("status") != "finished":
+            self.folder.mkdir(exist_ok=True)
+            run_info.write(self.folder / "run.json", {"status": self.status})
+            self.begun.append(self.config)
+            time.sleep(0.2)
+        return self
+
+    def weights(self, which):
+        return which
+
+
+@pytest.fixture
+def training(monkeypatch, tmp_path):
+    monkeypatch.setattr(Training, "begun", [])
     monkeypatch.setattr(measuring, "RUNS", tmp_path)
-    changes = {**CLIENTS, "total_timesteps": 256, "eval_episodes": 10, "hidden_size": 8}
-    row = Row("some/place/trained/seed_3", CLIENTS, _trained(changes), 1, therapies=20)
-    (first,) = measured(row)
-    harder = dataclasses.replace(row, clients={**CLIENTS, "threshold": 0.8})
-    (second,) = measured(harder)
-    assert first.training_seconds == second.training_seconds > 0
-    assert len(list(tmp_path.iterdir())) == 1
+    monkeypatch.setattr(measuring.jt, "Trainer", Training)
+    return Training
+
+
+def test_a_training_is_kept_and_its_seconds_are_counted_once(training):
+    first, again = (measuring.train(_trained({"gamma": 0.5})) for _ in range(2))
+    assert first.training_seconds == again.training_seconds > 0
+    assert first.weights == "best"
+    (config,) = training.begun
+    assert (config.seed, config.gamma, config.resume) == (3, 0.5, "auto")
+    measuring.train(_trained({"gamma": 0.6}))
+    assert training.begun[1].output_path != config.output_path
+
+
+def test_an_interrupted_training_ends_the_command_and_its_seconds_add_up(training, monkeypatch):
+    monkeypatch.setattr(training, "status", "interrupted")
+    with pytest.raises(KeyboardInterrupt):
+        measuring.train(_trained({}))
+    monkeypatch.setattr(training, "status", "finished")
+    assert measuring.train(_trained({})).training_seconds >= 0.4
 
 
 def _trained(changes):
@@ -144,13 +185,11 @@ def test_a_row_waits_for_its_configuration():
 
 
 @pytest.fixture
-def rows(monkeypatch, store, tmp_path):
+def rows(monkeypatch, store):
     """Two rows, of which one is done; the names of those that are measured."""
     other = dataclasses.replace(ROW, id="some/place/random", source=Baseline("random"))
     monkeypatch.setattr(command, "ROWS", {row.id: row for row in (ROW, other)})
     monkeypatch.setattr(command, "Store", lambda: store)
-    document = tmp_path / "results.md"
-    document.write_text("")
     monkeypatch.setattr(command.tables, "write", lambda records: False)
     store.write(ROW, record_of(ROW))
     told = []
