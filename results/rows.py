@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import jaxtherapy
-from jaxtherapy.config import SETTINGS, TrainingConfig, config_as_dict, load_config
+from jaxtherapy.config import TrainingConfig, config_as_dict, load_config
 from jaxtherapy.config.settings import MECHANISMS, PATTERNS
 
 ROOT = Path(__file__).parent.parent
@@ -112,7 +112,7 @@ class Row:
         """Changes when the row has to be measured anew; more therapies of the same do not count."""
         about = {
             "version": [jaxtherapy.__version__, REVISION, SEED],
-            "clients": _client_values(self.client_settings()),
+            "clients": _said(self.client_settings()),
             "source": [type(self.source).__name__, definition_of(self.source)],
             "course": self.therapies if self.course else None,
         }
@@ -124,21 +124,22 @@ def digest(about: Any) -> str:
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()[:12]
 
 
-def _client_values(config: TrainingConfig) -> dict[str, Any]:
-    values = config_as_dict(config)
-    return {name: values[name] for name, about in SETTINGS.items() if about.of_clients}
+def _said(config: TrainingConfig) -> dict[str, Any]:
+    """What is no default: a setting that is new changes no row that leaves it alone."""
+    values, defaults = config_as_dict(config), config_as_dict(load_config())
+    return {name: value for name, value in values.items() if value != defaults[name]}
 
 
 FOLDERS = ("experiment_name", "output_dir", "log_dir")
 
 
 def definition_of(source: Source) -> dict[str, Any]:
-    """What decides the therapist: of a training every setting, whichever file says it."""
+    """What decides the therapist: of a training its settings, whichever file says them."""
     if not isinstance(source, Trained):
         assert is_dataclass(source)
         return asdict(source)
-    values = config_as_dict(source.settings())
-    return {name: value for name, value in values.items() if name not in FOLDERS}
+    said = _said(source.settings())
+    return {name: value for name, value in said.items() if name not in FOLDERS}
 
 
 # --- clients --------------------------------------------------------------------------------

@@ -9,6 +9,7 @@ from typing import ClassVar
 import numpy as np
 import pytest
 
+from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.evaluation.evaluation import compare_therapists
 from jaxtherapy.storage import files, run_info
 from results import __main__ as command
@@ -166,6 +167,7 @@ def test_a_changed_definition_is_stale(change):
 
 
 def test_what_is_said_otherwise_is_no_change():
+    """A default is a default, said or not."""
     same = dataclasses.replace(ROW, clients={**CLIENTS, "smoothing": 0.1}, seconds=5)
     assert state(same, record_of(ROW)) == "done"
     moved = dataclasses.replace(ROW, source=_trained({"output_dir": "elsewhere"}))
