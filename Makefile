@@ -19,7 +19,7 @@ EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || 
 PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser fuzz \
-	bench bench-gpu bench-old-stack bench-check lint format hooks pictures clean
+	bench bench-gpu bench-old-stack bench-check results lint format hooks pictures clean
 
 help:
 	@echo "make train CONFIG=configs/quickstart.yaml [ARGS=\"--seed 7\"]   train a therapist"
@@ -36,6 +36,7 @@ help:
 	@echo "make bench-gpu    the same and more on a GPU"
 	@echo "make bench-old-stack   side by side with NumPy, PyTorch and Tianshou (own environment)"
 	@echo "make bench-check  has anything become slow? compares ratios, in a minute"
+	@echo "make results [ARGS=\"--list\"]   measure what docs/results.md lacks; goes on where it was"
 	@echo "make lint         style and types"
 	@echo "make format       put the style right"
 	@echo "make hooks        lint and the subject's length at every commit"
@@ -110,6 +111,9 @@ bench-old-stack: setup $(TORCH_VENV)/.installed
 
 bench-check: setup
 	$(RUN) -m benchmarks.regression $(ARGS)
+
+results: setup
+	@$(RUN) -m results $(ARGS)
 
 lint: setup
 	$(VENV)/bin/ruff check .

@@ -1,0 +1,1 @@
+"""The results of docs/results.md: what is measured, how, and the tables it makes."""
