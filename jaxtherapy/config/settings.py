@@ -137,6 +137,7 @@ class Hyperparameters(Part):
     clip_range: Real = _training(0.2, "trust region of ratios and values", "(0, 100]")
     ent_coef: Real = _training(0.01, "weight of the entropy bonus", "[0, 100]")
     vf_coef: Real = _training(0.5, "weight of the value loss", "[0, 100]")
+    teacher_coef: Real = _training(1.0, "weight of copying the teacher, if any", "[0, 1e3]")
     max_grad_norm: OptionalReal = _training(
         0.5, "clip of the global gradient norm", "(0, 1e9]", null="off", instead=float("inf")
     )
@@ -159,6 +160,9 @@ class PPO(Part):
     )
     batch_size: int = _training(64, "minibatch", "[1, 100_000_000]", unit="steps")
     n_epochs: int = _training(10, "passes over each rollout", "[1, 1000]")
+    teacher: str | None = _training(
+        None, "a baseline to copy, as strongly as teacher_coef says", null="none"
+    )
     hidden_size: int = _network(256, "width of both hidden layers", "[1, 16_384]")
     shared_trunk: bool = _network(False, "one trunk for actor and critic")
     actor_view: str = _network("history", "what the actor sees", choices=VIEWS)

@@ -112,7 +112,12 @@ def log_prob(logits: Float[Array, "n 8"], action: Int8[Array, " n"]) -> Float[Ar
 def loss(
     hyper: Hyperparameters, networks: ActorCritic, batch: Targets
 ) -> tuple[Float[Array, ""], Losses]:
-    """``policy loss + vf_coef · value loss − ent_coef · entropy`` of one minibatch."""
+    """``policy loss + vf_coef · value loss − ent_coef · entropy`` of one minibatch.
+
+    With a teacher ``− teacher_coef · mean log π(what it would do)`` is added, its cross-entropy to
+    the policy in the policy's own sessions (kickstarting, Schmitt et al. 2018): it clones to begin
+    with, and anchors while it fades.
+    """
     logits, values = networks.actor(batch.obs.actor), networks.critic(batch.obs.critic)
     policy = clipped_policy_loss(
         log_prob(logits, batch.action),
@@ -131,4 +136,7 @@ def loss(
         grad_norm=jnp.float32(0),
         explained_variance=jnp.float32(0),
     )
-    return policy.loss - hyper.ent_coef * entropy + hyper.vf_coef * value_loss, report
+    total = policy.loss - hyper.ent_coef * entropy + hyper.vf_coef * value_loss
+    if batch.advice is not None:
+        total -= hyper.teacher_coef * jnp.mean(log_prob(logits, batch.advice))
+    return total, report

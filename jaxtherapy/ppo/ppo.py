@@ -26,6 +26,7 @@ from jaxtherapy.ppo.log import empty_log, extend_log, return_scale
 from jaxtherapy.ppo.optimizer import adam
 from jaxtherapy.ppo.running_statistics import merge, nothing_seen, statistics_of
 from jaxtherapy.ppo.schedules import settings_at
+from jaxtherapy.ppo.teacher import advice
 from jaxtherapy.ppo.types import Losses, Settings, Targets, TrainState, Transition
 from jaxtherapy.ppo.views import Seen, look, newcomers
 
@@ -77,6 +78,7 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
             length=after.time,
             success=after.success,
             shaping=shaping(settings.hyperparameters, before, after, clients),
+            advice=advice(ppo, key, before, clients),
         )
         # An intake costs as much as several sessions, and few therapies end at the same time.
         fresh, slots = partial(newcomers, ppo, key_intakes, clients), max(1, ppo.n_envs // 32)
@@ -94,9 +96,8 @@ def advantages(
     """Values, advantages and returns of a rollout, flattened to one row per transition.
 
     A truncated session is followed by its own final observation, not by the next client's first.
-    Returns are divided by the scale *after* this rollout: the first successes (rewards of hundreds)
-    would meet one that has never seen any. Values end where outcomes do: bootstrapped ones could
-    feed on each other where hardly anything is paid.
+    Returns are divided by the scale *after* this rollout: the first successes would meet one that
+    has never seen any. Values end where outcomes do; bootstrapped, they could feed on each other.
 
     Returns:
         The state with updated return statistics, the targets, and the explained variance.
@@ -128,6 +129,7 @@ def advantages(
         value=values,
         advantage=advantage,
         returns=returns / return_scale(return_stats),
+        advice=rollout.advice,
     )
     explained = losses.explained_variance(points, returns)
     return state.replace(return_stats=return_stats), flatten(targets), explained

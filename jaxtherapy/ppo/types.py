@@ -43,7 +43,7 @@ def make_settings(config: Any) -> Settings:
 
 
 class Transition(NamedTuple):
-    """One session, as the learner keeps it. ``shaping`` is None where it is off."""
+    """One session, as the learner keeps it. Without shaping or a teacher's advice they are None."""
 
     obs: Seen
     action: Int8[Array, "..."]
@@ -55,6 +55,7 @@ class Transition(NamedTuple):
     length: Int[Array, "..."]
     success: Bool[Array, "..."]
     shaping: Float[Array, "..."] | None = None
+    advice: Int8[Array, "..."] | None = None
 
     @property
     def shaped_reward(self) -> Float[Array, "..."]:
@@ -71,6 +72,7 @@ class Targets(NamedTuple):
     value: Float[Array, "..."]
     advantage: Float[Array, "..."]
     returns: Float[Array, "..."]
+    advice: Int8[Array, "..."] | None = None
 
 
 class Losses(NamedTuple):

@@ -18,6 +18,7 @@ from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.devices.programs import compile_programs, stacked
 from jaxtherapy.errors import RunError
 from jaxtherapy.networks.actor_critic import param_shapes
+from jaxtherapy.ppo.teacher import teacher_of
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import changes, disk_space, resume, run_info
 from jaxtherapy.storage.resume import Start
@@ -124,6 +125,7 @@ class Trainer:
         """
         ppo, settings = PPO.of(self.config), make_settings(self.config)
         param_shapes(ppo)  # refuses what no network can be made of, before anything is created
+        teacher_of(ppo)
         if self.save_files and hosts.is_first_host():
             self.notes += opening.lock(self.files, held)
         if self.config.resume == "auto":  # hosts decide alike
