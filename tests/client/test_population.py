@@ -22,7 +22,7 @@ from jaxtherapy.client.therapists import Therapist
 from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.fast.random_bits import uniforms
-from tests.client.replay import is_double
+from tests.client.replay import arrays, compile_quickly, is_double
 
 N = 20_000
 ALPHA = 1e-4
@@ -136,8 +136,8 @@ def test_no_point_leaves_the_support(kind):
 def test_a_population_of_one_point_is_the_constant(point):
     params = ClientParams(threshold=point, max_sessions=20)
     constant = params.replace(threshold=jnp.float32(0.7))
-    run = partial(simulate, jax.random.key(2), therapist=therapists.complementary, n_dyads=300)
-    one, other = run(params=params), run(params=constant)
+    run = partial(simulate, therapist=therapists.complementary, n_dyads=300)
+    one, other = (compile_quickly(run)(jax.random.key(2), arrays(x)) for x in (params, constant))
     np.testing.assert_allclose(one.drawn["threshold"], 0.7, rtol=1e-6)
     # Equal draws but for a rounded threshold: an RS between the two is as good as impossible.
     np.testing.assert_array_equal(one.success, other.success)
@@ -159,7 +159,7 @@ def test_numbers_are_drawn_independently_and_whoever_else_is_drawn():
 def test_drawn_numbers_do_not_touch_utilities_and_memory():
     population = ClientParams(threshold=UNIFORM)
     one, other = (
-        intakes(jax.random.key(4), params, jnp.arange(50))
+        compile_quickly(intakes)(jax.random.key(4), params, jnp.arange(50))
         for params in (population, ClientParams(threshold=0.7))
     )
     for ours, theirs in zip(
@@ -174,13 +174,15 @@ def test_drawn_numbers_do_not_touch_utilities_and_memory():
 def test_every_client_lives_by_its_own_numbers():
     """Dyad by dyad as a client whose constants are what it drew."""
     key = jax.random.key(6)
-    dyads = simulate(key, POPULATION, therapists.myopic, n_dyads=6)
+    run = compile_quickly(partial(simulate, therapist=therapists.myopic, n_dyads=6))
+    own_numbers = compile_quickly(params_of)
+    dyads = run(key, POPULATION)
     for i in range(6):
-        own = params_of(key, POPULATION, i)
+        own = own_numbers(key, POPULATION, i)
         assert {name: float(getattr(own, name)) for name in dyads.drawn} == {
             name: float(each[i]) for name, each in dyads.drawn.items()
         }
-        alone = simulate(key, own, therapists.myopic, n_dyads=6)
+        alone = run(key, own)
         assert (alone.time[i], alone.success[i]) == (dyads.time[i], dyads.success[i])
         assert alone.dropped_out[i] == dyads.dropped_out[i]
         np.testing.assert_allclose(alone.client.rs[i], dyads.client.rs[i], rtol=1e-5)
@@ -190,7 +192,8 @@ def test_every_client_lives_by_its_own_numbers():
 
 def test_therapies_end_at_each_clients_own_number_of_sessions():
     params = POPULATION.replace(threshold=1.0, dropout_session=0)
-    dyads = simulate(jax.random.key(8), params, therapists.random, n_dyads=300)
+    run = compile_quickly(partial(simulate, therapist=therapists.random, n_dyads=300))
+    dyads = run(jax.random.key(8), params)
     np.testing.assert_array_equal(dyads.time, dyads.drawn["max_sessions"])
     assert set(np.unique(dyads.time)) == set(range(5, 13))
     assert is_over(dyads, params).all()
@@ -226,9 +229,9 @@ def test_bounds_can_be_swept():
         return dyads.drawn["threshold"], dyads.success
 
     highs = jnp.array([0.5, 0.7, 0.9])
-    together = jax.vmap(thresholds)(highs)
+    together, alone = compile_quickly(jax.vmap(thresholds))(highs), compile_quickly(thresholds)
     for i, high in enumerate(highs):
-        for ours, theirs in zip(together, thresholds(high), strict=True):
+        for ours, theirs in zip(together, alone(high), strict=True):
             np.testing.assert_array_equal(ours[i], theirs)
     assert together[0][1].max() <= 0.7 < together[0][2].max()
 

@@ -41,13 +41,17 @@ def numbered(number):
     return therapist
 
 
-@partial(jax.jit, static_argnames="n_dyads")
+# Optimised: crowds take longer than compiling does.
+compile_well = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+
+
+@partial(compile_well, static_argnames="n_dyads")
 def ends(key, params, number, n_dyads):
     dyad = simulate(key, params, numbered(number), n_dyads)
     return dyad, reward(dyad, params)
 
 
-@partial(jax.jit, static_argnames="n_dyads")
+@partial(compile_well, static_argnames="n_dyads")
 def courses(key, params, number, n_dyads):
     return simulate_course(key, params, numbered(number), n_dyads, N_SESSIONS)
 
@@ -101,7 +105,8 @@ def test_outcomes_match_the_recorded_ones(recorded_outcomes):
 
 def test_a_hundred_thousand_dyads_in_one_call():
     params = ClientParams(threshold=0.7, max_sessions=12)
-    dyad = simulate(jax.random.key(0), params, therapists.complementary, n_dyads=100_000)
+    run = partial(simulate, therapist=therapists.complementary, n_dyads=100_000)
+    dyad = compile_well(run)(jax.random.key(0), arrays(params))
     assert dyad.time.shape == (100_000,)
     assert np.all(dyads.is_over(dyad, params))
     assert len(np.unique(np.asarray(dyad.client.u[:, 0, 0]))) > 99_000
@@ -214,8 +219,9 @@ def test_what_a_therapist_draws_tells_nothing_of_how_it_is_heard():
         return jnp.int8(jnp.floor(8 * jax.random.uniform(key)))
 
     simulated = partial(simulate_course, jax.random.key(9), SHORT, drawing, N_DYADS)
+    simulated = compile_well(simulated, static_argnums=0)
     habit = jax.vmap(habitual_act)(simulated(0)[0].client.memory)
-    _, told = jax.jit(simulated, static_argnums=0)(1)
+    _, told = simulated(1)
     act, heard = told.therapist_act[0], told.heard_act[0]
     tells = np.asarray(act != habit)  # else it is heard as it was in either case
     p_value = independent(act[tells], (heard == act)[tells], 8, 2)

@@ -1,6 +1,6 @@
 """How many seeds fit: the estimate against what the compiler counts, and what follows from it."""
 
-from functools import partial
+from functools import cache, partial
 
 import jax
 import jax.numpy as jnp
@@ -32,6 +32,19 @@ def of(**settings):
     return PPO.of(config), make_settings(config)
 
 
+@cache
+def of_a_default_seed():
+    return memory.bytes_of_a_seed(*of())
+
+
+@pytest.fixture
+def a_seed(monkeypatch):
+    """Bytes of a seed by default, which every plan would trace anew."""
+    fixed, rollout = of_a_default_seed()
+    monkeypatch.setattr(memory, "bytes_of_a_seed", lambda *_: (fixed, rollout))
+    return fixed + rollout
+
+
 @pytest.mark.parametrize(("n_seeds", "settings"), SHAPES.values(), ids=SHAPES.keys())
 def test_the_estimate_is_near_what_the_compiler_counts(n_seeds, settings):
     config = load_config(None, settings)
@@ -49,9 +62,8 @@ def test_the_estimate_is_near_what_the_compiler_counts(n_seeds, settings):
 
 @pytest.mark.parametrize("n_seeds", [1, 2, 7, 12, 64, 1000])
 @pytest.mark.parametrize("room", [1, 2, 5, 12, 100])
-def test_seeds_that_do_not_fit_are_dealt_into_equal_groups(n_seeds, room):
+def test_seeds_that_do_not_fit_are_dealt_into_equal_groups(a_seed, n_seeds, room):
     ppo, settings = of()
-    a_seed = sum(memory.bytes_of_a_seed(ppo, settings))
     available = int((room + 0.5) * a_seed / memory.HEADROOM)
     plan = memory.plan(ppo, settings, n_seeds, None, available)
     assert plan.seeds_at_once <= min(room, n_seeds)
@@ -69,10 +81,9 @@ def test_seeds_that_do_not_fit_are_dealt_into_equal_groups(n_seeds, room):
 @pytest.mark.parametrize("n_devices", [2, 4, 7])
 @pytest.mark.parametrize("n_seeds", [1, 3, 8, 100, 1000, 1001, 1009])
 @pytest.mark.parametrize("room", [1, 3, 75, 500])
-def test_no_device_gets_more_seeds_than_fit(n_seeds, n_devices, room):
+def test_no_device_gets_more_seeds_than_fit(a_seed, n_seeds, n_devices, room):
     """Whatever number of devices a group is dealt to, and whether or not it divides evenly."""
     ppo, settings = of()
-    a_seed = sum(memory.bytes_of_a_seed(ppo, settings))
     available = int((room + 0.5) * a_seed / memory.HEADROOM)
     plan = memory.plan(ppo, settings, n_seeds, None, available, n_devices)
     groups = in_groups(tuple(range(n_seeds)), plan.seeds_at_once)
@@ -123,8 +134,9 @@ def test_where_no_seed_fits_the_line_says_what_would(lower):
 
 
 def test_where_the_network_alone_is_too_large_the_line_says_so():
+    little = {"n_envs": 2, "n_steps": 2, "eval_episodes": 2}  # each halving is traced anew
     with pytest.raises(RunError, match="lower hidden_size, now 256"):
-        memory.plan(*of(), 4, None, 1000)
+        memory.plan(*of(**little), 4, None, 1000)
 
 
 @pytest.mark.parametrize(

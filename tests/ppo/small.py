@@ -12,6 +12,7 @@ import numpy as np
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
+from jaxtherapy.fast.compiling import on_cpu
 from jaxtherapy.ppo import evaluation
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.types import make_settings
@@ -29,7 +30,9 @@ init = compile_quickly(ppos.init, static_argnums=0)
 collect = compile_quickly(ppos.collect, static_argnums=0)
 advantages = compile_quickly(ppos.advantages, static_argnums=0)
 update = compile_quickly(ppos.update, static_argnums=0)
-train = jax.jit(ppos.train, static_argnums=0)  # optimised, as in earnest
+# Optimised as in earnest, which tests/conftest.py spares the others.
+OPTIMISED = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
+train = jax.jit(ppos.train, static_argnums=0, compiler_options=OPTIMISED if on_cpu() else None)
 evaluate = compile_quickly(evaluation.evaluate, static_argnums=0)
 
 

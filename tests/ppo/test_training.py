@@ -310,11 +310,11 @@ def test_a_seed_that_diverges_leaves_the_others_alone(together):
 def test_seeds_in_company_and_alone_learn_equally_well(init_seeds):
     """In distribution, after rounding has driven them apart. False alarms: 1e-3."""
     alone = [init(SMALL, SETTINGS, seed) for seed in range(200, 226)]
-    alone = [jax.block_until_ready(train(SMALL, SETTINGS, state, 20)) for state in alone]
+    alone = [jax.block_until_ready(train(SMALL, SETTINGS, state, 8)) for state in alone]
     batches = [np.arange(100 + i, 100 + i + len(SEEDS), dtype=np.int32) for i in (0, len(SEEDS))]
     # One at a time: two programs at once can wait for each other for ever on a CPU.
     begun = [jax.block_until_ready(init_seeds(seeds)) for seeds in batches]
-    batches = [jax.block_until_ready(train_seeds(states, 20)) for states in begun]
+    batches = [jax.block_until_ready(train_seeds(states, 8)) for states in begun]
     company = [of(batch, i) for batch in batches for i in range(len(SEEDS))]
     rewards, entropies = (
         [[measure(state) for state in states] for states in (alone, company)]

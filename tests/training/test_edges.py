@@ -38,18 +38,19 @@ EDGES = {
 SHAPES = {
     "one of everything": {
         "n_envs": 1,
+        "n_steps": 1,
         "hidden_size": 1,
         "eval_episodes": 1,
         "eval_deterministic": True,
-        "batch_size": 1000,  # larger than the rollout
+        "batch_size": 1000,  # larger than the rollout, which is a single session
     },
-    "a batch that does not divide, a shared trunk": {
+    "a batch that does not divide, a shared trunk, bfloat16": {
         "batch_size": 5,
         "shared_trunk": True,
         "mechanism": "bond_weighted_conditional_amplifier",
         "smoothing": 0,
+        "precision": "bfloat16",
     },
-    "one step, batches of one, bfloat16": {"n_steps": 1, "batch_size": 1, "precision": "bfloat16"},
 }
 
 

@@ -71,7 +71,8 @@ def test_evaluate_and_play_take_the_evaluation_clients(drawn, monkeypatch, capsy
 def test_an_evaluation_of_a_population(drawn, folder, capsys):
     thresholds = ["--thresholds", "{uniform: [0.3, 0.8]}", "0.6"]
     sizes = ["--episodes", "40", "--course-episodes", "40", "--bootstrap-samples", "100"]
-    arguments = [*thresholds, *sizes, "--max-sessions", "{choice: [8, 12]}", "--no-report"]
+    few = ["--baselines", "random", "--max-sessions", "{choice: [8, 12]}", "--no-report"]
+    arguments = [*thresholds, *sizes, *few]
     assert evaluate.main([str(drawn / "models/tiny"), *arguments]) == 0
     told = json.loads((folder / "reports/tiny/evaluation.json").read_text())
     assert [cell["threshold"] for cell in told["cells"]] == ["{uniform: [0.3, 0.8]}", 0.6]

@@ -1,5 +1,8 @@
 """The trunk of the ordinary observation: its input, and its fast ways."""
 
+from dataclasses import replace
+from functools import cache
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -74,30 +77,33 @@ def test_it_is_what_it_is_defined_as(batch, backend, monkeypatch):
             np.testing.assert_allclose(ours, theirs, rtol=1e-3, atol=1e-4)
 
 
+def outputs_and_gradient(ppo, n):
+    """Of networks as they are and as they are prepared, for ``n`` observations."""
+    obs = observations(11, n)
+    graph, params = nnx.split(make_networks(ppo, jax.random.key(3)))
+
+    def loss(params):
+        networks = nnx.merge(graph, params)
+        logits, values = networks.actor(obs), networks.critic(obs)
+        alone = networks.actor.prepared()(obs), networks.critic.prepared()(obs)
+        return jnp.sum(100 * logits**2) + jnp.sum(values**2), ((logits, values), alone)
+
+    gradient, outputs = compile_quickly(jax.grad(loss, has_aux=True))(params)
+    return [*jax.tree.leaves(outputs), *jax.tree.leaves(gradient)]
+
+
+exact = cache(outputs_and_gradient)
+
+
 @pytest.mark.parametrize("n", [3, LARGE_BATCH])
 @pytest.mark.parametrize("shared_trunk", [False, True])
 @pytest.mark.parametrize("precision", ["auto", "float32", "bfloat16"])
 def test_a_gpus_way_is_the_same_function(n, shared_trunk, precision, monkeypatch):
     """What is computed where selecting rows doesn't pay, computed on whatever is there."""
     ppo = PPO(hidden_size=8, shared_trunk=shared_trunk, precision=precision)
-    exact = PPO(hidden_size=8, shared_trunk=shared_trunk, precision="float32")
-    obs = observations(11, n)
-
-    def outputs_and_gradient(ppo):
-        graph, params = nnx.split(make_networks(ppo, jax.random.key(3)))
-
-        def loss(params):
-            networks = nnx.merge(graph, params)
-            logits, values = networks.actor(obs), networks.critic(obs)
-            alone = networks.actor.prepared()(obs), networks.critic.prepared()(obs)
-            return jnp.sum(100 * logits**2) + jnp.sum(values**2), ((logits, values), alone)
-
-        gradient, outputs = compile_quickly(jax.grad(loss, has_aux=True))(params)
-        return [*jax.tree.leaves(outputs), *jax.tree.leaves(gradient)]
-
-    expected = outputs_and_gradient(exact)
+    expected = exact(replace(ppo, precision="float32"), n)
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
-    found = outputs_and_gradient(ppo)
+    found = outputs_and_gradient(ppo, n)
     share = 0.1 if precision == "bfloat16" else 1e-2 if precision == "auto" else 1e-4
     for one, two in zip(found, expected, strict=True):
         assert one.dtype == jnp.float32
