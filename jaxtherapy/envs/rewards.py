@@ -5,8 +5,10 @@ from jaxtyping import Array, Float32
 
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.fast.promotion import ordinary
 
 
+@ordinary
 def reward(dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
     """−150 for dropout, ``100 + 2·(max_sessions − sessions)`` for success, 0 otherwise; all three
     numbers are settings."""

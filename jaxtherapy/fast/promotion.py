@@ -9,13 +9,22 @@ import jax
 P = ParamSpec("P")
 R = TypeVar("R")
 
+DEFAULT = ("standard", "allow")
+"""Of dtypes and of ranks."""
+
 
 def ordinary(function: Callable[P, R]) -> Callable[P, R]:
-    """The same function under JAX's default rules of promotion, whatever the user's are."""
+    """The same function under JAX's default rules of promotion, whatever the user's are.
+
+    Where they are in force nothing is set: that would be another key to what JAX has cached.
+    """
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
+        in_force = jax.config.jax_numpy_dtype_promotion, jax.config.jax_numpy_rank_promotion
+        if in_force == DEFAULT:
+            return function(*args, **kwargs)
+        with jax.numpy_dtype_promotion(DEFAULT[0]), jax.numpy_rank_promotion(DEFAULT[1]):
             return function(*args, **kwargs)
 
     return call

@@ -18,6 +18,7 @@ from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.envs.shaping import shaping
+from jaxtherapy.fast.promotion import ordinary
 from jaxtherapy.fast.row_replacement import replace_rows
 from jaxtherapy.fast.shuffle import random_order
 from jaxtherapy.networks.actor_critic import make_networks, with_weights
@@ -30,6 +31,7 @@ from jaxtherapy.ppo.types import Losses, Settings, Targets, TrainState, Transiti
 from jaxtherapy.ppo.views import Seen, look, newcomers
 
 
+@ordinary
 def init(ppo: PPO, settings: Settings, seed: Int[ArrayLike, ""]) -> TrainState:
     """The state before the first update. All that is random in it comes from the seed."""
     key_weights, key_clients, key, eval_key = jax.random.split(jax.random.key(seed), 4)
@@ -48,6 +50,7 @@ def init(ppo: PPO, settings: Settings, seed: Int[ArrayLike, ""]) -> TrainState:
     )
 
 
+@ordinary
 def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState, Transition, Seen]:
     """Plays ``rollout_length`` sessions with each of ``n_envs`` clients.
 
@@ -88,6 +91,7 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
     return state.replace(dyads=after, key=key), rollout, look(ppo, after, clients)
 
 
+@ordinary
 def advantages(
     ppo: PPO, settings: Settings, state: TrainState, rollout: Transition, last: Seen
 ) -> tuple[TrainState, Targets, Float[Array, ""]]:
@@ -135,6 +139,7 @@ def advantages(
     return state.replace(return_stats=return_stats), flatten(targets), explained
 
 
+@ordinary
 def update(
     ppo: PPO, settings: Settings, state: TrainState, targets: Targets
 ) -> tuple[TrainState, Losses]:
@@ -172,6 +177,7 @@ def update(
     return state.replace(params=params, opt_state=opt_state, key=key), report
 
 
+@ordinary
 def train_step(ppo: PPO, settings: Settings, state: TrainState) -> TrainState:
     """One iteration of PPO. Where it produces a number that is not finite, the state stays the
     last good one, marked as diverged."""
@@ -188,6 +194,7 @@ def train_step(ppo: PPO, settings: Settings, state: TrainState) -> TrainState:
     return kept.replace(diverged=~healthy)
 
 
+@ordinary
 def train(
     ppo: PPO, settings: Settings, state: TrainState, n_updates: Int[ArrayLike, ""]
 ) -> TrainState:
