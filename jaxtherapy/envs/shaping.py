@@ -30,9 +30,7 @@ def shaping(
     return hyper.gamma * later - potential(hyper, before, params)
 
 
-def potential(
-    hyper: Hyperparameters, dyad: Dyad, params: ClientParams
-) -> Float32[Array, "*dyads"]:
+def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
     """Φ of a therapy that goes on, in reward points."""
     params = params.numbers_of(dyad)
     share = share_of_range(dyad.client, dyad.client.rs)

@@ -9,8 +9,7 @@ import jax
 P = ParamSpec("P")
 R = TypeVar("R")
 
-DEFAULT = ("standard", "allow")
-"""Of dtypes and of ranks."""
+DEFAULT = {"jax_numpy_dtype_promotion": "standard", "jax_numpy_rank_promotion": "allow"}
 
 
 def ordinary(function: Callable[P, R]) -> Callable[P, R]:
@@ -21,10 +20,9 @@ def ordinary(function: Callable[P, R]) -> Callable[P, R]:
 
     @wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        in_force = jax.config.jax_numpy_dtype_promotion, jax.config.jax_numpy_rank_promotion
-        if in_force == DEFAULT:
+        if all(getattr(jax.config, name) == rule for name, rule in DEFAULT.items()):
             return function(*args, **kwargs)
-        with jax.numpy_dtype_promotion(DEFAULT[0]), jax.numpy_rank_promotion(DEFAULT[1]):
+        with jax.numpy_dtype_promotion("standard"), jax.numpy_rank_promotion("allow"):
             return function(*args, **kwargs)
 
     return call
