@@ -325,7 +325,8 @@ class Trainer:
         if now.saver is None:
             return
         now.saver.wait()
-        self.console.print(f"saved at step {now.progress.step:,}, as SIGUSR1 asked")
+        asked_by = self.signals.saved_for or "another host"
+        self.console.print(f"saved at step {now.progress.step:,}, as {asked_by} asked")
         if hosts.is_first_host():
             self._info |= {"saved_at_step": now.progress.step, "saved": run_info.now()}
             run_info.write(now.files.run, self._info)
