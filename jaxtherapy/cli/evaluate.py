@@ -25,6 +25,7 @@ from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, map_name
 from jaxtherapy.config import ConfigError, TrainingConfig, expanded
+from jaxtherapy.config.checks import check_name
 from jaxtherapy.config.settings import MECHANISMS
 from jaxtherapy.config.yaml_files import plain
 from jaxtherapy.errors import RunError
@@ -168,10 +169,13 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
 
     experiments = [each.experiment for each in panel.therapists if each.experiment]
     config = base_config(given, experiments)
-    name = given.name or re.sub(r"[^\w.()-]+", "-", panel.therapists[0].group)
-    if not name.strip() or "/" in name or name in (".", "..") or not name.isprintable():
-        raise ConfigError(f"--name is {name!r}, must be usable as a folder's name")
-    if not given.output_dir or not given.output_dir.isprintable():
+    name = given.name
+    if name is None:
+        name = (
+            re.sub(r"[^\w.()-]+", "-", panel.therapists[0].group)[:100].rstrip(".") or "evaluation"
+        )
+    check_name("--name", name)
+    if not given.output_dir.strip() or not given.output_dir.isprintable():
         raise ConfigError(f"--output-dir is {given.output_dir!r}, must be printable text")
     cells, weights = make_cells(given, config)
     alpha = 5.0 if config.bond_alpha is None else plain(config.bond_alpha)

@@ -64,6 +64,7 @@ def launch(command: str) -> int:
     at once, after its line: threads of libraries that are still at work would add traces to it.
     """
     _mend_streams()
+    _outlive_warnings()
     gc.set_threshold(100_000)  # tracing makes millions of objects that stay
     output: Any = LastingStream(sys.stdout)
     launched = _LAUNCHED.set(True)
@@ -107,6 +108,13 @@ def _mend_streams() -> None:
             setattr(sys, name, os.fdopen(number, mode, encoding="utf-8", closefd=False))
         elif name != "stdin" and hasattr(stream, "reconfigure"):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _outlive_warnings() -> None:
+    """A cluster's warning before the end kills no command; training saves when it has begun."""
+    for number in (signal.SIGUSR1, signal.SIGUSR2):
+        if signal.getsignal(number) == signal.SIG_DFL:
+            signal.signal(number, signal.SIG_IGN)
 
 
 @contextlib.contextmanager

@@ -24,6 +24,7 @@ from jaxtherapy.client.intake import N_POINTS, draw_client
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.population import draw_numbers
+from jaxtherapy.fast.promotion import ordinary
 from jaxtherapy.fast.random_bits import uniforms
 
 HISTORY_SESSIONS = 25
@@ -75,6 +76,7 @@ class Dyad(struct.PyTreeNode):
     drawn: dict[str, Array] = struct.field(default_factory=dict)
 
 
+@ordinary
 def intake(key: PRNGKeyArray, params: ClientParams, number: Int[ArrayLike, ""] = 0) -> Dyad:
     """Client ``number`` of this key, who acts first; other numbers are independent clients."""
     n = N_POINTS + 1
@@ -113,6 +115,7 @@ def counted(dyad: Dyad) -> Dyad:
     return dyad.replace(exchanges=jnp.zeros((N_OCTANTS, N_OCTANTS), jnp.int16))
 
 
+@ordinary
 def observe(dyad: Dyad, params: ClientParams) -> Observation:
     """The therapist's view: memory, RS, bond, threshold and utilities stay hidden."""
     params = params.numbers_of(dyad)
@@ -138,6 +141,7 @@ def note_session(
     return jnp.where(place == newest, jnp.asarray(client_act, jnp.int8), answered)
 
 
+@ordinary
 def respond(
     dyad: Dyad,
     therapist_act: Int[ArrayLike, ""],
@@ -173,6 +177,7 @@ def _one_more(
     return exchanges + happened.astype(jnp.int16)
 
 
+@ordinary
 def hold_session(
     key: PRNGKeyArray,
     dyad: Dyad,

@@ -40,6 +40,20 @@ def checked(name: str, value: Any) -> Any:
     return _READERS[about.type](about, value)
 
 
+def check_name(about: str, name: str) -> None:
+    """Refuses what becomes the name of files and folders, where it can't be one everywhere.
+
+    Raises:
+        ConfigError: ``about`` says whose name it is.
+    """
+    odd = not name.isprintable() or set(name) & set("/\\") or len(name.encode()) > 200
+    if not name or odd or name != name.strip() or name.endswith("."):
+        raise ConfigError(
+            f"{about} is {shown(name)}, must be usable as a folder's name: no slashes, no control "
+            "characters, no blanks around it, no dot at its end, at most 200 bytes"
+        )
+
+
 def expanded(path: str) -> str:
     """A path with ``~`` replaced by the home folder, where there is one."""
     return os.path.expanduser(path)
@@ -161,14 +175,14 @@ def _choice(about: Setting, value: Any) -> str:
 def _text(about: Setting, value: Any) -> str:
     if isinstance(value, int | float) and not about.choices:
         raise _refused(about, value, "; put it in quotes")
-    if not isinstance(value, str) or not value or len(value) > 4096 or not value.isprintable():
+    if not isinstance(value, str) or not value or len(value) > 4096:
         raise _refused(about, value)
     if about.choices:
         return _choice(about, value)
-    if about.name == "experiment_name" and (
-        value in (".", "..") or len(value.encode()) > 200 or set(value) & set("/\\")
-    ):
-        raise ConfigError(f"experiment_name is {shown(value)}, must be usable as a folder's name")
+    if about.name == "experiment_name":
+        check_name("experiment_name", value)
+    if not value.isprintable() or not value.strip():
+        raise _refused(about, value, " that can be printed")
     try:
         os.fsencode(value)
     except UnicodeEncodeError:

@@ -71,7 +71,8 @@ def supervise(config: TrainingConfig) -> int | Callable[[], None]:
     os.close(writing)
     # Ctrl-C at a terminal reaches the child as well: it must not hear it twice and not save.
     instead: dict[int, int] = {signal.SIGINT: signal.SIGTERM}
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1):
+    stop = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
+    for number in (*stop, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, lambda sent, frame: os.kill(child, instead.get(sent, sent)))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     joined = bool(os.read(reading, 1))

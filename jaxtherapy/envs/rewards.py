@@ -5,8 +5,10 @@ from jaxtyping import Array, Float, Float32
 
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.fast.promotion import ordinary
 
 
+@ordinary
 def reward(dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
     """−150 for dropout, ``100 + 2·(max_sessions − sessions)`` for success, 0 otherwise; all three
     numbers are settings."""
@@ -24,4 +26,4 @@ def outcome_range(dyads: Dyad, params: ClientParams) -> tuple[Float[Array, ""], 
     earliest = latest + params.reward_per_session_saved * (params.max_sessions - 1)
     paid = (0.0, params.dropout_reward, latest, earliest)
     ends = jnp.stack([jnp.ravel(each) for each in jnp.broadcast_arrays(*paid)])
-    return jnp.min(ends), jnp.max(ends)
+    return jnp.min(ends).astype(jnp.float32), jnp.max(ends).astype(jnp.float32)

@@ -7,21 +7,23 @@ final observation lacks what Φ_T adds.
 """
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Float32
 
 from jaxtherapy.client.client import share_of_range
 from jaxtherapy.client.dyad import Dyad, terminated
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import Hyperparameters
 from jaxtherapy.envs.rewards import outcome_range
+from jaxtherapy.fast.promotion import ordinary
 
 POINTS = 100.0
 """Reward points in a unit of the coefficients: what a success in the last session pays."""
 
 
+@ordinary
 def shaping(
     hyper: Hyperparameters, before: Dyad, after: Dyad, params: ClientParams
-) -> Float[Array, "*dyads"] | None:
+) -> Float32[Array, "*dyads"] | None:
     """What a session adds to its reward, in reward points; None where all coefficients are off."""
     if hyper.shaping_rs is hyper.shaping_bond is hyper.shaping_distance is None:
         return None
@@ -29,7 +31,7 @@ def shaping(
     return hyper.gamma * later - potential(hyper, before, params)
 
 
-def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float[Array, "*dyads"]:
+def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
     """Φ of a therapy that goes on, in reward points."""
     params = params.numbers_of(dyad)
     share = share_of_range(dyad.client, dyad.client.rs)
@@ -39,7 +41,7 @@ def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float
         (hyper.shaping_distance, -jnp.maximum(params.threshold - share, 0.0)),
     )
     terms = (POINTS * weight * part for weight, part in parts if weight is not None)
-    return sum(terms, jnp.zeros_like(share))
+    return sum(terms, jnp.zeros_like(share)).astype(jnp.float32)
 
 
 def shaped_range(

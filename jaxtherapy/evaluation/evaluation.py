@@ -11,6 +11,7 @@ import numpy as np
 
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import ClientSettings
+from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation import statistics
 from jaxtherapy.evaluation.candidates import Panel, panel_of
@@ -154,6 +155,7 @@ def _settings(request: Request) -> dict[str, Any]:
     return settings
 
 
+@pinned()
 def compare_therapists(
     therapists: Sequence[Any] | Mapping[str, Any],
     clients: ClientParams | ClientSettings | Mapping[str, ClientParams | ClientSettings],

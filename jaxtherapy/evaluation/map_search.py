@@ -15,6 +15,7 @@ from jaxtherapy.client.baselines import map_name
 from jaxtherapy.client.octants import COMPLEMENT, N_OCTANTS
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist, as_therapist, fixed_map
+from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.evaluation.candidates import Panel
 from jaxtherapy.evaluation.grid import Candidate, Design, Outcomes, Programs, play_grid
 from jaxtherapy.evaluation.policies import unused
@@ -83,6 +84,7 @@ def family_of_maps(answers: PyTree) -> Therapist:
     return as_therapist(fixed_map(answers))
 
 
+@pinned()
 def fit_map(
     clients: Sequence[ClientParams],
     budget: int,

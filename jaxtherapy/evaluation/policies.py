@@ -129,7 +129,8 @@ def read_policy(
         encoder=trained.encoder,
         eval_deterministic=trained.eval_deterministic if deterministic is None else deterministic,
     )
-    params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo))
+    advice = f"put the config.yaml that they were trained with beside {file}"
+    params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo), advice)
     if _largest_logit(checkpoint.weights) > float(np.finfo(np.float32).max):
         raise RunError(f"{file} has weights so large that its answers overflow; use another file")
     return ppo, params

@@ -114,18 +114,19 @@ N_INDICATORS = 464
 
 def indicators(obs: Observation) -> Float[Array, "*batch 464"]:
     """An observation as the rows of a table that it selects: act, session number, history, bias."""
-    act = jax.nn.one_hot(obs.client_action, N_OCTANTS)
-    history = jax.nn.one_hot(obs.history, N_HISTORY_ACTS)
+    dtype = obs.session_number.dtype
+    act = jax.nn.one_hot(obs.client_action, N_OCTANTS, dtype=dtype)
+    history = jax.nn.one_hot(obs.history, N_HISTORY_ACTS, dtype=dtype)
     history = history.reshape(*history.shape[:-2], HISTORY_SIZE * N_HISTORY_ACTS)
-    columns = [act, obs.session_number, history, jnp.ones((*act.shape[:-1], 1))]
+    columns = [act, obs.session_number, history, jnp.ones((*act.shape[:-1], 1), dtype)]
     empty = N_INDICATORS - sum(x.shape[-1] for x in columns)
-    return jnp.concatenate([*columns, jnp.zeros((*act.shape[:-1], empty))], axis=-1)
+    return jnp.concatenate([*columns, jnp.zeros((*act.shape[:-1], empty), dtype)], axis=-1)
 
 
 def as_matrix(table: Table) -> Float[Array, "464 hidden"]:
     """``indicators(obs) @ as_matrix(table)`` are the sums."""
     empty = N_INDICATORS - sum(len(x) for x in table)
-    return jnp.concatenate([*table, jnp.zeros((empty, table.act.shape[1]))])
+    return jnp.concatenate([*table, jnp.zeros((empty, table.act.shape[1]), table.act.dtype)])
 
 
 def from_matrix(matrix: Float[Array, "464 hidden"]) -> Table:
@@ -163,7 +164,7 @@ def _select_backward(
     if len(gradient) >= LARGE_BATCH:
         return from_matrix(indicators(obs).T @ gradient), None
     few = [
-        jax.nn.one_hot(obs.client_action, N_OCTANTS),
+        jax.nn.one_hot(obs.client_action, N_OCTANTS, dtype=obs.session_number.dtype),
         obs.session_number,
         jnp.ones_like(obs.session_number),
     ]

@@ -15,6 +15,7 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS, View
 from jaxtherapy.errors import ConfigError
+from jaxtherapy.fast.promotion import ordinary
 from jaxtherapy.networks.encoders import ENCODERS, Encoder
 from jaxtherapy.networks.layers import Precision, linear
 
@@ -24,6 +25,7 @@ class _Network(nnx.Module):
 
     preprocess: Encoder
 
+    @ordinary
     def __call__(self, obs: PyTree) -> Float[Array, "..."]:
         """Of a batch of views (any leading axes)."""
         return self.head(self.preprocess(obs))

@@ -14,6 +14,7 @@ from jaxtherapy.client.therapists import Answer, Therapist
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS
 from jaxtherapy.envs.rewards import reward
+from jaxtherapy.fast.promotion import ordinary
 from jaxtherapy.fast.random_bits import uniforms
 from jaxtherapy.networks.actor_critic import with_weights
 from jaxtherapy.ppo.running_statistics import statistics_of
@@ -35,6 +36,7 @@ def policy_therapist(ppo: PPO, params: PyTree) -> Therapist:
     return Therapist(act, see=view.observe, counts=view.counts)
 
 
+@ordinary
 def evaluate_therapist(
     ppo: PPO, clients: ClientParams, key: PRNGKeyArray, therapist: Therapist | Answer
 ) -> EvalResult:
@@ -42,6 +44,7 @@ def evaluate_therapist(
     return eval_result(simulate(key, clients, therapist, ppo.eval_episodes), clients)
 
 
+@ordinary
 def eval_result(ended: Dyad, clients: ClientParams) -> EvalResult:
     """Of therapies that have ended, along a leading axis."""
     rewards = reward(ended, clients)
@@ -56,6 +59,7 @@ def eval_result(ended: Dyad, clients: ClientParams) -> EvalResult:
     )
 
 
+@ordinary
 def evaluate(ppo: PPO, settings: Settings, state: TrainState) -> EvalResult:
     """The therapist as it is now, on the evaluation clients of its seed."""
     clients = settings_at(ppo, settings, state.n_updates).evaluated

@@ -18,6 +18,7 @@ from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.envs.shaping import shaped_range, shaping
+from jaxtherapy.fast.promotion import ordinary
 from jaxtherapy.fast.row_replacement import replace_rows
 from jaxtherapy.fast.shuffle import random_order
 from jaxtherapy.networks.actor_critic import make_networks, with_weights
@@ -31,6 +32,7 @@ from jaxtherapy.ppo.types import Losses, Settings, Targets, TrainState, Transiti
 from jaxtherapy.ppo.views import Seen, look, newcomers
 
 
+@ordinary
 def init(ppo: PPO, settings: Settings, seed: Int[ArrayLike, ""]) -> TrainState:
     """The state before the first update. All that is random in it comes from the seed."""
     key_weights, key_clients, key, eval_key = jax.random.split(jax.random.key(seed), 4)
@@ -50,11 +52,8 @@ def init(ppo: PPO, settings: Settings, seed: Int[ArrayLike, ""]) -> TrainState:
 
 
 def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState, Transition, Seen]:
-    """Plays ``rollout_length`` sessions with each of ``n_envs`` clients.
-
-    Returns:
-        The state, the transitions with leading axes (steps, envs), and what is seen after them.
-    """
+    """Plays ``rollout_length`` sessions with each of ``n_envs`` clients: the state after them, the
+    transitions with leading axes (steps, envs), and what is seen then."""
     clients, number = settings.clients, jnp.arange(ppo.n_envs)
     actor = with_weights(ppo, state.params).actor.prepared()
 
@@ -188,6 +187,7 @@ def train_step(ppo: PPO, settings: Settings, state: TrainState) -> TrainState:
     return kept.replace(diverged=~healthy)
 
 
+@ordinary
 def train(
     ppo: PPO, settings: Settings, state: TrainState, n_updates: Int[ArrayLike, ""]
 ) -> TrainState:

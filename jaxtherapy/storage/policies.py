@@ -163,11 +163,15 @@ def to_named_arrays(params: PyTree, ppo: PPO | None = None) -> Arrays:
     return arrays
 
 
-def from_named_arrays(arrays: Arrays, template: PyTree) -> PyTree:
+def from_named_arrays(
+    arrays: Arrays,
+    template: PyTree,
+    advice: str = "give the config.yaml that they were trained with as --config",
+) -> PyTree:
     """The inverse of :func:`to_named_arrays`, in the structure of ``template``.
 
     Raises:
-        RunError: the networks are others than those of the template.
+        RunError: the networks are others than those of the template; ends with ``advice``.
     """
     ours = {path: (name, transposed) for name, path, transposed in _LAYERS}
     leaves = _leaves(template)
@@ -179,8 +183,8 @@ def from_named_arrays(arrays: Arrays, template: PyTree) -> PyTree:
         array = arrays.get(name)
         if array is None or array.shape != like.shape[:: -1 if transposed else 1]:
             raise RunError(
-                f"the weights have no {name} as these settings need it; use the config.yaml that "
-                "they were trained with: its views, encoder and hidden_size"
+                f"the weights have no {name} as these views, encoder and hidden_size need it; "
+                f"{advice}"
             )
         leaves[path] = jax.device_put(array.T if transposed else array, may_alias=False)
     restored = jax.tree.map(lambda x: x, template)

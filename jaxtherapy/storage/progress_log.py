@@ -34,9 +34,6 @@ COLUMNS = (
 )
 """The first nine are what older tools read, in their order."""
 
-WITHOUT_LOG = "or branch off with all but the log: --resume-from FOLDER --experiment-name other"
-"""The least destructive way on: a branch takes the whole state along and has its own log."""
-
 Row = dict[str, float]
 
 
@@ -122,23 +119,22 @@ class ProgressLog:
         if n_rows == 0:
             return []
         if not self.path.exists():
-            raise RunError(f"{self.path} is missing; put it back, {WITHOUT_LOG}")
+            raise RunError(f"{self.path} is missing; put it back")
         rows = self.rows()
         if any(len(row) != len(COLUMNS) for row in rows[:n_rows]):
             raise RunError(
-                f"{self.path} has rows with missing or additional cells; put the original back, "
-                + WITHOUT_LOG
+                f"{self.path} has rows with missing or additional cells; put the original back"
             )
         if len(rows) < n_rows:
             raise RunError(
                 f"{self.path} has {len(rows)} rows where the checkpoint knows of {n_rows}; put the "
-                f"complete file back, {WITHOUT_LOG}"
+                "complete file back"
             )
         for number, row in enumerate(rows[:n_rows], 2):  # as an editor counts lines
             for wrong in (cell for cell in row if not _is_number(cell)):
                 raise RunError(
                     f"{self.path} has {shown(wrong)} in line {number}, where a number was; put the "
-                    f"original back, {WITHOUT_LOG}"
+                    "original back"
                 )
         return rows[:n_rows]
 

@@ -3,10 +3,10 @@
 import os
 import shlex
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from jaxtherapy.config import (
     ConfigError,
@@ -29,6 +29,9 @@ from jaxtherapy.storage.logs import find_log, is_anothers, log_folder
 from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles, step_in
+
+if TYPE_CHECKING:
+    from jaxtyping import PyTree
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,11 @@ class Start:
     new_yardstick: bool = False
     logs: tuple[tuple[int, Path], ...] = ()
     note: str = ""
+
+    def check_weights(self, template: "PyTree") -> None:
+        """Refuses weights of other networks than those of this run."""
+        if self.pth is not None:
+            weights.from_named_arrays(self.pth.weights, template)
 
     def copy_logs(self, files: RunFiles) -> None:
         """Gives a copied experiment a log of its own."""
@@ -310,7 +318,7 @@ def _exact(
     if in_place:
         _check_own_log(experiment, files)
         logs = _original_logs(experiment, files)
-        notes += _dropped(step, progress, files, config.overwrite)
+        notes += _dropped(step, progress, files, dict(logs), config.overwrite)
         if logs:
             notes.append(f"its log goes on in {files.log}: {logs[0][1]} is the original's")
         if new_yardstick:
@@ -348,21 +356,39 @@ def _original_logs(experiment: Path, files: RunFiles) -> tuple[tuple[int, Path],
     return tuple((seed, log) for seed, log in found if log)
 
 
-def _dropped(step: int, progress: Progress | None, files: RunFiles, overwriting: bool) -> list[str]:
+def _dropped(
+    step: int,
+    progress: Progress | None,
+    files: RunFiles,
+    copied: Mapping[int, Path],
+    overwriting: bool,
+) -> list[str]:
     """What going back to a step costs, in words.
 
     Raises:
-        RunError: a log has lost rows, or has cells that are no numbers.
+        RunError: a log is missing, has lost rows, or has cells that are no numbers.
     """
     told = []
     if later := files.later_weights(step):
-        verb = "removed" if overwriting else f"set aside in later_than_{step}, as no Orbax "
-        verb += "" if overwriting else "checkpoint of theirs is there"
-        told.append(f"{len(later)} checkpoint_*.pth of later steps are {verb}")
-    logs = [ProgressLog(files.csv(seed)) for seed in files.seeds if files.csv(seed).is_file()]
+        done = "removed"
+        if not overwriting:
+            done = (
+                f"set aside in later_than_{step}, as no Orbax checkpoint of theirs is there; they "
+                "stay until you remove them, whatever keep_checkpoints is"
+            )
+        told.append(f"{len(later)} checkpoint_*.pth of later steps are {done}")
+    logs = [ProgressLog(copied.get(seed, files.csv(seed))) for seed in files.seeds]
     n_rows = progress.csv_rows if progress else 0  # else restoring says what is damaged
-    for log in logs:
-        log.check(n_rows)
-    if progress and (rows := sum(len(log.rows()) - n_rows for log in logs)):
+    try:
+        for log in logs:
+            log.check(n_rows)
+    except RunError as error:  # a branch takes the whole state along and has a log of its own
+        source = shlex.quote(str(files.output))
+        raise RunError(
+            f"{error}, or branch off with all but the log: --resume-from {source} "
+            f"--experiment-name {shlex.quote(files.name + '_2')}"
+        ) from None
+    there = [log for log in logs if log.path.is_file()]
+    if progress and (rows := sum(len(log.rows()) - n_rows for log in there)):
         told.append(f"{rows} later rows of the log are made again")
     return told

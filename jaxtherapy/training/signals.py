@@ -4,19 +4,25 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-SAVE = signal.SIGUSR1
-"""Asks to save and go on."""
+STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
+"""Ask to save and stop; the last one comes where the time of a CPU is limited."""
+SAVE = (signal.SIGUSR1, signal.SIGUSR2)
+"""Ask to save and go on: clusters send one or the other before the end."""
 
 
 class StopRequest:
     """While open, remembers signals instead of dying of them; a second Ctrl-C interrupts.
 
-    Ctrl-C, SIGTERM and SIGHUP ask to stop, SIGUSR1 to save. In a thread, where Python allows no
-    signal handlers, it hears nothing. A hangup that is ignored already (``nohup``) stays so.
+    In a thread, where Python allows no signal handlers, it hears nothing. A hangup that is ignored
+    already (``nohup``) stays so.
+
+    Attributes:
+        signal_name: of who asked to stop.
+        saved_for: the name of the last signal that asked to save.
     """
 
     def __init__(self) -> None:
-        self.signal_name = ""
+        self.signal_name = self.saved_for = ""
         self._save = False
         self._before: dict[signal.Signals, object] = {}
 
@@ -32,7 +38,7 @@ class StopRequest:
 
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, SAVE):
+            for number in (*STOP, *SAVE):
                 if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._remember)
         return self
@@ -47,8 +53,8 @@ class StopRequest:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if number == SAVE:
-            self._save = True
+        if number in SAVE:
+            self._save, self.saved_for = True, signal.Signals(number).name
             return
         if self.requested and number == signal.SIGINT:
             raise KeyboardInterrupt

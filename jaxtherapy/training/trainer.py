@@ -80,11 +80,11 @@ class Trainer:
             StoppedWhileCompiling: before there was anything to save.
         """
         with pinned(), ExitStack() as held:
-            self._refuse_early()
+            early = self._refuse_early()
             layout.choose_device(self.config.device, self.config, cache=self.save_files)
             self.console = console(not hosts.is_first_host() or "terminal" not in self._loggers)
             self.signals = held.enter_context(StopRequest())
-            starts = self._open(held)
+            starts = self._open(held, early)
             if result := nothing_left(self.config, starts, self.tally):
                 self.console.print(summary.nothing_left(self.config, self.tally))
                 return result
@@ -103,12 +103,11 @@ class Trainer:
 
     # --- beginning --------------------------------------------------------------------------
 
-    def _refuse_early(self) -> None:
+    def _refuse_early(self) -> list[Start]:
         """What can be refused before JAX has started."""
         if not self.save_files and self.config.resume:
             raise RunError("without a folder there is nothing to resume; give resume_from")
-        for files in self.files.groups(self.config.seeds_at_once):
-            self._find_start(files)
+        return [self._find_start(each) for each in self.files.groups(self.config.seeds_at_once)]
 
     def _find_start(self, files: RunFiles) -> Start:
         if self.save_files:
@@ -117,15 +116,18 @@ class Trainer:
             return Start()
         return resume.find_start(replace(self.config, overwrite=True), files)
 
-    def _open(self, held: ExitStack) -> dict[RunFiles, Start]:
+    def _open(self, held: ExitStack, early: list[Start]) -> dict[RunFiles, Start]:
         """Locks folders, plans memory, says what is going to happen, makes the loggers.
 
         Returns:
             Where each group of seeds starts.
         """
         ppo, settings = PPO.of(self.config), make_settings(self.config)
-        param_shapes(ppo)  # refuses what no network can be made of, before anything is created
+        shapes = param_shapes(ppo)  # refuses what no network can be made of
+        for start in early:
+            start.check_weights(shapes)
         teacher_of(ppo)
+        # Nothing is created before this.
         if self.save_files and hosts.is_first_host():
             self.notes += opening.lock(self.files, held)
         if self.config.resume == "auto":  # hosts decide alike
@@ -325,7 +327,8 @@ class Trainer:
         if now.saver is None:
             return
         now.saver.wait()
-        self.console.print(f"saved at step {now.progress.step:,}, as SIGUSR1 asked")
+        asked_by = self.signals.saved_for or "another host"
+        self.console.print(f"saved at step {now.progress.step:,}, as {asked_by} asked")
         if hosts.is_first_host():
             self._info |= {"saved_at_step": now.progress.step, "saved": run_info.now()}
             run_info.write(now.files.run, self._info)

@@ -248,6 +248,22 @@ launch.launch("anything")
     assert done.stderr == ("" if 2 in closed else "err\n")
 
 
+@pytest.mark.parametrize("number", [signal.SIGUSR1, signal.SIGUSR2])
+def test_a_clusters_warning_ends_no_command(number):
+    script = f"""
+import os, sys
+from jaxtherapy.cli import launch
+
+def main():
+    os.kill(os.getpid(), {int(number)})
+    return 4
+
+launch.importlib.import_module = lambda name: sys.modules["__main__"]
+launch.launch("anything")
+"""
+    assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 4
+
+
 def test_no_character_is_too_much_for_the_terminal():
     script = "import sys; from jaxtherapy.cli.launch import launch; launch('train')"
     done = subprocess.run(

@@ -8,6 +8,9 @@ import pytest
 
 from jaxtherapy.config import SETTINGS, ConfigError, checked, load_config
 
+NO_NAMES = ("..", ".", " ", "a ", " a", "a.", "a\nb", "a\\b", "é" * 101, "a\udce9")
+"""Of no folder everywhere."""
+
 
 @pytest.mark.parametrize(
     ("raw", "value"), [("3e-4", 3e-4), ("1e-3", 1e-3), (1, 1.0), ("0.5", 0.5), (" 2e-4 ", 2e-4)]
@@ -33,8 +36,9 @@ def test_numbers_as_text_are_numbers(raw, value):
         ({"patterns": ["cold_stuk"]}, "did you mean cold_stuck"),
         ({"patterns": {"cold_stuck": 1}}, "patterns is"),
         ({"experiment_name": "a/b"}, "folder's name"),
-        ({"experiment_name": ".."}, "folder's name"),
-        ({"experiment_name": "a\nb"}, "experiment_name"),
+        *(({"experiment_name": name}, "folder's name") for name in NO_NAMES),
+        ({"output_dir": " "}, "output_dir is ' ', must be text that can be printed"),
+        ({"log_dir": "a\tb"}, "log_dir is 'a\\tb', must be text that can be printed"),
         ({"gamma": None}, "gamma is None"),
         ({"total_timesteps": "1e16"}, "total_timesteps is '1e16'"),
         ({"total_timesteps": "1e300"}, "total_timesteps is '1e300'"),

@@ -1,4 +1,4 @@
-"""Copying a baseline: what it would do stands beside each session, and the loss draws towards it."""
+"""Copying a baseline: what it would do is kept with each session, and the loss draws to it."""
 
 from dataclasses import replace
 

@@ -239,6 +239,7 @@ def test_later_weights_without_an_orbax_checkpoint_are_kept(undisturbed, folder,
     assert resume("--resume-from", "models/tiny") == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "continuing at step 336" in out and "set aside in later_than_336" in out
+    assert "they stay until you remove them" in out
     assert "1 later rows of the log are made again" in out
     for name in ("checkpoint_400.pth", "policy_final.pth"):
         kept = output / "later_than_336" / name

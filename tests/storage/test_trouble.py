@@ -5,6 +5,7 @@ import contextlib
 import json
 import os
 import resource
+import shlex
 import shutil
 import signal
 
@@ -30,13 +31,14 @@ def test_a_log_that_vanished_is_refused_and_the_advice_works(cut_off, undisturbe
     shutil.rmtree(cut_off / "logs")
     before = contents(cut_off / "models")
     assert tiny.train(cut_off, "--resume") == 2
-    error = capsys.readouterr().err
+    out, error = capsys.readouterr()
     assert error.count("\n") == 1 and "tiny_progress.csv is missing; put it back" in error
-    assert "--resume-from FOLDER --experiment-name other" in error and "--overwrite" not in error
-    assert contents(cut_off / "models") == before
-    flags = ["--resume-from", "models/tiny", "--experiment-name", "other"]
+    assert not out and "--overwrite" not in error
+    assert contents(cut_off / "models") == before and not (cut_off / "logs").exists()
+    flags = shlex.split(error[error.index("--resume-from") :])
+    assert flags == ["--resume-from", "models/tiny", "--experiment-name", "tiny_2"]
     assert tiny.train(cut_off, *flags) == 0
-    other, whole = tiny.results(cut_off, "other"), tiny.results(undisturbed)
+    other, whole = tiny.results(cut_off, "tiny_2"), tiny.results(undisturbed)
     assert other["final"] == whole["final"] and other["checkpoint"] == whole["checkpoint"]
     assert other["log"] == whole["log"][2:]
     assert contents(cut_off / "models/tiny") == {

@@ -97,8 +97,23 @@ def test_without_its_configuration_a_policy_with_another_view_is_refused(there, 
     Path("without.pth").write_bytes(Path("models/omniscient/policy_final.pth").read_bytes())
     assert evaluate.main(["without.pth", "--output-dir", "refused"]) != 0
     told = capsys.readouterr().err
-    assert "use the config.yaml that they were trained with: its views" in told
+    assert "put the config.yaml that they were trained with beside without.pth" in told
     assert len(told.strip().splitlines()) == 1
+
+
+@pytest.mark.parametrize("command", ["train", "convert"])
+def test_what_trains_on_wants_its_configuration_too(there, command, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    source = tmp_path / "alone.pth"
+    source.write_bytes((there / "models/omniscient/checkpoint_400.pth").read_bytes())
+    if command == "train":
+        assert train(tmp_path, "--resume-from", str(source), "--total-timesteps", "480") == 2
+    else:
+        assert convert.main([str(source), "imported"]) == 2
+    out, told = capsys.readouterr()
+    assert not out and told.count("\n") == 1
+    assert "give the config.yaml that they were trained with as --config" in told
+    assert {path.name for path in tmp_path.iterdir()} <= {"alone.pth", "tiny.yaml"}
 
 
 def test_an_encoder_that_cant_read_a_view_creates_nothing(folder, capsys):
