@@ -182,7 +182,8 @@ TRAININGS: Mapping[str, tuple[str, tuple[int, ...], float]] = {
 """Configuration, seeds (three where a training takes over 20 minutes), seconds of each."""
 
 CELL_TRAININGS: Mapping[str, tuple[str, Changes, float]] = {
-    "trained": ("configs/cells.yaml", {}, 180),
+    "taught, then trained": ("configs/cells.yaml", {}, 60),
+    "trained from scratch": ("configs/cells.yaml", {"teacher": None}, 60),
 }
 """Of each cell, whose pattern and mechanism are added. Warm-started ones are other therapists."""
 
@@ -234,6 +235,10 @@ def _rl_vs_complementary() -> Iterable[Row]:
         yield Row(f"{place}/{name}", clients, Baseline(name), 4)
     yield Row(f"{place}/searched map", clients, SearchedMap(SEARCH), 30)
     yield Row(f"{place}/planner", clients, Planned(), 240, IN_EACH_CELL)
+    own = {key: value for key, value in clients.items() if key != "threshold"}
+    for name, (config, changes, seconds) in CELL_TRAININGS.items():
+        source = Trained(config, SEEDS[0], {**own, **changes})
+        yield Row(f"{place}/{name}", clients, source, seconds)
 
 
 def _cells() -> Iterable[Row]:
