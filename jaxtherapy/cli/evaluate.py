@@ -271,7 +271,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
 
     out = console()
     pin()
-    choose_device(given.device)
+    unkept = choose_device(given.device)
     panel = make_panel(given)
     request = make_request(given, panel)
     fit = fit_budget(given, request)
@@ -287,7 +287,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             f"{len(panel.therapists)} therapists × {cells} × "
             f"{request.episodes:,} clients = {total:,} therapies"
         )
-        for note in [*notes(given, panel, request), *_replaced(folder)]:
+        for note in filter(None, [*notes(given, panel, request), *_replaced(folder), unkept]):
             out.print(note)
         with _device_errors():
             if fit:
