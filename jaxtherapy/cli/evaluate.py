@@ -25,7 +25,7 @@ from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, map_name
 from jaxtherapy.config import ConfigError, TrainingConfig, expanded
-from jaxtherapy.config.checks import check_name
+from jaxtherapy.config.checks import check_name, output_folder
 from jaxtherapy.config.settings import MECHANISMS
 from jaxtherapy.config.yaml_files import plain
 from jaxtherapy.errors import RunError
@@ -175,8 +175,7 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
             re.sub(r"[^\w.()-]+", "-", panel.therapists[0].group)[:100].rstrip(".") or "evaluation"
         )
     check_name("--name", name)
-    if not given.output_dir.strip() or not given.output_dir.isprintable():
-        raise ConfigError(f"--output-dir is {given.output_dir!r}, must be printable text")
+    output_folder(given.output_dir)
     cells, weights = make_cells(given, config)
     alpha = 5.0 if config.bond_alpha is None else plain(config.bond_alpha)
     request = Request(
@@ -271,12 +270,12 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
 
     out = console()
     pin()
-    choose_device(given.device)
+    unkept = choose_device(given.device)
     panel = make_panel(given)
     request = make_request(given, panel)
     fit = fit_budget(given, request)
     planner = make_planner(given, request)
-    folder = Path(expanded(given.output_dir).replace("{name}", request.name))
+    folder = output_folder(given.output_dir.replace("{name}", request.name))
     total = len(request.cells) * request.episodes * len(panel.therapists)
     cells = "1 cell" if len(request.cells) == 1 else f"{len(request.cells)} cells"
     check_folder_is_ours(folder)
@@ -287,7 +286,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             f"{len(panel.therapists)} therapists × {cells} × "
             f"{request.episodes:,} clients = {total:,} therapies"
         )
-        for note in [*notes(given, panel, request), *_replaced(folder)]:
+        for note in filter(None, [*notes(given, panel, request), *_replaced(folder), unkept]):
             out.print(note)
         with _device_errors():
             if fit:

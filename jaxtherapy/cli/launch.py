@@ -23,7 +23,17 @@ from jaxtherapy.errors import INTERRUPTED, ConfigError, LastingStream, RunError
 _LAUNCHED = ContextVar("launched", default=False)
 """Whether a command has this process to itself."""
 
+_ENDING = (signal.SIGTERM, signal.SIGHUP)
+
 P = ParamSpec("P")
+
+
+class Ended(KeyboardInterrupt):
+    """A signal asked the command to end."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.exit_code = 128 + number
 
 
 def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
@@ -43,7 +53,8 @@ def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[
             except RunError as error:
                 return _say(f"error: {error}", error.exit_code)
             except KeyboardInterrupt as error:
-                return _say(str(error) or interrupted, INTERRUPTED)
+                code = error.exit_code if isinstance(error, Ended) else INTERRUPTED
+                return _say(str(error) or interrupted, code)
 
         return wrapped
 
@@ -64,15 +75,13 @@ def launch(command: str) -> int:
     at once, after its line: threads of libraries that are still at work would add traces to it.
     """
     _mend_streams()
-    _outlive_warnings()
+    _hear_signals(tidily=command != "train")  # training saves
     gc.set_threshold(100_000)  # tracing makes millions of objects that stay
     output: Any = LastingStream(sys.stdout)
     launched = _LAUNCHED.set(True)
     try:
         with contextlib.redirect_stdout(output):
-            with importing():
-                main: Callable[[], int] = importlib.import_module(f"jaxtherapy.cli.{command}").main
-            code = main()
+            code = _run(command)
     except SystemExit as end:  # of --help
         if end.code:
             raise
@@ -85,6 +94,13 @@ def launch(command: str) -> int:
     if code:
         os._exit(code)
     return code
+
+
+@ends_in_one_line("interrupted before anything began")
+def _run(command: str) -> int:
+    with importing():
+        main: Callable[[], int] = importlib.import_module(f"jaxtherapy.cli.{command}").main
+    return main()
 
 
 def _end(output: LastingStream) -> OSError | None:
@@ -110,35 +126,51 @@ def _mend_streams() -> None:
             stream.reconfigure(errors="backslashreplace")
 
 
-def _outlive_warnings() -> None:
-    """A cluster's warning before the end kills no command; training saves when it has begun."""
-    for number in (signal.SIGUSR1, signal.SIGUSR2):
+def _hear_signals(tidily: bool) -> None:
+    """A cluster's warning before the end kills no command; nothing is left half-done by an end."""
+    heard: dict[int, Any] = dict.fromkeys((signal.SIGUSR1, signal.SIGUSR2), signal.SIG_IGN)
+    if tidily:
+        heard |= dict.fromkeys(_ENDING, _end_tidily)
+    for number, handler in heard.items():
         if signal.getsignal(number) == signal.SIG_DFL:
-            signal.signal(number, signal.SIG_IGN)
+            signal.signal(number, handler)
+
+
+def _end_tidily(number: int, frame: FrameType | None) -> None:
+    raise Ended(number)
 
 
 @contextlib.contextmanager
 def importing() -> Iterator[None]:
-    """While open, Ctrl-C ends the command's process at once, in one line.
+    """While open, Ctrl-C and what else raises exceptions end the process at once, in one line.
 
-    Half-imported libraries could turn an exception into others or swallow it. Where Ctrl-C is
-    ignored or has a handler, and where ``main`` was merely called, it stays as it is.
+    Half-imported libraries could turn an exception into others or swallow it. Where a signal is
+    ignored or has another handler, and where ``main`` was merely called, it stays as it is.
     """
-    default = signal.getsignal(signal.SIGINT) is signal.default_int_handler
-    if not (default and _LAUNCHED.get()):
-        yield
-        return
-    signal.signal(signal.SIGINT, _leave)
+    raising = {}
+    if _LAUNCHED.get():
+        handlers = {each: signal.getsignal(each) for each in (signal.SIGINT, *_ENDING)}
+        known = signal.default_int_handler, _end_tidily
+        raising = {each: handler for each, handler in handlers.items() if handler in known}
+    for number in raising:
+        signal.signal(number, _leave)
     try:
         yield
+    except ValueError as error:  # JAX reads its settings when it is imported, and quotes them
+        quoted = str(error).replace('"', "'")
+        for name, value in os.environ.items():
+            if name.startswith("JAX_") and f"'{value}'" in quoted:
+                raise RunError(f"{name}={value} can't be used; unset it") from None
+        raise
     finally:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+        for number, handler in raising.items():
+            signal.signal(number, handler)
 
 
 def _leave(number: int, frame: FrameType | None) -> None:
     with contextlib.suppress(OSError):
         os.write(2, b"interrupted before anything began\n")
-    os._exit(INTERRUPTED)
+    os._exit(128 + number)
 
 
 def train() -> int:

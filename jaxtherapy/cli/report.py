@@ -9,6 +9,7 @@ from pathlib import Path
 
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import OneLineParser, expanded
+from jaxtherapy.config.checks import output_folder
 
 
 @ends_in_one_line("interrupted; the report may be incomplete")
@@ -36,7 +37,7 @@ def run(given: argparse.Namespace) -> int:
         from jaxtherapy.training.display import console
 
     out = console()
-    folder = Path(expanded(given.output_dir)) if given.output_dir else None
+    folder = None if given.output_dir is None else output_folder(given.output_dir)
     with out.status("drawing"):
         written = write_report(Path(expanded(given.evaluation)), folder, tell=out.print)
     report = written[0]

@@ -9,6 +9,7 @@ import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from jaxtherapy.config import distributions, schedules
@@ -52,6 +53,17 @@ def check_name(about: str, name: str) -> None:
             f"{about} is {shown(name)}, must be usable as a folder's name: no slashes, no control "
             "characters, no blanks around it, no dot at its end, at most 200 bytes"
         )
+
+
+def output_folder(given: str) -> Path:
+    """The folder of an ``--output-dir``.
+
+    Raises:
+        ConfigError: it is blank or can't be printed.
+    """
+    if not given.strip() or not given.isprintable():
+        raise ConfigError(f"--output-dir is {shown(given)}, must be printable text")
+    return Path(expanded(given))
 
 
 def expanded(path: str) -> str:

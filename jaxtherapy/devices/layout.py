@@ -7,6 +7,8 @@ over a mesh axis). With fewer runs than devices the clients of a run are spread 
 
 import contextlib
 import os
+import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -29,13 +31,16 @@ RUNS, CLIENTS = "runs", "clients"
 # --- choosing -------------------------------------------------------------------------------
 
 
-def choose_device(device: str, config: TrainingConfig | None = None, cache: bool = True) -> None:
+def choose_device(device: str, config: TrainingConfig | None = None, cache: bool = True) -> str:
     """Restricts JAX to a device, and joins other hosts.
 
     Args:
         device: ``auto``, ``cpu`` or ``gpu``.
         config: of a training, which may have several hosts, and seeds for several cores.
         cache: whether compiled programs are kept on the disk.
+
+    Returns:
+        What the user should know about it.
 
     Raises:
         RunError: a GPU is asked for and there is none, or the other hosts can't be reached.
@@ -44,10 +49,7 @@ def choose_device(device: str, config: TrainingConfig | None = None, cache: bool
     jax.config.update("jax_cpu_enable_async_dispatch", False)
     if device != "auto":
         jax.config.update("jax_platforms", {"cpu": "cpu", "gpu": "cuda"}[device])
-    if cache and not os.environ.get("JAX_COMPILATION_CACHE_DIR"):
-        with contextlib.suppress(RuntimeError):  # no home, no cache
-            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-            jax.config.update("jax_compilation_cache_dir", str(Path(base) / "jaxtherapy" / "xla"))
+    note = _keep_compiled() if cache else ""
     jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.3)
     if config is not None and are_several(config):
         join_hosts(config)
@@ -57,6 +59,30 @@ def choose_device(device: str, config: TrainingConfig | None = None, cache: bool
         jax.devices()
     except (RuntimeError, AssertionError):
         raise RunError(_not_available(device)) from None
+    return note
+
+
+def _keep_compiled() -> str:
+    """Has compiled programs kept on the disk. Returns why they can't be, if they can't."""
+    folder = os.environ.get("JAX_COMPILATION_CACHE_DIR", "")
+    if "://" in folder:  # in a cloud
+        return ""
+    # JAX would warn of every program; what is read-only may still have some of them.
+    warnings.filterwarnings("ignore", "Error (reading|writing) persistent compilation cache")
+    try:
+        if not folder:
+            base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+            folder = str(Path(base) / "jaxtherapy" / "xla")
+            jax.config.update("jax_compilation_cache_dir", folder)
+        Path(folder).mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder):
+            return ""
+    except (OSError, RuntimeError) as error:  # or there is no home
+        reason = getattr(error, "strerror", None) or error
+        return (
+            f"compiled programs can't be kept in {folder or '~/.cache'} ({reason}), so every start "
+            "compiles anew; name a folder that can be written: JAX_COMPILATION_CACHE_DIR"
+        )
 
 
 def _not_available(device: str) -> str:

@@ -83,7 +83,20 @@ class Picture:
         return " ".join([self.caption, *(f"{each.title}: {each.alt}" for each in self.panels)])
 
 
-def _import_matplotlib() -> Any:
+@contextmanager
+def _unlogged() -> Iterator[None]:
+    """No word of matplotlib about fonts, settings and folders."""
+    logger = logging.getLogger("matplotlib")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@_unlogged()
+def import_matplotlib() -> Any:
     """Importing fails on a backend or a matplotlibrc that can't be used, and then every time.
 
     So they are kept from it, and set afterwards as far as they can be, for the user's own figures.
@@ -111,19 +124,13 @@ def _import_matplotlib() -> Any:
 @contextmanager
 def own_style(**settings: Any) -> Iterator[None]:
     """Matplotlib's defaults, our style over them, and no word about fonts or settings."""
-    logger = logging.getLogger("matplotlib")
-    level = logger.level
-    logger.setLevel(logging.CRITICAL)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            mpl = _import_matplotlib()
-            with mpl.rc_context():
-                defaults = {k: v for k, v in mpl.rcParamsDefault.items() if "backend" not in k}
-                mpl.rcParams.update(defaults | _STYLE | settings)
-                yield
-    finally:
-        logger.setLevel(level)
+    with _unlogged(), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        mpl = import_matplotlib()
+        with mpl.rc_context():
+            defaults = {k: v for k, v in mpl.rcParamsDefault.items() if "backend" not in k}
+            mpl.rcParams.update(defaults | _STYLE | settings)
+            yield
 
 
 def draw(

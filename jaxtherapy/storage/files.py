@@ -1,5 +1,6 @@
 """How files are written: whole or not at all."""
 
+import contextlib
 import errno
 import operator
 import os
@@ -22,8 +23,11 @@ def write_atomically(path: Path, contents: bytes) -> None:
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
-    except BaseException:
-        beside.unlink(missing_ok=True)
+    except BaseException as error:
+        if isinstance(error, OSError):  # whoever reads it knows this name
+            error.filename = os.fspath(path)
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
         raise
     _sync_folder(path.parent)
 

@@ -228,7 +228,10 @@ def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles, again: b
         origin = os.fsdecode(files.started_from.read_bytes()).removesuffix("\n")
         start = find_start(replace(config, resume=False, resume_from=origin), files, again=True)
         return replace(start, note=f"{starting_over}, {start.note}")
-    raise RunError(f"{folder} holds no checkpoints; give an experiment's folder or a .pth file")
+    what = "give an experiment's folder or a .pth file"
+    if config.resume:
+        what = "start without --resume, or with --resume auto, which does both"
+    raise RunError(f"{folder} holds no checkpoints; {what}")
 
 
 def _from_file(path: Path, config: TrainingConfig, files: RunFiles, again: bool) -> Start:

@@ -20,6 +20,7 @@ from jaxtherapy.evaluation.comparison import Comparison, compare
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
+from jaxtherapy.reporting.drawing import import_matplotlib
 from jaxtherapy.storage import checkpoints, run_info
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.training import early_stopping
@@ -201,7 +202,7 @@ class Ending:
             f"--resume-from {shlex.quote(str(files.output))})\n"
             f"  log          {log}\n"
             + (f"  summary      {files.summary}\n" if several else "")
-            + f"  picture      {files.picture}"
+            + (f"  picture      {files.picture}" if files.picture.exists() else "")
         )
 
 
@@ -233,6 +234,7 @@ def summary_key(seed: int | Int[Array, ""]) -> PRNGKeyArray:
 
 def prepare(config: TrainingConfig) -> None:
     """Imports and compiles what the end will need, while the device trains."""
+    import_matplotlib()
     import matplotlib.figure  # noqa: F401
 
     checkpoints.orbax()

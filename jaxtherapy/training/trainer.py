@@ -81,7 +81,8 @@ class Trainer:
         """
         with pinned(), ExitStack() as held:
             early = self._refuse_early()
-            layout.choose_device(self.config.device, self.config, cache=self.save_files)
+            device, keep = self.config.device, self.save_files
+            self.notes.append(layout.choose_device(device, self.config, keep))
             self.console = console(not hosts.is_first_host() or "terminal" not in self._loggers)
             self.signals = held.enter_context(StopRequest())
             starts = self._open(held, early)

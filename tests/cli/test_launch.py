@@ -264,6 +264,45 @@ launch.launch("anything")
     assert subprocess.run([sys.executable, "-c", script], timeout=60, check=False).returncode == 4
 
 
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_what_ends_a_command_leaves_nothing_half_done(folder, number):
+    script = f"""
+import os, sys, time
+from jaxtherapy.cli import launch
+
+@launch.ends_in_one_line("interrupted; nothing was written")
+def main():
+    os.mkdir("half")
+    try:
+        os.kill(os.getpid(), {int(number)})
+        time.sleep(30)
+    finally:
+        os.rmdir("half")
+
+launch.importlib.import_module = lambda name: sys.modules["__main__"]
+launch.launch("anything")
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, timeout=60, check=False
+    )
+    assert done.returncode == 128 + number
+    assert done.stderr == "interrupted; nothing was written\n" and not list(folder.iterdir())
+
+
+@pytest.mark.parametrize("name", ["JAX_ENABLE_X64", "JAX_NUM_CPU_DEVICES"])
+def test_a_setting_of_jax_that_is_none_is_one_line(name):
+    done = subprocess.run(
+        [sys.executable, "-m", "jaxtherapy.convert", *COMMANDS["convert"]],
+        env=os.environ | {name: "garbage"},
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    told = f"error: {name}=garbage can't be used; unset it\n"
+    assert (done.returncode, done.stdout, done.stderr) == (2, "", told)
+
+
 def test_no_character_is_too_much_for_the_terminal():
     script = "import sys; from jaxtherapy.cli.launch import launch; launch('train')"
     done = subprocess.run(

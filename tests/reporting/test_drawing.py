@@ -71,7 +71,7 @@ def test_a_picture_that_fails_is_one_line():
 
 
 def test_a_matplotlib_that_can_not_be_imported_is_one_line(monkeypatch):
-    monkeypatch.setattr(drawing, "_import_matplotlib", lambda: __import__("no_such_module"))
+    monkeypatch.setattr(drawing, "import_matplotlib", lambda: __import__("no_such_module"))
     with pytest.raises(PictureError, match="ModuleNotFoundError"):
         panel_svg(Panel("title", "alt", lambda axes: None), "salt")
 

@@ -413,6 +413,9 @@ def test_mistakes_are_one_line(tmp_path, capsys):
         assert main([str(tmp_path)]) == 2
         out, err = capsys.readouterr()
         assert not out and said in err and err.count("\n") == 1
+    for blank in ("", " "):
+        assert main([str(tmp_path), "--output-dir", blank]) == 2
+        assert f"--output-dir is {blank!r}" in capsys.readouterr().err
     assert main([]) == 2 and "see --help" in capsys.readouterr().err
 
 

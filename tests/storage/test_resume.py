@@ -442,3 +442,11 @@ def test_a_lock_that_fails_otherwise_is_an_error(folder, monkeypatch, capsys):
     monkeypatch.setattr(filelock.FileLock, "acquire", broken)
     assert tiny.train(folder, "--total-timesteps", "16") == 2
     assert "Input/output error" in capsys.readouterr().err
+
+
+def test_a_run_that_was_stopped_before_it_began_says_how_it_begins(folder, capsys):
+    (folder / "models/tiny").mkdir(parents=True)
+    (folder / "models/tiny/.lock").touch()
+    assert tiny.train(folder, "--resume") == 2
+    out, error = capsys.readouterr()
+    assert "start without --resume, or with --resume auto" in error and not out

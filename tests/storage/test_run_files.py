@@ -187,7 +187,7 @@ def test_the_log_tells_whether_a_later_evaluation_was_better(tmp_path):
 
 def test_the_advice_on_a_lost_log_loses_nothing(tmp_path):
     log = ProgressLog(tmp_path / "log.csv")
-    with pytest.raises(RunError, match="--resume-from") as caught:
+    with pytest.raises(RunError, match=r"log\.csv is missing; put it back") as caught:
         log.rewind(1)
     assert "--overwrite" not in str(caught.value)
 

@@ -44,6 +44,8 @@ ENVIRONMENT = {
     "JAX_DEBUG_NANS": "1",
     "JAX_DISABLE_JIT": "1",
     "JAX_TRANSFER_GUARD": "disallow",
+    "MPLBACKEND": "nonsense",
+    "MPLCONFIGDIR": "/dev/null/nowhere",
 }
 
 
@@ -55,6 +57,8 @@ def test_a_training_is_the_same_whatever_the_environment_says(undisturbed, folde
     )
     assert (ended.returncode, ended.stderr) == (0, "")
     assert tiny.results(folder) == tiny.results(undisturbed)
+    assert (folder / "logs/tiny/tiny_progress.png").exists()
+    assert "mkdir" not in ended.stdout and "no picture" not in ended.stdout
 
 
 @pytest.mark.skipif(jax.default_backend() != "cpu", reason="there is a GPU")

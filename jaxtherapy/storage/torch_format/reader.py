@@ -82,7 +82,11 @@ def check_magic(start: bytes) -> None:
         "it has the legacy format of PyTorch before 1.6",
         "if you trust it, torch.load it with a newer PyTorch and torch.save it again",
     )
-    require(start.startswith(b"PK\x03\x04"), "it is not PyTorch's zip format")
+    require(
+        start.startswith(b"PK\x03\x04"),
+        "it is not PyTorch's zip format",
+        "give an undamaged .pth file",
+    )
 
 
 def _read_archive(contents: bytes) -> dict[str, memoryview]:
