@@ -49,6 +49,9 @@ class Session(NamedTuple):
 compile_quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
 """``jax.jit`` for tests that cost little but compiling; unoptimised code serves them as well."""
 
+compile_well = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
+"""``jax.jit`` for simulations of many, which take longer than compiling does."""
+
 
 def is_double():
     """Whether this process computes in float64, as under ``JAX_ENABLE_X64=1``."""

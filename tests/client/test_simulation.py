@@ -15,7 +15,7 @@ from jaxtherapy.client.patterns import pattern_weights
 from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.client.simulation import simulate, simulate_course
 from jaxtherapy.envs.rewards import reward
-from tests.client.replay import arrays
+from tests.client.replay import arrays, compile_well
 from tests.plausibility import assert_all_plausible, independent, same_mean, same_proportion
 
 N_DYADS = 2_000
@@ -39,10 +39,6 @@ def numbered(number):
         return jnp.stack(acts)[number]
 
     return therapist
-
-
-# Optimised: crowds take longer than compiling does.
-compile_well = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
 
 
 @partial(compile_well, static_argnames="n_dyads")

@@ -19,7 +19,7 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.envs import planner as planning
 from jaxtherapy.envs.planner import Planner, library, prospect, prospects
 from jaxtherapy.envs.rewards import reward
-from tests.client.replay import arrays, compile_quickly
+from tests.client.replay import arrays, compile_quickly, compile_well
 
 N = 6
 PARAMS = arrays(ClientParams(threshold=0.9, max_sessions=24))
@@ -211,7 +211,7 @@ def test_it_beats_the_myopic_therapist_with_strategic_clients():
     small = Planner(library=few_maps, simulations=8)
     success = {
         name: np.asarray(
-            jax.jit(partial(simulate, therapist=each, n_dyads=60))(
+            compile_well(partial(simulate, therapist=each, n_dyads=60))(
                 jax.random.key(9), clients
             ).success
         )

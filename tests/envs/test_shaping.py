@@ -77,7 +77,7 @@ numbers = st.floats(0, 1, width=32)
 
 @settings(max_examples=100, deadline=None)
 @given(
-    way=st.lists(st.tuples(numbers, numbers), min_size=2, max_size=40),
+    way=st.lists(st.tuples(numbers, numbers), min_size=2, max_size=12),
     gamma=numbers,
     coefficients=st.tuples(*[st.none() | st.floats(0, 10, width=32)] * 3),
     ending=st.sampled_from(["success", "dropped_out", "max_sessions", "goes on"]),
@@ -91,7 +91,7 @@ def test_returns_telescope(way, gamma, coefficients, ending):
     dyads = [at(*each) for each in way[:-1]] + [at(*way[-1], **ended)]
     last = PARAMS.max_sessions if ending == "max_sessions" else len(dyads)
     dyads[-1] = dyads[-1].replace(time=jnp.int32(last))
-    stack = jax.tree.map(lambda *x: jnp.stack(x), *dyads)
+    stack = jax.tree.map(lambda *x: jnp.asarray(np.stack(x)), *dyads)
     before, after = (jax.tree.map(lambda x, i=i: x[i:][: len(way) - 1], stack) for i in (0, 1))
     added = shaping(hyper, before, after, PARAMS)
     if not any(each is not None for each in coefficients):

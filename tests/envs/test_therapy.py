@@ -262,6 +262,7 @@ def one_step(key, params):
 
 
 one_by_one = compile_quickly(one_step)
+side_by_side = compile_quickly(jax.vmap(one_step))
 
 
 def test_sweeps_cover_every_leaf():
@@ -271,10 +272,16 @@ def test_sweeps_cover_every_leaf():
 
 @pytest.mark.parametrize("name", SWEEPS)
 def test_every_leaf_can_be_swept(name):
-    """Batched over one leaf alone, environments are those of the loop over its values."""
+    """Environments that differ in one leaf are those of the loop over its values."""
+    values = {name: SWEEPS[name]}
+    # Batched over it alone, it can be traced; one program for all leaves computes.
     in_axes = jax.tree.map(lambda _: None, SWEPT).replace(**{name: 0})
-    batched = SWEPT.replace(**{name: SWEEPS[name]})
-    swept = compile_quickly(jax.vmap(one_step, in_axes=(None, in_axes)))(jax.random.key(3), batched)
+    alone = jax.vmap(one_step, in_axes=(None, in_axes))
+    told = jax.eval_shape(alone, jax.random.key(3), SWEPT.replace(**values))
+    keys = jnp.repeat(jax.random.key(3), 3)
+    batched = jax.tree.map(lambda leaf: np.stack([leaf] * 3), SWEPT).replace(**values)
+    swept = side_by_side(keys, batched)
+    assert jax.tree.map(jnp.shape, swept) == jax.tree.map(jnp.shape, told)
     for i, value in enumerate(SWEEPS[name]):
         alone = one_by_one(jax.random.key(3), SWEPT.replace(**{name: value}))
         for ours, theirs in zip(jax.tree.leaves(swept), jax.tree.leaves(alone), strict=True):
@@ -288,7 +295,7 @@ def test_keys_and_all_leaves_swept_at_once():
     """Environments of different parameters side by side, as in a population of clients."""
     batched = SWEPT.replace(**SWEEPS)
     keys = jax.random.split(jax.random.key(4), 3)
-    swept = compile_quickly(jax.vmap(one_step))(keys, batched)
+    swept = side_by_side(keys, batched)
     for i in range(3):
         alone = one_by_one(keys[i], jax.tree.map(lambda leaf, i=i: leaf[i], batched))
         np.testing.assert_allclose(swept[1].client.rs[i], alone[1].client.rs, rtol=1e-4)

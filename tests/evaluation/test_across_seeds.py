@@ -203,16 +203,15 @@ def test_the_interval_covers(name):
 
 
 def test_a_thousand_seeds_are_quick_and_fit_memory():
-    """Four metrics of 100 evaluations: 4 s on two cores; the bounds leave room for a busy one."""
+    """100 evaluations: 1 s of a CPU; the bound is for slow ones."""
     values = np.random.default_rng(0).normal(200, 30, (1_024, 100))
     tracemalloc.start()
     start = time.process_time()
-    for _ in range(4):
-        across_seeds(values)
+    across_seeds(values)
     seconds = time.process_time() - start
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
-    assert seconds < 40
+    assert seconds < 10
     assert peak < 300e6
 
 

@@ -215,6 +215,7 @@ def test_batches_are_within_memory_and_nearly_full(total, platform, workers):
 @pytest.mark.parametrize("size", [1, 7, 50])
 def test_batches_cover_everything_once(monkeypatch, size):
     monkeypatch.setattr(grids, "batch_size", lambda *_: size)
+    monkeypatch.setattr(Programs, "_compile", lambda *_: None)  # nothing is played
     with Programs(DESIGN, {baselines: np.int32(0)}) as programs:
         monkeypatch.setattr(programs, "_run", lambda *job: job[4])
         cell, client = np.divmod(np.arange(CLIENTS * len(CELLS)), CLIENTS)

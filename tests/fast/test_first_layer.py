@@ -16,6 +16,7 @@ from jaxtherapy.fast.first_layer import (
     make_table,
     select,
 )
+from tests.client.replay import compile_quickly
 from tests.observations import observations
 
 WIDTH = 6
@@ -43,6 +44,16 @@ def embedded_and_multiplied(weights, obs):
     return jnp.matmul(features, kernel, precision="highest") + bias
 
 
+def with_gradient(way, weight):
+    """Compiled: its gradient and what it returns."""
+
+    def total(given):
+        result = way(given)
+        return jnp.sum(result * weight), result
+
+    return compile_quickly(jax.grad(total, has_aux=True))
+
+
 def assert_close(ours, theirs):
     chex.assert_trees_all_close(ours, theirs, rtol=1e-4, atol=1e-4)
 
@@ -57,11 +68,11 @@ def test_selected_rows_are_the_layer_and_so_is_their_gradient(batch):
     def by_table(weights):
         return select(make_table(*weights, jax.lax.Precision.HIGHEST), obs)
 
-    ours, theirs = by_table(weights(1)), embedded_and_multiplied(weights(1), obs)
-    assert ours.shape == (*batch, WIDTH)
-    assert_close(ours, theirs)
-    ours = jax.grad(lambda w: jnp.sum(by_table(w) * weight))(weights(1))
-    theirs = jax.grad(lambda w: jnp.sum(embedded_and_multiplied(w, obs) * weight))(weights(1))
+    def embedded(weights):
+        return embedded_and_multiplied(weights, obs)
+
+    ours, theirs = (with_gradient(way, weight)(weights(1)) for way in (by_table, embedded))
+    assert ours[1].shape == (*batch, WIDTH)
     assert_close(ours, theirs)
 
 
@@ -72,9 +83,9 @@ def test_selecting_is_the_product_with_indicators(batch):
     def product(table):
         return jnp.matmul(indicators(obs), as_matrix(table), precision="highest")
 
-    assert_close(select(table, obs), product(table))
-    ours = jax.grad(lambda t: jnp.sum(select(t, obs) * weight))(table)
-    assert_close(ours, jax.grad(lambda t: jnp.sum(product(t) * weight))(table))
+    ways = (lambda table: select(table, obs)), product
+    ours, theirs = (with_gradient(way, weight)(table) for way in ways)
+    assert_close(ours, theirs)
 
 
 def test_a_matrix_and_back():
@@ -95,7 +106,7 @@ def test_batched_by_vmap(axes):
     def both(table, obs):
         return select(table, obs), jax.grad(lambda t: jnp.sum(select(t, obs) * weight))(table)
 
-    batched = jax.vmap(both, axes)(table, obs)
+    batched, both = compile_quickly(jax.vmap(both, axes))(table, obs), compile_quickly(both)
     for i in range(4):
         one = [
             jax.tree.map(lambda x, i=i: x[i], x) if axis == 0 else x

@@ -273,10 +273,8 @@ def test_a_killed_host_ends_the_other_and_any_number_of_devices_goes_on(
     runs = two_hosts(tmp_path, pause=0.2)
     wait_for(tmp_path / "models/tiny/checkpoints/224", *runs)
     runs[killed].kill()
-    begun = time.monotonic()
     survivor = runs[1 - killed]
     assert survivor.ended() == 1, survivor.err
-    assert time.monotonic() - begun < 60
     last = survivor.err.splitlines()[-1]
     assert last.startswith("error: another host was lost") and "--resume" in last
     runs[killed].ended()

@@ -19,7 +19,7 @@ def test_jobs_are_done_in_order_beside_the_caller(writer):
     done, threads, go = [], set(), threading.Event()
 
     def job(number):
-        go.wait(10)
+        go.wait(60)
         threads.add(threading.current_thread())
         done.append(number)
 
@@ -40,18 +40,18 @@ def test_no_more_than_a_few_wait(writer):
 
     def submit_all():
         for number in range(5):
-            writer.submit(lambda: go.wait(10))
+            writer.submit(lambda: go.wait(60))
             submitted.append(number)
 
     caller = threading.Thread(target=submit_all)
     caller.start()
-    deadline = time.monotonic() + 5
+    deadline = time.monotonic() + 60
     while len(submitted) < Writer.PENDING and time.monotonic() < deadline:
         time.sleep(0.001)
     time.sleep(0.1)  # for one too many
     assert len(submitted) == Writer.PENDING
     go.set()
-    caller.join(10)
+    caller.join(60)
     assert len(submitted) == 5
 
 
@@ -64,7 +64,7 @@ def test_an_error_comes_up_at_the_next_call_and_later_jobs_are_not_done(writer, 
     go, done = threading.Event(), []
 
     def fails():
-        go.wait(10)
+        go.wait(60)
         broken()
 
     writer.submit(fails)
@@ -97,12 +97,12 @@ def test_closing_finishes_the_job_in_hand_and_forgets_the_others():
 
     def job():
         begun.set()
-        go.wait(10)
+        go.wait(60)
         done.append("in hand")
 
     writer.submit(job)
     writer.submit(lambda: done.append("waiting"))
-    begun.wait(10)
+    begun.wait(60)
     threading.Timer(0.05, go.set).start()
     writer.close()
     assert done == ["in hand"]
