@@ -11,6 +11,7 @@ import tempfile
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
@@ -18,6 +19,8 @@ from jaxtherapy.cli.train import main, read_configuration
 from jaxtherapy.config import load_config
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.progress_log import COLUMNS
+from jaxtherapy.training import group
+from jaxtherapy.training.trainer import Trainer
 from tests.training import tiny
 
 CONTRACT_COLUMNS = [
@@ -335,7 +338,20 @@ def test_a_damaged_file_is_refused_with_one_line(undisturbed, folder, capsys, da
 # --- trouble --------------------------------------------------------------------------------
 
 
-def test_divergence_stops_with_the_step_the_cause_and_the_last_good_state(folder, capsys):
+def test_divergence_stops_with_the_step_the_cause_and_the_last_good_state(
+    folder, capsys, monkeypatch
+):
+    chunk = Trainer.chunk
+
+    def poisoned(self):
+        now = self.now
+        if now.progress.n_updates >= 7:  # after the first checkpoint
+            endless = now.state.return_stats.replace(mean=jnp.full(1, jnp.inf))
+            now.state = now.state.replace(return_stats=endless)
+        return chunk(self)
+
+    monkeypatch.setattr(Trainer, "chunk", poisoned)
+    monkeypatch.setattr(group, "CHUNK_SECONDS", 0)
     assert tiny.train(folder, "--learning-rate", "10", "--max-grad-norm", "none") == 1
     error = capsys.readouterr().err
     assert "diverged in the update after step" in error and "learning_rate 10" in error
