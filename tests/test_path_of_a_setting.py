@@ -12,9 +12,12 @@ import jaxtherapy
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import Hyperparameters
 from jaxtherapy.devices import programs
+from jaxtherapy.fast import promotion
 from tests.training import tiny
 
 PACKAGE = str(Path(jaxtherapy.__file__).parent)
+WRAPPER = promotion.__file__
+"""A function and the decorator around it are one."""
 AT_MOST = {"functions": 12, "files": 7}
 
 
@@ -22,7 +25,7 @@ def frames(frame):
     """(file, function) of the package's own frames, outermost first."""
     found = []
     while frame is not None:
-        if frame.f_code.co_filename.startswith(PACKAGE):
+        if frame.f_code.co_filename.startswith(PACKAGE) and frame.f_code.co_filename != WRAPPER:
             found.append((frame.f_code.co_filename, frame.f_code.co_name))
         frame = frame.f_back
     return found[::-1]
