@@ -28,7 +28,7 @@ Line = Sequence[str]
 SEES = {
     "random": "nothing",
     "complementary": "the act",
-    "map of the first look": "the act",
+    "map found by hand": "the act",
     "searched map": "the act",
     "myopic": "the client",
     "best_cell": "the client",
@@ -38,7 +38,7 @@ SEES = {
     "strategic_omniscient": "the client",
     **dict.fromkeys(CELL_TRAININGS, "the history"),
 }
-STRATEGIC = ("random", REFERENCE, "map of the first look", "searched map", "myopic", "best_cell")
+STRATEGIC = ("random", REFERENCE, "map found by hand", "searched map", "myopic", "best_cell")
 YARDSTICKS = ("myopic", "searched map", "best_cell", "planner")
 
 
