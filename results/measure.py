@@ -145,18 +145,17 @@ def course(row: Row, made: Made) -> dict[str, Any]:
     told = jt.compare_therapists(
         {"it": made.therapist}, clients, row.therapies, SEED, course_episodes=row.therapies
     )
-    course = told.courses[0]
+    (found,) = told.courses
     shapes = [
         each
-        for each in course.shapes
+        for each in found.shapes
         if (each.acts, each.measure) == ("enacted", "complementarity")
         and each.outcome in SHOWN_SHAPES
     ]
     return {
         "shapes": [_rounded(dataclasses.asdict(each)) for each in shapes],
         "response_maps": {
-            phase: _rounded(dataclasses.asdict(each))
-            for phase, each in course.response_maps.items()
+            phase: _rounded(dataclasses.asdict(each)) for phase, each in found.response_maps.items()
         },
     }
 

@@ -101,8 +101,8 @@ class Row:
     @property
     def missing_file(self) -> str | None:
         """The configuration that it waits for."""
-        waits = isinstance(self.source, Trained) and not self.source.file.exists()
-        return self.source.config if waits and isinstance(self.source, Trained) else None
+        source = self.source
+        return source.config if isinstance(source, Trained) and not source.file.exists() else None
 
     def client_settings(self) -> TrainingConfig:
         """Of the clients that are treated."""
@@ -170,7 +170,7 @@ CELLS: Mapping[str, Changes] = {
 
 # --- therapists -----------------------------------------------------------------------------
 
-ISSUE_MAP = "fixed_map:WS,WS,WD,WD,D,CD,C,S"
+MAP_BY_HAND = "fixed_map:WS,WS,WD,WD,D,CD,C,S"
 """The best that was found by hand for the strategic clients."""
 
 SEEDS = (1, 2, 3, 4, 5)
@@ -219,7 +219,7 @@ def _strategic() -> Iterable[Row]:
         place = f"strategic/{threshold}"
         for name in ("random", "complementary", "myopic"):
             yield Row(f"{place}/{name}", clients, Baseline(name), 4)
-        yield Row(f"{place}/map of the first look", clients, Baseline(ISSUE_MAP), 4)
+        yield Row(f"{place}/map found by hand", clients, Baseline(MAP_BY_HAND), 4)
         yield Row(f"{place}/searched map", clients, SearchedMap(SEARCH), 30)
         yield Row(f"{place}/best_cell", clients, Baseline("best_cell"), 4)
         yield Row(f"{place}/planner", clients, Planned(), 600, PLANNED)
@@ -229,8 +229,7 @@ def _strategic() -> Iterable[Row]:
                 yield Row(f"{place}/{name}/seed_{seed}", clients, source, seconds)
 
 
-def _rl_vs_complementary() -> Iterable[Row]:
-    place, clients = "rl_vs_complementary", RL_VS_COMPLEMENTARY
+def _headroom(place: str, clients: Changes) -> Iterable[Row]:
     for name in ("complementary", "myopic", "best_cell"):
         yield Row(f"{place}/{name}", clients, Baseline(name), 4)
     yield Row(f"{place}/searched map", clients, SearchedMap(SEARCH), 30)
@@ -243,15 +242,7 @@ def _rl_vs_complementary() -> Iterable[Row]:
 
 def _cells() -> Iterable[Row]:
     for cell, clients in CELLS.items():
-        place = f"cells/{cell}"
-        for name in ("complementary", "myopic", "best_cell"):
-            yield Row(f"{place}/{name}", clients, Baseline(name), 4)
-        yield Row(f"{place}/searched map", clients, SearchedMap(SEARCH), 30)
-        yield Row(f"{place}/planner", clients, Planned(), 240, IN_EACH_CELL)
-        for name, (config, changes, seconds) in CELL_TRAININGS.items():
-            own = {key: value for key, value in clients.items() if key != "threshold"}
-            source = Trained(config, SEEDS[0], {**own, **changes})
-            yield Row(f"{place}/{name}", clients, source, seconds)
+        yield from _headroom(f"cells/{cell}", clients)
 
 
 def _ablation() -> Iterable[Row]:
@@ -280,7 +271,13 @@ def _course() -> Iterable[Row]:
 
 ROWS: Mapping[str, Row] = {
     row.id: row
-    for rows in (_strategic(), _rl_vs_complementary(), _cells(), _ablation(), _course())
+    for rows in (
+        _strategic(),
+        _headroom("rl_vs_complementary", RL_VS_COMPLEMENTARY),
+        _cells(),
+        _ablation(),
+        _course(),
+    )
     for row in rows
 }
 """All of them by id, in the order of the tables."""

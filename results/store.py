@@ -11,6 +11,7 @@ import numpy as np
 from filelock import FileLock
 from jaxtyping import Bool
 
+from jaxtherapy.errors import RunError
 from jaxtherapy.storage.files import write_atomically
 from results.rows import Row
 
@@ -54,6 +55,10 @@ def packed(success: Bool[np.ndarray, " therapies"]) -> str:
     return base64.b64encode(np.packbits(success).tobytes()).decode()
 
 
+def _one_line(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False)
+
+
 def state(row: Row, record: Record | None) -> str:
     """``done``, ``missing``, ``stale`` (defined otherwise by now), ``begun`` or ``waiting``."""
     if row.missing_file:
@@ -74,23 +79,33 @@ class Store:
     def _file(self, table: str) -> Path:
         return self.folder / f"{table}.json"
 
-    def _read(self, table: str) -> dict[str, Any]:
+    def _read(self, table: str) -> dict[str, Record]:
         path = self._file(table)
-        return json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+        try:
+            found = json.loads(path.read_text(encoding="utf-8")) if path.exists() else {}
+            return {id: Record(**each) for id, each in found.items()}
+        except (ValueError, TypeError, AttributeError) as error:
+            raise RunError(
+                f"{path} is damaged ({error}); mend it, or move it away to measure its rows anew"
+            ) from None
 
     def records(self) -> dict[str, Record]:
-        """All that there are."""
+        """All that there are.
+
+        Raises:
+            RunError: a file is damaged.
+        """
         tables = [path.stem for path in sorted(self.folder.glob("*.json"))]
-        return {id: Record(**each) for table in tables for id, each in self._read(table).items()}
+        return {id: each for table in tables for id, each in self._read(table).items()}
 
     def write(self, row: Row, record: Record) -> None:
         """Adds or replaces a row's; what other processes added to its table stays."""
         table = row.id.partition("/")[0]
         self.folder.mkdir(parents=True, exist_ok=True)
         with FileLock(self.folder / f".{table}.lock"):
-            records = self._read(table) | {row.id: asdict(record)}
+            records = self._read(table) | {row.id: record}
             lines = (
-                f"{json.dumps(id, ensure_ascii=False)}: {json.dumps(each, ensure_ascii=False)}"
+                f"{_one_line(id)}: {_one_line(asdict(each))}"
                 for id, each in sorted(records.items())
             )
             text = "{\n" + ",\n".join(lines) + "\n}\n"

@@ -10,8 +10,10 @@ import numpy as np
 from jaxtyping import Bool
 from scipy import stats
 
+from jaxtherapy.client.baselines import FIXED_MAP
 from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.evaluation.statistics import exact_mcnemar, holm, wilson_interval
+from jaxtherapy.storage.files import write_atomically
 from results.rows import ABLATIONS, CELL_TRAININGS, CELLS, ROOT, ROWS, THRESHOLDS, TRAININGS
 from results.store import Record
 
@@ -26,7 +28,7 @@ Line = Sequence[str]
 SEES = {
     "random": "nothing",
     "complementary": "the act",
-    "map of the first look": "the act",
+    "map found by hand": "the act",
     "searched map": "the act",
     "myopic": "the client",
     "best_cell": "the client",
@@ -34,8 +36,9 @@ SEES = {
     "quickstart": "the history",
     "strategic": "the history",
     "strategic_omniscient": "the client",
+    **dict.fromkeys(CELL_TRAININGS, "the history"),
 }
-STRATEGIC = ("random", REFERENCE, "map of the first look", "searched map", "myopic", "best_cell")
+STRATEGIC = ("random", REFERENCE, "map found by hand", "searched map", "myopic", "best_cell")
 YARDSTICKS = ("myopic", "searched map", "best_cell", "planner")
 
 
@@ -146,8 +149,9 @@ def strategic(records: Records, threshold: float) -> str:
 
 
 def rl_vs_complementary(records: Records) -> str:
-    """Those who need no training with the clients of that configuration."""
-    return _outcomes(records, "rl_vs_complementary", [REFERENCE, *YARDSTICKS])
+    """Everyone with the clients of that configuration."""
+    names = [REFERENCE, *YARDSTICKS, *CELL_TRAININGS]
+    return _outcomes(records, "rl_vs_complementary", names)
 
 
 def trainings(records: Records) -> str:
@@ -167,10 +171,9 @@ def trainings(records: Records) -> str:
 def maps(records: Records) -> str:
     """The maps that were found by search."""
     lines = []
-    for id, record in records.items():
-        if "map" in record.about and not id.startswith(("course", "cells")):
-            found = record.about["map"].partition(":")[2].split(",")
-            lines.append([id.rpartition("/")[0], *found])
+    for id in ("rl_vs_complementary", *(f"strategic/{each}" for each in sorted(THRESHOLDS))):
+        if found := records.get(f"{id}/searched map"):
+            lines.append([id, *found.about["map"].removeprefix(FIXED_MAP).split(",")])
     return table(["clients", *OCTANTS], lines)
 
 
@@ -184,7 +187,7 @@ def cells(records: Records) -> str:
     corrected = {name: _corrected(gaps[name]) for name in names}
     lines = [
         [
-            f"{cell.replace('/', ', ')}",
+            cell.replace("/", ", "),
             success(seeds_of(records, f"cells/{cell}/{REFERENCE}")),
             *(_marked(gaps[name][cell], corrected[name].get(cell)) for name in names),
         ]
@@ -293,5 +296,6 @@ def write(records: Records, document: Path = DOCUMENT) -> bool:
     """Writes the document's tables; whether that changed anything."""
     before = document.read_text(encoding="utf-8")
     after = rendered(before, records)
-    document.write_text(after, encoding="utf-8")
-    return after != before
+    if changed := after != before:
+        write_atomically(document, after.encode())
+    return changed

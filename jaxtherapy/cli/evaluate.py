@@ -169,11 +169,8 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
 
     experiments = [each.experiment for each in panel.therapists if each.experiment]
     config = base_config(given, experiments)
-    name = given.name
-    if name is None:
-        name = (
-            re.sub(r"[^\w.()-]+", "-", panel.therapists[0].group)[:100].rstrip(".") or "evaluation"
-        )
+    group = re.sub(r"[^\w.()-]+", "-", panel.therapists[0].group)
+    name = (group[:100].rstrip(".") or "evaluation") if given.name is None else given.name
     check_name("--name", name)
     output_folder(given.output_dir)
     cells, weights = make_cells(given, config)

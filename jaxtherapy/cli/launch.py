@@ -67,8 +67,8 @@ def _say(line: str, code: int) -> int:
     return code
 
 
-def launch(command: str) -> int:
-    """Imports a command's module and runs its ``main``, as the whole of this process.
+def launch(command: str, room: str = "jaxtherapy.cli") -> int:
+    """Imports a command's module of a room and runs its ``main``, as the whole of this process.
 
     Output that can't be written breaks nothing off, for what counts is in files: a disk that is
     full is told at the end, a reader who left (``| head``) is not. What goes wrong ends the process
@@ -81,7 +81,7 @@ def launch(command: str) -> int:
     launched = _LAUNCHED.set(True)
     try:
         with contextlib.redirect_stdout(output):
-            code = _run(command)
+            code = _run(f"{room}.{command}")
     except SystemExit as end:  # of --help
         if end.code:
             raise
@@ -97,9 +97,9 @@ def launch(command: str) -> int:
 
 
 @ends_in_one_line("interrupted before anything began")
-def _run(command: str) -> int:
+def _run(module: str) -> int:
     with importing():
-        main: Callable[[], int] = importlib.import_module(f"jaxtherapy.cli.{command}").main
+        main: Callable[[], int] = importlib.import_module(module).main
     return main()
 
 

@@ -42,6 +42,14 @@ def draw_numbers(
     return drawn
 
 
+def ends(number: Any) -> Float[Array, " n"]:
+    """The outermost values that clients may have of a number, or all that there are."""
+    if not isinstance(number, Distribution):
+        return jnp.asarray([number], jnp.float32)
+    several = number.numbers if number.kind == "choice" else number.support
+    return jnp.asarray(several, jnp.float32)
+
+
 def draw(distribution: Distribution, point: Float[Array, ""], whole: bool = False) -> Array:
     """The number at a uniform ``point`` in [0, 1); ``whole``: an int32."""
     kind, numbers = distribution.kind, distribution.numbers

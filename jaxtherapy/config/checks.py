@@ -194,7 +194,7 @@ def _text(about: Setting, value: Any) -> str:
     if about.name == "experiment_name":
         check_name("experiment_name", value)
     if not value.isprintable() or not value.strip():
-        raise _refused(about, value, " that can be printed")
+        raise _refused(about, value, "; it must be printable, not blank")
     try:
         os.fsencode(value)
     except UnicodeEncodeError:

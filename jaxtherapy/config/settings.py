@@ -161,7 +161,9 @@ class PPO(Part):
     batch_size: int = _training(64, "minibatch", "[1, 100_000_000]", unit="steps")
     n_epochs: int = _training(10, "passes over each rollout", "[1, 1000]")
     teacher: str | None = _training(
-        None, "a baseline to copy, as strongly as teacher_coef says", null="none"
+        None,
+        "a baseline to copy as strongly as teacher_coef says: complementary, fixed_map:S,WS,…",
+        null="none",
     )
     hidden_size: int = _network(256, "width of both hidden layers", "[1, 16_384]")
     shared_trunk: bool = _network(False, "one trunk for actor and critic")

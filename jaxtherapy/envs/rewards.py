@@ -1,10 +1,11 @@
 """What an outcome is worth to the therapist. Nothing is paid before the end."""
 
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32
+from jaxtyping import Array, Float32
 
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.population import ends
 from jaxtherapy.fast.promotion import ordinary
 
 
@@ -19,11 +20,11 @@ def reward(dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
     return jnp.where(dyad.dropped_out, params.dropout_reward, earned).astype(jnp.float32)
 
 
-def outcome_range(dyads: Dyad, params: ClientParams) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The least and the most that a therapy with any of these clients pays, discounted or not."""
-    params = params.numbers_of(dyads)
-    latest = params.success_reward
-    earliest = latest + params.reward_per_session_saved * (params.max_sessions - 1)
-    paid = (0.0, params.dropout_reward, latest, earliest)
-    ends = jnp.stack([jnp.ravel(each) for each in jnp.broadcast_arrays(*paid)])
-    return jnp.min(ends).astype(jnp.float32), jnp.max(ends).astype(jnp.float32)
+def outcome_range(params: ClientParams) -> tuple[Float32[Array, ""], Float32[Array, ""]]:
+    """The least and the most that a therapy with such clients pays, discounted or not."""
+    latest = ends(params.success_reward)
+    saved = jnp.outer(ends(params.reward_per_session_saved), ends(params.max_sessions) - 1)
+    earliest = jnp.add.outer(latest, saved)
+    paid = [jnp.zeros(1), ends(params.dropout_reward), latest, jnp.ravel(earliest)]
+    outcomes = jnp.concatenate(paid)
+    return jnp.min(outcomes), jnp.max(outcomes)

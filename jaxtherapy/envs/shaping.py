@@ -45,10 +45,10 @@ def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float
 
 
 def shaped_range(
-    hyper: Hyperparameters, dyads: Dyad, params: ClientParams
+    hyper: Hyperparameters, params: ClientParams
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
-    """The least and the most that a therapy with these clients pays, its shaping included."""
+    """The least and the most that a therapy with such clients pays, its shaping included."""
     weights = (hyper.shaping_rs, hyper.shaping_bond, hyper.shaping_distance)
     largest = sum((POINTS * jnp.abs(w) for w in weights if w is not None), jnp.float32(0))
-    least, most = outcome_range(dyads, params)
+    least, most = outcome_range(params)
     return least - largest, most + largest

@@ -114,9 +114,8 @@ def loss(
 ) -> tuple[Float[Array, ""], Losses]:
     """``policy loss + vf_coef · value loss − ent_coef · entropy`` of one minibatch.
 
-    With a teacher ``− teacher_coef · mean log π(what it would do)`` is added, its cross-entropy to
-    the policy in the policy's own sessions (kickstarting, Schmitt et al. 2018): it clones to begin
-    with, and anchors while it fades.
+    With a teacher ``− teacher_coef · mean log π(what it would do)`` is added, the cross-entropy of
+    the policy to its answers in the policy's own sessions (kickstarting, Schmitt et al. 2018).
     """
     logits, values = networks.actor(batch.obs.actor), networks.critic(batch.obs.critic)
     policy = clipped_policy_loss(

@@ -113,7 +113,7 @@ def advantages(
         slots=max(1, ppo.steps_per_update // 64),
     ).reshape(values.shape)
     hyper, scale = settings.hyperparameters, return_scale(state.return_stats)
-    payable = shaped_range(hyper, state.dyads, settings.clients)
+    payable = shaped_range(hyper, settings.clients)
     points, next_points = [jnp.clip(each * scale, *payable) for each in (values, next_values)]
     ends = rollout.terminated, rollout.truncated
     advantage = losses.generalized_advantages(

@@ -1,7 +1,8 @@
 """A therapist without weights that a policy learns from: a baseline, which may know all."""
 
 import jax
-from jaxtyping import Array, Int8, PRNGKeyArray
+import jax.numpy as jnp
+from jaxtyping import Array, Int, Int8, PRNGKeyArray
 
 from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.client.dyad import Dyad
@@ -10,12 +11,15 @@ from jaxtherapy.client.therapists import Therapist, as_therapist
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import ConfigError
 
+_TEACHERS = 0x5445
+"""Sets what a teacher draws apart from what policy and client draw in the same session."""
+
 
 def teacher_of(ppo: PPO) -> Therapist | None:
     """By name; None where there is none.
 
     Raises:
-        ConfigError: no baseline has the name, or it has a memory.
+        ConfigError: no baseline has the name, or it remembers or counts something.
     """
     if ppo.teacher is None:
         return None
@@ -27,8 +31,10 @@ def teacher_of(ppo: PPO) -> Therapist | None:
             f"teacher {ppo.teacher!r} is no baseline; name one of {names}, or fixed_map: with the "
             "answers to D, WD, W, WS, S, CS, C, CD"
         ) from None
-    if jax.tree.leaves(teacher.begin(ClientParams())):
-        raise ConfigError(f"teacher {ppo.teacher} has a memory; name one that has none")
+    if teacher.counts or jax.tree.leaves(teacher.begin(ClientParams())):
+        raise ConfigError(
+            f"teacher {ppo.teacher} has a memory or counts exchanges; name one that does neither"
+        )
     return teacher
 
 
@@ -40,9 +46,10 @@ def advice(
     if teacher is None:
         return None
 
-    def ask(dyad: Dyad) -> Int8[Array, ""]:
-        params = clients.numbers_of(dyad)
-        _, act = teacher.act(key, teacher.begin(params), teacher.see(dyad, params))
-        return act.astype("int8")
+    def ask(number: Int[Array, ""], dyad: Dyad) -> Int8[Array, ""]:
+        params, own = clients.numbers_of(dyad), jax.random.fold_in(stream, number)
+        _, act = teacher.act(own, teacher.begin(params), teacher.see(dyad, params))
+        return jnp.asarray(act, jnp.int8)
 
-    return jax.vmap(ask)(dyads)
+    stream = jax.random.fold_in(key, _TEACHERS)
+    return jax.vmap(ask)(jnp.arange(ppo.n_envs), dyads)

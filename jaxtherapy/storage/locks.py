@@ -16,22 +16,24 @@ _NO_LOCKS = {errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP}
 class ExperimentLock:
     """Held while a run writes to a folder under a name; a second run is refused.
 
-    The kernel drops the lock when its process ends, however it ends. A folder that was made for it
-    goes again when nothing has come of the run. ``note`` says so where the file system has no
-    locks, and nothing keeps a second run out.
+    The kernel drops the lock when its process ends, however it ends. What was made for it goes
+    again when nothing has come of the run. ``note`` says so where the file system has no locks, and
+    nothing keeps a second run out.
     """
 
     def __init__(self, folder: Path, name: str = ".lock") -> None:
-        self._folder = folder
+        self._folder, self._file = folder, folder / name
         # Kept, and no marker file instead of a lock: that would outlive a run that is killed.
-        self._lock = FileLock(folder / name, preserve_lock_file=True)
+        self._lock = FileLock(self._file, preserve_lock_file=True)
         self.note = ""
         self._made: list[Path] = []
+        self._is_new = False
 
     def __enter__(self) -> "ExperimentLock":
-        made = [each for each in (self._folder, *self._folder.parents) if not each.exists()]
+        folders = self._folder, *self._folder.parents
+        self._made = [each for each in folders if not each.exists()]
+        self._is_new = not self._file.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._made = made
         try:
             self._lock.acquire(blocking=False)
         except Timeout:
@@ -54,11 +56,10 @@ class ExperimentLock:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        with contextlib.suppress(OSError):  # somebody has put something there
-            left = list(self._folder.iterdir()) if self._made else []
-            if all(path.name.endswith(".lock") for path in left):
-                for path in left:
-                    path.unlink()
+        with contextlib.suppress(OSError):  # another run's lock is there
+            if all(path.name.endswith(".lock") for path in self._folder.iterdir()):
+                if self._is_new:
+                    self._file.unlink(missing_ok=True)
                 for each in self._made:
                     each.rmdir()
         self._lock.release()

@@ -16,7 +16,7 @@ from scipy import stats
 from jaxtherapy.client import therapists
 from jaxtherapy.client.dyad import intake, intakes, is_over, observe
 from jaxtherapy.client.params import ClientParams, check_params
-from jaxtherapy.client.population import draw, draw_numbers
+from jaxtherapy.client.population import draw, draw_numbers, ends
 from jaxtherapy.client.simulation import params_of, simulate, simulate_course
 from jaxtherapy.client.therapists import Therapist
 from jaxtherapy.config.distributions import Distribution
@@ -41,6 +41,28 @@ POPULATION = ClientParams(
 def drawn(distribution, whole=False, n=N):
     points = uniforms(jax.random.key(5), n)
     return np.asarray(jax.vmap(partial(draw, distribution, whole=whole))(points))
+
+
+@pytest.mark.parametrize(
+    "distribution",
+    [
+        UNIFORM,
+        POPULATION.recency_ratio,
+        POPULATION.entropy,
+        POPULATION.baseline_accuracy,
+    ],
+    ids=str,
+)
+def test_no_draw_is_beyond_the_ends(distribution):
+    points = jnp.float32([0, 0.5, 1 - 2**-24])
+    values = np.asarray(jax.vmap(partial(draw, distribution))(points))
+    low, high = np.min(ends(distribution)), np.max(ends(distribution))
+    assert np.all((low <= values) & (values <= high))
+    assert (high - low) * 0.99 <= np.ptp(values)
+
+
+def test_the_ends_of_a_constant_are_the_constant():
+    assert ends(0.5).tolist() == [0.5]
 
 
 # --- constants ------------------------------------------------------------------------------
@@ -119,9 +141,9 @@ def test_whole_numbers_are_whole_and_as_frequent_as_they_should_be(distribution,
 @pytest.mark.parametrize("kind", ["uniform", "log_uniform"])
 def test_no_point_leaves_the_support(kind):
     points = jnp.concatenate([jnp.linspace(0, 1, 999, endpoint=False), jnp.array([1 - 2**-24])])
-    for ends in ((0.1, 0.3), (0.85, 0.99), (1, 10_000)):
-        values = np.asarray(jax.vmap(partial(draw, Distribution(kind, ends)))(points))
-        assert np.float32(ends[0]) <= values.min() and values.max() <= np.float32(ends[1])
+    for both in ((0.1, 0.3), (0.85, 0.99), (1, 10_000)):
+        values = np.asarray(jax.vmap(partial(draw, Distribution(kind, both)))(points))
+        assert np.float32(both[0]) <= values.min() and values.max() <= np.float32(both[1])
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ import pytest
 from jaxtherapy.client.client import new_client
 from jaxtherapy.client.dyad import open_with
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.envs.rewards import outcome_range, reward
 
 PARAMS = ClientParams(max_sessions=60)
@@ -65,11 +66,14 @@ def test_many_dyads_at_once_are_rewarded_one_by_one():
     ],
 )
 def test_no_outcome_pays_more_or_less(numbers, least, most):
-    dyads = jax.tree.map(lambda x: x[None], DYAD())
-    assert outcome_range(dyads, PARAMS.replace(**numbers)) == (least, most)
+    assert outcome_range(PARAMS.replace(**numbers)) == (least, most)
 
 
-def test_the_longest_therapy_drawn_counts():
-    drawn = {"max_sessions": jnp.int32([20, 60, 40])}
-    dyads = jax.tree.map(lambda x: jnp.stack([x] * 3), DYAD()).replace(drawn=drawn)
-    assert outcome_range(dyads, PARAMS) == (-150, 218)
+def test_no_client_that_may_come_is_paid_more_or_less():
+    """Whoever is there now: a client of a rollout may have been followed by others."""
+    params = PARAMS.replace(
+        max_sessions=Distribution("choice", (20, 60, 40)),
+        success_reward=Distribution("uniform", (10.0, 1_000.0)),
+        dropout_reward=Distribution("normal", (-150.0, 10.0), (-200, -100)),
+    )
+    assert outcome_range(params) == (-200, 1_118)

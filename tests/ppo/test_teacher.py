@@ -45,6 +45,22 @@ def test_one_that_knows_all_sees_the_client(rollout):
         assert act == BASELINES["best_cell"](jax.random.key(0), dyad, params)
 
 
+def test_one_that_draws_does_so_for_each_client(rollout):
+    dyads = rollout[0].dyads
+    told = [
+        advice(replace(SMALL, teacher="random"), key, dyads, SETTINGS.clients)
+        for key in jax.random.split(jax.random.key(0), 8)
+    ]
+    assert len({tuple(column) for column in np.stack(told).T.tolist()}) == SMALL.n_envs
+
+
+def test_one_may_answer_with_a_plain_number(rollout, monkeypatch):
+    monkeypatch.setattr("jaxtherapy.ppo.teacher.BASELINES", {"stubborn": lambda key, view: 3})
+    ppo = replace(SMALL, teacher="stubborn")
+    told = advice(ppo, jax.random.key(0), rollout[0].dyads, SETTINGS.clients)
+    assert told.tolist() == [3] * SMALL.n_envs and told.dtype == np.int8
+
+
 def test_without_one_nothing_is_kept():
     state = init(SMALL, SETTINGS, 4)
     _, transitions, _ = collect(SMALL, SETTINGS, state)
@@ -82,8 +98,9 @@ def test_an_unknown_one_is_refused_before_anything_is_made(folder, capsys):
     assert not (folder / "models").exists() and not (folder / "logs").exists()
 
 
-def test_one_with_a_memory_is_refused(monkeypatch):
-    minded = Therapist(lambda key, memory, view: (memory, 0), begin=lambda params: jnp.zeros(3))
+@pytest.mark.parametrize("more", [{"begin": lambda params: jnp.zeros(3)}, {"counts": True}])
+def test_one_with_a_memory_is_refused(monkeypatch, more):
+    minded = Therapist(lambda key, memory, view: (memory, 0), **more)
     monkeypatch.setattr("jaxtherapy.ppo.teacher.BASELINES", {"minded": minded})
     with pytest.raises(ConfigError, match="teacher minded has a memory"):
         teacher_of(replace(SMALL, teacher="minded"))

@@ -2,6 +2,8 @@
 
 import dataclasses
 import json
+import subprocess
+import sys
 import time
 from types import SimpleNamespace
 from typing import ClassVar
@@ -10,11 +12,11 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client.baselines import BASELINES
+from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.evaluation import compare_therapists
 from jaxtherapy.storage import files, run_info
-from results import __main__ as command
+from results import command, tables
 from results import measure as measuring
-from results import tables
 from results.rows import CELLS, ROWS, Baseline, Planned, Row, Trained
 from results.store import Record, Store, packed, state
 
@@ -152,6 +154,19 @@ def test_an_interrupted_write_leaves_the_file_valid(store, monkeypatch):
     assert store.records() == {ROW.id: record_of(ROW)}
 
 
+DAMAGED = ['{"some/place', "[]", '{"some/place": {"odd": 1}}', '{"some/place": 3}', "<<<<<<< HEAD"]
+
+
+@pytest.mark.parametrize("contents", DAMAGED)
+def test_a_damaged_file_is_named(store, contents):
+    (store.folder / "some.json").write_text(contents)
+    with pytest.raises(RunError, match=r"some\.json is damaged .*; mend it, or move it away"):
+        store.records()
+    with pytest.raises(RunError, match="json is damaged"):
+        store.write(ROW, record_of(ROW))
+    assert (store.folder / "some.json").read_text() == contents
+
+
 CHANGED = {
     "clients": {"clients": {**CLIENTS, "threshold": 0.7}},
     "default of a client": {"clients": {**CLIENTS, "smoothing": 0.2}},
@@ -219,6 +234,19 @@ def test_what_is_stale_is_measured_again(rows, store):
     assert store.records()[ROW.id] == record_of(ROW)
 
 
+def test_tables_of_stale_rows_say_so(rows, store, capsys):
+    store.write(ROW, dataclasses.replace(record_of(ROW), definition="another"))
+    assert command.main(["--table"]) == 0
+    assert f"1 rows of the tables are stale, {ROW.id} the first" in capsys.readouterr().out
+
+
+def test_what_is_asked_for_wrongly_is_one_line(rows, store, capsys):
+    assert command.main(["--only", "nothing"]) == 2
+    (store.folder / "some.json").write_text("")
+    assert command.main(["--list"]) == 2
+    assert [line[:7] for line in capsys.readouterr().err.splitlines()] == ["error: "] * 2
+
+
 def test_an_interruption_keeps_what_was_measured(rows, store, monkeypatch, capsys):
     def measure(row, begun):
         yield dataclasses.replace(record_of(row), therapies=8)
@@ -235,6 +263,12 @@ def test_the_list_says_what_there_is(rows, capsys):
     told = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in told[:2]] == ["done", "missing"]
     assert not rows
+
+
+def test_a_reader_may_leave():
+    listing = f"{sys.executable} -m results --list | head -n 1"
+    ended = subprocess.run(listing, shell=True, capture_output=True, text=True, timeout=120)
+    assert ended.stdout.endswith("\n") and not ended.stderr
 
 
 def test_the_planner_has_to_be_asked_for():
@@ -261,14 +295,16 @@ def test_tables_can_be_made_of_nothing():
     assert all(make({}).startswith("| ") for make in tables.TABLES.values())
 
 
-def test_tables_show_every_therapist_and_seed_that_is_there():
-    rows = [row for row in ROWS.values() if row.id.startswith("strategic/0.9/") and not row.course]
+@pytest.mark.parametrize("place", ["strategic/0.9", "rl_vs_complementary"])
+def test_tables_show_every_therapist_and_seed_that_is_there(place):
+    rows = [row for row in ROWS.values() if row.id.startswith(f"{place}/") and not row.course]
     records = {row.id: Record("", 8, packed(np.ones(8, bool)), _totals()) for row in rows}
-    told = tables.strategic(records, 0.9)
+    table = place.replace("/", " ")
+    told = tables.TABLES[table](records)
     assert {row.name.rpartition("/")[2] for row in rows} == {
         line.split(" | ")[0].removeprefix("| ") for line in told.splitlines()[2:]
     }
-    assert "8 × 5 seeds" in told
+    assert ("8 × 5 seeds" in told) == (place == "strategic/0.9")
 
 
 def _totals():
