@@ -176,8 +176,8 @@ MAP_BY_HAND = "fixed_map:WS,WS,WD,WD,D,CD,C,S"
 SEEDS = (1, 2, 3, 4, 5)
 TRAININGS: Mapping[str, tuple[str, tuple[int, ...], float]] = {
     "quickstart": ("configs/quickstart.yaml", SEEDS, 75),
-    "strategic": ("configs/strategic.yaml", SEEDS, 900),
-    "strategic_omniscient": ("configs/strategic_omniscient.yaml", SEEDS[:3], 3600),
+    "strategic": ("configs/strategic.yaml", SEEDS, 600),
+    "strategic_omniscient": ("configs/strategic_omniscient.yaml", SEEDS[:3], 900),
 }
 """Configuration, seeds (three where a training takes over 20 minutes), seconds of each."""
 
