@@ -26,5 +26,5 @@ def outcome_range(params: ClientParams) -> tuple[Float32[Array, ""], Float32[Arr
     saved = jnp.outer(ends(params.reward_per_session_saved), ends(params.max_sessions) - 1)
     earliest = jnp.add.outer(latest, saved)
     paid = [jnp.zeros(1), ends(params.dropout_reward), latest, jnp.ravel(earliest)]
-    outcomes = jnp.concatenate(paid)
+    outcomes = jnp.concatenate(paid).astype(jnp.float32)
     return jnp.min(outcomes), jnp.max(outcomes)
