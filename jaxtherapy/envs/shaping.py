@@ -6,6 +6,8 @@ what another does not: after a termination Φ is 0, and where the sessions ran o
 final observation lacks what Φ_T adds.
 """
 
+from typing import Any
+
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32
 
@@ -25,22 +27,22 @@ def shaping(
     hyper: Hyperparameters, before: Dyad, after: Dyad, params: ClientParams
 ) -> Float32[Array, "*dyads"] | None:
     """What a session adds to its reward, in reward points; None where all coefficients are off."""
-    if hyper.shaping_rs is hyper.shaping_bond is hyper.shaping_distance is None:
+    if not _weights(hyper):
         return None
     later = jnp.where(terminated(after), 0.0, potential(hyper, after, params))
     return hyper.gamma * later - potential(hyper, before, params)
 
 
 def potential(hyper: Hyperparameters, dyad: Dyad, params: ClientParams) -> Float32[Array, "*dyads"]:
-    """Φ of a therapy that goes on, in reward points."""
+    """Φ of a therapy that goes on, in reward points; every part of it lies within ±1."""
     params = params.numbers_of(dyad)
     share = share_of_range(dyad.client, dyad.client.rs)
-    parts = (
-        (hyper.shaping_rs, share),
-        (hyper.shaping_bond, dyad.client.bond),
-        (hyper.shaping_distance, -jnp.maximum(params.threshold - share, 0.0)),
-    )
-    terms = (POINTS * weight * part for weight, part in parts if weight is not None)
+    parts = {
+        "rs": share,
+        "bond": dyad.client.bond,
+        "distance": -jnp.maximum(params.threshold - share, 0.0),
+    }
+    terms = (POINTS * weight * parts[name] for name, weight in _weights(hyper).items())
     return sum(terms, jnp.zeros_like(share)).astype(jnp.float32)
 
 
@@ -48,7 +50,16 @@ def shaped_range(
     hyper: Hyperparameters, params: ClientParams
 ) -> tuple[Float[Array, ""], Float[Array, ""]]:
     """The least and the most that a therapy with such clients pays, its shaping included."""
-    weights = (hyper.shaping_rs, hyper.shaping_bond, hyper.shaping_distance)
-    largest = sum((POINTS * jnp.abs(w) for w in weights if w is not None), jnp.float32(0))
+    largest = sum((POINTS * jnp.abs(w) for w in _weights(hyper).values()), jnp.float32(0))
     least, most = outcome_range(params)
     return least - largest, most + largest
+
+
+def _weights(hyper: Hyperparameters) -> dict[str, Any]:
+    """The coefficients that are on, by the part of Φ that each weighs."""
+    weights = {
+        "rs": hyper.shaping_rs,
+        "bond": hyper.shaping_bond,
+        "distance": hyper.shaping_distance,
+    }
+    return {name: weight for name, weight in weights.items() if weight is not None}
