@@ -162,7 +162,7 @@ class PPO(Part):
     n_epochs: int = _training(10, "passes over each rollout", "[1, 1000]")
     teacher: str | None = _training(
         None,
-        "a baseline to copy as strongly as teacher_coef says: complementary, fixed_map:S,WS,…",
+        "whom to copy as strongly as teacher_coef says: best_cell, fixed_map:S,WS,…, planner",
         null="none",
     )
     hidden_size: int = _network(256, "width of both hidden layers", "[1, 16_384]")

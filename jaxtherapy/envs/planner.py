@@ -7,45 +7,27 @@ one answer to each client act, and keeps to the best of them until it plans agai
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from itertools import product
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray
 
 from jaxtherapy.client.client import rs_threshold
 from jaxtherapy.client.dyad import Dyad, hold_session, is_over, terminated
-from jaxtherapy.client.octants import COLD, COMPLEMENT, N_OCTANTS, NEUTRAL, WARM
+from jaxtherapy.client.octants import COLD, N_OCTANTS, NEUTRAL, WARM
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist
 from jaxtherapy.envs.rewards import reward
 
 Maps = Int8[Array, "maps 8"]
 
+_NO_MAP = -1
+"""Stands in the memory of one who has not planned yet."""
+
 REWARD_OF_DISTANCE = 40.0
 """What is lost, in reward points, per client's range of RS missing to the threshold at the end."""
-
-_BEST = -1
-"""Stands for the best answer to a client act, which differs from client to client."""
-
-
-def _templates() -> np.ndarray:
-    """(144, 8): cold acts answered by any one octant or by their best answers, neutral and warm
-    acts by a warm octant or by theirs."""
-    groups = (COLD, (_BEST, *range(N_OCTANTS))), (NEUTRAL, (_BEST, *WARM)), (WARM, (_BEST, *WARM))
-    maps = []
-    for answers in product(*(answers for _, answers in groups)):
-        template = np.empty(N_OCTANTS, np.int8)
-        for (acts, _), answer in zip(groups, answers, strict=True):
-            template[list(acts)] = answer
-        maps.append(template)
-    return np.stack(maps)
-
-
-_TEMPLATES = _templates()
 
 
 def best_answers(dyad: Dyad) -> Int8[Array, "8"]:
@@ -54,10 +36,16 @@ def best_answers(dyad: Dyad) -> Int8[Array, "8"]:
 
 
 def library(dyad: Dyad) -> Maps:
-    """The 145 maps among which a client's is chosen: the myopic one; its variants, in which all
-    cold, all neutral or all warm acts get one answer; and the complementary one."""
-    variants = jnp.where(_TEMPLATES == _BEST, best_answers(dyad), _TEMPLATES)
-    return jnp.concatenate([variants, jnp.asarray(COMPLEMENT)[None]])
+    """The 36 maps among which a client's is chosen: the myopic one, and its variants in which all
+    cold acts get one answer, whichever, and all neutral or all warm acts the favourite, which is
+    the therapist's act of the client's highest utility."""
+    favourite = jnp.argmax(jnp.max(dyad.client.utilities, axis=1)).astype(jnp.int8)
+    maps = [best_answers(dyad)]
+    for acts, answers in (COLD, range(N_OCTANTS)), (NEUTRAL, [favourite]), (WARM, [favourite]):
+        maps += [
+            one.at[jnp.array(acts)].set(jnp.int8(answer)) for one in maps for answer in answers
+        ]
+    return jnp.stack(maps)
 
 
 def prospect(dyad: Dyad, params: ClientParams) -> Float[Array, ""]:
@@ -129,13 +117,14 @@ class Planner:
             key: PRNGKeyArray, in_use: Int8[Array, "8"], view: tuple[Dyad, ClientParams]
         ) -> tuple[Int8[Array, "8"], Int8[Array, ""]]:
             dyad, params = view
-            due = (dyad.time % self.interval == 0) & ~is_over(dyad, params)
+            due = (dyad.time % self.interval == 0) | (in_use[0] == _NO_MAP)
+            due &= ~is_over(dyad, params)
             in_use = replanned(due, in_use, jax.random.fold_in(key, self.seed), dyad, params)
             return in_use, in_use[dyad.client_act]
 
         return Therapist(
             act,
-            begin=lambda params: jnp.asarray(COMPLEMENT),
+            begin=lambda params: jnp.full(N_OCTANTS, _NO_MAP, jnp.int8),
             see=lambda dyad, params: (dyad, jax.tree.map(jnp.asarray, params)),
         )
 

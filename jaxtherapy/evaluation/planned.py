@@ -1,6 +1,6 @@
 """The planner with an evaluation's first clients: what knowledge and strategy are worth together.
 
-It costs about two million simulated sessions per therapy, and so treats few clients.
+It costs about half a million simulated sessions per therapy, and so treats few clients.
 """
 
 import time

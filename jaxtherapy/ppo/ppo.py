@@ -22,12 +22,11 @@ from jaxtherapy.fast.promotion import ordinary
 from jaxtherapy.fast.row_replacement import replace_rows
 from jaxtherapy.fast.shuffle import random_order
 from jaxtherapy.networks.actor_critic import make_networks, with_weights
-from jaxtherapy.ppo import losses
+from jaxtherapy.ppo import losses, teacher
 from jaxtherapy.ppo.log import empty_log, extend_log, return_scale
 from jaxtherapy.ppo.optimizer import adam
 from jaxtherapy.ppo.running_statistics import merge, nothing_seen, statistics_of
 from jaxtherapy.ppo.schedules import settings_at
-from jaxtherapy.ppo.teacher import advice
 from jaxtherapy.ppo.types import Losses, Settings, Targets, TrainState, Transition
 from jaxtherapy.ppo.views import Seen, look, newcomers
 
@@ -57,8 +56,8 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
     clients, number = settings.clients, jnp.arange(ppo.n_envs)
     actor = with_weights(ppo, state.params).actor.prepared()
 
-    def session(before: dyads.Dyad, keys: Key[Array, "2"]) -> tuple[dyads.Dyad, Transition]:
-        key, key_intakes = keys
+    def session(carry: PyTree, keys: Key[Array, "2"]) -> tuple[PyTree, Transition]:
+        (before, memory), (key, key_intakes) = carry, keys
         obs = look(ppo, before, clients)
         logits = actor(obs.actor)
         points = jax.vmap(partial(dyads.therapist_point, key))(number)
@@ -66,6 +65,7 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
         hold = jax.vmap(dyads.hold_session, in_axes=(None, 0, 0, None, 0))
         after = hold(key, before, action, clients, number)
         terminated, truncated = dyads.terminated(after), dyads.truncated(after, clients)
+        memory, told = teacher.advice(ppo, key, before, clients, memory)
         transition = Transition(
             obs=obs,
             action=action,
@@ -77,15 +77,15 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
             length=after.time,
             success=after.success,
             shaping=shaping(settings.hyperparameters, before, after, clients),
-            advice=advice(ppo, key, before, clients),
+            advice=told,
         )
         # An intake costs as much as several sessions, and few therapies end at the same time.
         fresh, slots = partial(newcomers, ppo, key_intakes, clients), max(1, ppo.n_envs // 32)
-        return replace_rows(terminated | truncated, fresh, after, slots), transition
+        return (replace_rows(terminated | truncated, fresh, after, slots), memory), transition
 
     key, key_rollout = jax.random.split(state.key)
     keys = jax.random.split(key_rollout, (ppo.rollout_length, 2))
-    after, rollout = jax.lax.scan(session, state.dyads, keys)
+    (after, _), rollout = jax.lax.scan(session, (state.dyads, teacher.begin(ppo, clients)), keys)
     return state.replace(dyads=after, key=key), rollout, look(ppo, after, clients)
 
 

@@ -1,15 +1,25 @@
-"""A therapist without weights that a policy learns from: a baseline, which may know all."""
+"""A therapist without weights that a policy learns from: a baseline or the planner.
+
+It may know all. What it remembers begins anew with each rollout: it is no part of the state.
+"""
+
+from functools import partial
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Int, Int8, PRNGKeyArray
+from jaxtyping import Array, Int, Int8, PRNGKeyArray, PyTree
 
 from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist, as_therapist
 from jaxtherapy.config.settings import PPO
+from jaxtherapy.envs.planner import Planner
 from jaxtherapy.errors import ConfigError
+
+PLANNER = "planner"
+_PLANNER = Planner(interval=22)
+"""Who plans half as often as by default costs half and reaches nearly as much (docs/results.md)."""
 
 _TEACHERS = 0x5445
 """Sets what a teacher draws apart from what policy and client draw in the same session."""
@@ -19,37 +29,47 @@ def teacher_of(ppo: PPO) -> Therapist | None:
     """By name; None where there is none.
 
     Raises:
-        ConfigError: no baseline has the name, or it remembers or counts something.
+        ConfigError: no baseline has the name, or it counts exchanges.
     """
     if ppo.teacher is None:
         return None
+    if ppo.teacher == PLANNER:
+        return _PLANNER.therapist()
     try:
         teacher = as_therapist(BASELINES[ppo.teacher])
     except KeyError:
-        names = ", ".join(BASELINES)
+        names = ", ".join([*BASELINES, PLANNER])
         raise ConfigError(
             f"teacher {ppo.teacher!r} is no baseline; name one of {names}, or fixed_map: with the "
             "answers to D, WD, W, WS, S, CS, C, CD"
         ) from None
-    if teacher.counts or jax.tree.leaves(teacher.begin(ClientParams())):
-        raise ConfigError(
-            f"teacher {ppo.teacher} has a memory or counts exchanges; name one that does neither"
-        )
+    if teacher.counts:
+        raise ConfigError(f"teacher {ppo.teacher} counts exchanges; name one that does not")
     return teacher
 
 
+def begin(ppo: PPO, clients: ClientParams) -> PyTree:
+    """What the teacher remembers of each client before a rollout: nothing yet."""
+    teacher = teacher_of(ppo)
+    memory = () if teacher is None else teacher.begin(clients)
+    return jax.tree.map(lambda x: jnp.broadcast_to(x, (ppo.n_envs, *jnp.shape(x))), memory)
+
+
 def advice(
-    ppo: PPO, key: PRNGKeyArray, dyads: Dyad, clients: ClientParams
-) -> Int8[Array, " envs"] | None:
-    """What the teacher would do in each dyad; None where there is none."""
+    ppo: PPO, key: PRNGKeyArray, dyads: Dyad, clients: ClientParams, memory: PyTree
+) -> tuple[PyTree, Int8[Array, " envs"] | None]:
+    """What the teacher would do in each dyad, and what it remembers then; None where there is no
+    teacher. It begins anew with each client."""
     teacher = teacher_of(ppo)
     if teacher is None:
-        return None
+        return memory, None
 
-    def ask(number: Int[Array, ""], dyad: Dyad) -> Int8[Array, ""]:
+    def ask(number: Int[Array, ""], dyad: Dyad, memory: PyTree) -> tuple[PyTree, Int8[Array, ""]]:
         params, own = clients.numbers_of(dyad), jax.random.fold_in(stream, number)
-        _, act = teacher.act(own, teacher.begin(params), teacher.see(dyad, params))
-        return jnp.asarray(act, jnp.int8)
+        first = partial(jnp.where, dyad.time == 0)
+        memory = jax.tree.map(first, teacher.begin(params), memory)
+        memory, act = teacher.act(own, memory, teacher.see(dyad, params))
+        return memory, jnp.asarray(act, jnp.int8)
 
     stream = jax.random.fold_in(key, _TEACHERS)
-    return jax.vmap(ask)(jnp.arange(ppo.n_envs), dyads)
+    return jax.vmap(ask)(jnp.arange(ppo.n_envs), dyads, memory)

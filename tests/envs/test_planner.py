@@ -23,7 +23,6 @@ from tests.client.replay import arrays, compile_quickly, compile_well
 
 N = 6
 PARAMS = arrays(ClientParams(threshold=0.9, max_sessions=24))
-BEST = -1
 
 
 def some_maps(dyad: Dyad):
@@ -55,24 +54,23 @@ def one(tree, i=0):
 # --- the library ----------------------------------------------------------------------------
 
 
-def test_the_library_has_145_maps():
+def test_the_library_has_36_maps():
     dyad = intake(jax.random.key(0), PARAMS)
     maps, u = np.asarray(library(dyad)), np.asarray(dyad.client.u)
-    assert maps.shape == (145, 8)
-    assert (maps[0] == u.argmax(1)).all(), "the myopic map"
-    assert (maps[-1] == COMPLEMENT).all()
-    variants = set()
-    for answers in maps[:-1]:
-        said = []
-        for acts in ([CS, C, CD], [D, S], [WD, W, WS]):
-            theirs = answers[acts]
-            left = (theirs == u.argmax(1)[acts]).all()
-            assert left or len(set(theirs.tolist())) == 1
-            said.append(BEST if left else int(theirs[0]))
-        variants.add(tuple(said))
-    cold, neutral, warm = (set(group) for group in zip(*variants, strict=True))
-    assert cold | {BEST} == {BEST, *range(8)}
-    assert neutral | {BEST} == warm | {BEST} == {BEST, WD, W, WS}
+    best, favourite = u.argmax(1), u.max(0).argmax()
+    assert maps.shape == (36, 8) and maps.dtype == np.int8
+    assert (maps[0] == best).all(), "the myopic map"
+    expected = {
+        tuple(
+            cold if cold is not None and act in (CS, C, CD)
+            else favourite if act in replaced
+            else best[act]
+            for act in range(8)
+        )
+        for cold in (None, *range(8))
+        for replaced in ((), (D, S), (WD, W, WS), (D, S, WD, W, WS))
+    }  # fmt: skip
+    assert {tuple(row) for row in maps.tolist()} == expected
 
 
 def test_the_first_map_is_the_myopic_therapist():
