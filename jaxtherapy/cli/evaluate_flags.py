@@ -63,7 +63,7 @@ def _add_therapist_flags(add: Any) -> None:
     optional("--fit-map", const=FIT_THERAPIES, help=told.format(FIT_THERAPIES))
     add("--fit-seed", metavar="N", default="0", help="decides the search's clients (default 0)")
     told = "try the planner too, which knows the client and simulates how to go on, with the first "
-    told += f"N clients of each cell (default {PLANNER_CLIENTS}); takes about half a million simulated"
+    told += f"N clients of each cell (default {PLANNER_CLIENTS}); takes half a million simulated"
     optional("--planner", const=PLANNER_CLIENTS, help=f"{told} sessions per therapy")
     told = "sessions between the planner's choices of a map (default 11)"
     add("--planner-interval", metavar="N", default="11", help=told)

@@ -10,6 +10,7 @@ import pytest
 from jaxtherapy.client.client import expected_payoffs
 from jaxtherapy.client.dyad import counted, hold_session, intakes
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS, View
 from jaxtherapy.networks.encoders import ENCODERS
@@ -141,3 +142,36 @@ def test_the_omniscient_view_takes_each_clients_own_numbers(therapies):
     own = PARAMS.replace(threshold=jnp.float32(0.3), max_sessions=jnp.int32(24))
     seen = VIEWS["omniscient"].observe(dyad, own)
     assert seen["threshold"] == jnp.float32(0.3) and seen["time_left"] == 0.5
+
+
+def test_consequences_tell_what_each_answer_is_worth_and_how_habitual_it_is(therapies):
+    here = 12, 3
+    seen = jax.tree.map(lambda x: np.asarray(x[here]), observe("consequences", therapies))
+    omniscient = observe("omniscient", therapies)
+    known = {name: np.asarray(x[here]) for name, x in omniscient.items()}
+    dyad = jax.tree.map(lambda x: x[here], therapies)
+    utilities = known["utilities"].reshape(8, 8)  # therapist acts first
+
+    def soft(x, temperature):
+        weights = np.exp((x - x.max()) / temperature)
+        return weights / weights.sum()
+
+    soon, highest = soft(known["payoffs"], 0.07), utilities.max(axis=1)
+    habitual = np.eye(8)[int(habitual_act(dyad.client.memory))]
+    frequencies = known["memory"].reshape(8, 8).sum(axis=1)
+    answers = known["answers"]
+    first = [answers, soft(answers, 0.01), utilities @ soon, highest, soft(highest, 0.01)]
+    first = np.stack([*first, frequencies, habitual], axis=1)
+    expected = np.concatenate([first, utilities, known["memory"].reshape(8, 8)], axis=1)
+    np.testing.assert_allclose(seen.acts, expected, rtol=1e-3, atol=1e-5)
+    favourite = utilities.max(axis=0).argmax()
+    expected = [
+        *(known[name] for name in ("rs", "initial_rs", "bond", "threshold", "time_left", "stays")),
+        dyad.client_act == favourite,
+        soon[favourite],
+        known["payoffs"].max() - known["payoffs"][favourite],
+        *known["client_act"],
+        *soon,
+        *known["payoffs"],
+    ]
+    np.testing.assert_allclose(seen.therapy, np.array(expected, float), rtol=1e-3, atol=1e-5)
