@@ -24,6 +24,7 @@ from jaxtherapy.evaluation.results import Estimate, Evaluation
 from jaxtherapy.reporting.formats import printable
 from jaxtherapy.reporting.tables import CONTRASTS, THIRDS, shape_values
 from jaxtherapy.storage.files import write_atomically
+from jaxtherapy.storage.tables import harmless
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 FILES = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
@@ -45,8 +46,6 @@ _SHAPE_COLUMNS = (
     *(name + end for name in _SHAPE_ESTIMATES for end in _ENDS[:3]),
     *("p_curvature", "p_high_low_high", "p_beyond_twin", "high_low_high"),
 )
-_FORMULA = re.compile("(^|;)(?=[-=+@＝＋－＠])")
-"""Where one begins; also after a semicolon, which separates cells in many countries."""
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -156,4 +155,4 @@ def _cell(value: Any) -> Any:
     value = plain(value)
     if isinstance(value, list):
         return " ".join("" if each is None else f"{each}" for each in value)
-    return _FORMULA.sub(r"\1'", printable(value)) if isinstance(value, str) else value
+    return harmless(printable(value)) if isinstance(value, str) else value
