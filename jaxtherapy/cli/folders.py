@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from jaxtherapy.cli.launch import importing
 from jaxtherapy.config.checks import data_folder
 from jaxtherapy.errors import RunError
+from jaxtherapy.storage.tables import check_extras, check_tables_are_ours
 
 
 def free_for_data(flag: str, given: str) -> Path:
@@ -15,11 +17,10 @@ def free_for_data(flag: str, given: str) -> Path:
     Raises:
         RunError: an extra is missing, or files are there that are not ours.
     """
-    from jaxtherapy.evaluation.study_data import FILES
-    from jaxtherapy.storage.tables import check_extras, check_tables_are_ours
-
     folder = data_folder(flag, given)
     check_extras()
+    with importing():
+        from jaxtherapy.evaluation.study_data import FILES
     check_tables_are_ours(folder, FILES)
     return folder
 
