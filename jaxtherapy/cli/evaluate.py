@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 # --- from flags to a request ----------------------------------------------------------------
 
 
-def _number(given: argparse.Namespace, flag: str, low: int, high: int) -> int:
+def whole_number(given: argparse.Namespace, flag: str, low: int, high: int) -> int:
     """A whole number from a flag."""
     text = getattr(given, flag.replace("-", "_"))
     try:
@@ -70,7 +70,8 @@ def _number(given: argparse.Namespace, flag: str, low: int, high: int) -> int:
     return value
 
 
-def _confidence(text: str) -> float:
+def confidence(text: str) -> float:
+    """The level of intervals, from its flag."""
     try:
         value = float(text)
     except ValueError:
@@ -182,12 +183,12 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
         weights=weights,
         shared={name: plain(getattr(config, name)) for name in SHARED} | {"bond_alpha": alpha},
         reference=REFERENCE,
-        episodes=_number(given, "episodes", 2, 10_000_000),
-        course_episodes=_number(given, "course-episodes", 0, 1_000_000),
+        episodes=whole_number(given, "episodes", 2, 10_000_000),
+        course_episodes=whole_number(given, "course-episodes", 0, 1_000_000),
         intervals=Intervals(
-            _confidence(given.confidence),
-            _number(given, "bootstrap-samples", 100, 100_000),
-            _number(given, "seed", 0, 2**31 - 1),
+            confidence(given.confidence),
+            whole_number(given, "bootstrap-samples", 100, 100_000),
+            whole_number(given, "seed", 0, 2**31 - 1),
         ),
     )
     total = len(cells) * request.episodes * len(panel.therapists)
@@ -203,8 +204,8 @@ def fit_budget(given: argparse.Namespace, request: Request) -> tuple[int, int] |
     if given.fit_map is None:
         return None
     least = MAPS * len(request.cells)
-    budget = _number(given, "fit-map", least, max(least, MOST_THERAPIES))
-    return budget, _number(given, "fit-seed", 0, 2**31 - 1)
+    budget = whole_number(given, "fit-map", least, max(least, MOST_THERAPIES))
+    return budget, whole_number(given, "fit-seed", 0, 2**31 - 1)
 
 
 def make_planner(given: argparse.Namespace, request: Request) -> tuple[Planner, int] | None:
@@ -214,11 +215,11 @@ def make_planner(given: argparse.Namespace, request: Request) -> tuple[Planner, 
     if given.planner is None:
         return None
     planner = Planner(
-        interval=_number(given, "planner-interval", 1, 10_000),
-        simulations=_number(given, "planner-simulations", 1, 10_000),
+        interval=whole_number(given, "planner-interval", 1, 10_000),
+        simulations=whole_number(given, "planner-simulations", 1, 10_000),
         seed=request.intervals.seed,
     )
-    return planner, min(request.episodes, _number(given, "planner", 2, 1_000_000))
+    return planner, min(request.episodes, whole_number(given, "planner", 2, 1_000_000))
 
 
 def notes(given: argparse.Namespace, panel: Panel, request: Request) -> list[str]:
@@ -296,11 +297,11 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             remove_report(folder)  # its numbers are others'
         print_evaluation(evaluation, out)
         out.print(f"{total:,} therapies {_seconds(evaluation)}")
-        _list(paths, out)
+        list_files(paths, out)
         if data is not None:
             _write_data(data, request, panel, evaluation, out)
     if given.report:
-        _draw(folder, out)
+        draw(folder, out)
     return 0
 
 
@@ -311,7 +312,8 @@ def _seconds(evaluation: Evaluation) -> str:
     return f"in {therapies} ({compiling} of compiling meanwhile), analysed in {analysis}"
 
 
-def _list(paths: Sequence[Path], out: Console) -> None:
+def list_files(paths: Sequence[Path], out: Console) -> None:
+    """Says what was written."""
     out.print("\n".join(f"  {path}" for path in paths))
 
 
@@ -335,10 +337,11 @@ def _write_data(
     except KeyboardInterrupt:
         told = "interrupted; the evaluation is written, its data are not"
         raise KeyboardInterrupt(told) from None
-    _list(paths, out)
+    list_files(paths, out)
 
 
-def _draw(folder: Path, out: Console) -> None:
+def draw(folder: Path, out: Console) -> None:
+    """Draws the report of what was written to a folder."""
     try:
         with out.status("drawing the report"):
             from jaxtherapy.reporting.report import write_report
@@ -404,8 +407,8 @@ def _evaluate(
 
     total = len(request.cells) * request.episodes * len(panel.therapists)
     with silent_callbacks(), Progress(total, request.episodes, out) as progress:
-        about, tell = _about(command), (progress.advance, progress.stage)
-        return evaluate_panel(request, panel, about, *tell, planned)
+        tell = progress.advance, progress.stage
+        return evaluate_panel(request, panel, about(command), *tell, planned)
 
 
 @contextmanager
@@ -421,7 +424,8 @@ def _device_errors() -> Iterator[None]:
         raise RunError(f"the device reported: {reason_of(error)}", exit_code=1) from None
 
 
-def _about(command: list[str]) -> dict[str, Any]:
+def about(command: list[str]) -> dict[str, Any]:
+    """What ran, on what, from which source."""
     import jax
 
     from jaxtherapy.storage import run_info

@@ -172,7 +172,8 @@ def _check_references(evaluation: Evaluation) -> None:
     told_of = evaluation.differences, evaluation.seeds, evaluation.improvement
     _known((row.metric for part in told_of for row in part), metrics, "a metric's entry")
     told = {(row.therapist, row.cell) for row in evaluation.outcomes}
-    for cell in [*cells, ALL_CELLS] if len(cells) > 1 else [ALL_CELLS]:
+    expected = [*cells, ALL_CELLS] if len(cells) > 1 else [ALL_CELLS] if cells else []
+    for cell in expected:  # coded therapies have no cells
         missing = [name for name in therapists if (name, cell) not in told]
         _require(not missing, f"outcomes lacks {missing[:1]} in {cell!r:.60}")
     for row in evaluation.outcomes:
@@ -214,7 +215,8 @@ def _check_strand(strand: Strand, n: int, n_bands: int, where: str) -> None:
         lengths = {len(part) for part in vars(band).values()}
         _require(lengths == {n_bands}, f"{where}: uneven bands")
     for curves in (strand.complementarity, strand.distance):
-        _complete(curves, ACT_KINDS, where)
+        _complete(curves, ACT_KINDS[:1], where)
+        _known(curves, ACT_KINDS, where)
         for acts in curves.values():
             _complete(acts, CLIENT_ACT_KINDS, where)
             lengths = {len(part) for curve in acts.values() for part in vars(curve).values()}

@@ -28,6 +28,7 @@ from jaxtherapy.storage.tables import harmless
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 FILES = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
+CODED_FILES = ("evaluation.json", "evaluation_shapes.csv")
 
 _CELL = ("pattern", "mechanism", "threshold", "entropy", "matrix")
 _ENDS = ("", "_low", "_high", "_se")
@@ -56,9 +57,12 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = to_json(evaluation), to_csv(evaluation), seeds_csv(evaluation), shapes_csv(evaluation)
-    for name, content in zip(FILES, made, strict=True):
-        write_atomically(folder / name, content)
-    return [folder / name for name in FILES]
+    files = dict(zip((folder / name for name in FILES), made, strict=True))
+    if not evaluation.outcomes:  # of coded therapies
+        files = {path: content for path, content in files.items() if path.name in CODED_FILES}
+    for path, content in files.items():
+        write_atomically(path, content)
+    return list(files)
 
 
 def plain(value: Any) -> Any:

@@ -67,6 +67,11 @@ def _drawings(picture: Picture) -> list[Any]:
 
 def _subtitle(evaluation: Evaluation) -> str:
     settings, n_cells = evaluation.settings, len(evaluation.cells)
+    if not evaluation.outcomes:
+        return (
+            f"{settings['episodes']:,} coded therapies; {level(settings['confidence'])} "
+            f"intervals; {evaluation.run.get('created', '')}"
+        )
     return (
         f"{len(evaluation.therapists)} therapists, the same {settings['episodes']:,} clients "
         f"for each in {'one cell' if n_cells == 1 else f'each of {n_cells} cells'}; "
