@@ -2,7 +2,7 @@
 folder <- commandArgs(trailingOnly = TRUE)[1]
 therapies <- read.csv(file.path(folder, "therapies.csv"), stringsAsFactors = TRUE)
 therapies$therapist <- relevel(therapies$therapist, ref = "complementary")
-formula <- success ~ therapist + scale(initial_rs) + scale(u_gain)
+formula <- success ~ therapist + scale(initial_rs) + scale(gain_of_best)
 model <- glm(formula, family = binomial, data = therapies)
 print(summary(model))
 cat("\nOdds ratios (of numbers: per standard deviation), n =", nobs(model), "\n")

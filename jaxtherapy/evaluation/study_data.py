@@ -342,19 +342,23 @@ def _shares_of_sessions() -> list[Column]:
 def _utility_columns() -> list[Column]:
     """What the client's 8 by 8 utilities are like."""
 
-    def summary(name: str, meaning: str, over: Callable[[Any], Any]) -> Column:
-        return Column(name, meaning, lambda c: over(np.asarray(c.played.first.client.u)), "utility")
+    def summary(name: str, meaning: str, over: Callable[[Any], Any], of_range: bool) -> Column:
+        def read(c: Chunk) -> np.ndarray:
+            u = np.asarray(c.played.first.client.u)
+            return np.asarray(over(c.share_of_range(u.T).T if of_range else u))
+
+        return Column(name, meaning, read, SHARE if of_range else "utility")
 
     def gain(u: Any) -> Any:
         return (u.max(2) - u[:, np.arange(N_OCTANTS), COMPLEMENT]).mean(1)
 
-    told = "the best answer's utility minus the complement's, mean over the client's acts"
+    told = "best answer minus complementary answer, mean over the client's acts"
     return [
-        summary("u_low", "lowest utility", lambda u: u.min((1, 2))),
-        summary("u_high", "highest utility", lambda u: u.max((1, 2))),
-        summary("u_mean", "mean utility", lambda u: u.mean((1, 2))),
-        summary("u_sd", "standard deviation of the utilities", lambda u: u.std((1, 2))),
-        summary("u_gain", told, gain),
+        summary("utility_low", "lowest utility", lambda u: u.min((1, 2)), False),
+        summary("utility_high", "highest utility", lambda u: u.max((1, 2)), False),
+        summary("utility_mean", "mean utility", lambda u: u.mean((1, 2)), True),
+        summary("utility_spread", "standard deviation of utilities", lambda u: u.std((1, 2)), True),
+        summary("gain_of_best", told, gain, True),
     ]
 
 
