@@ -18,7 +18,7 @@ EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || 
 # tests/conftest.py, the longest first.
 PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser fuzz \
+.PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser test-r fuzz \
 	bench bench-gpu bench-old-stack bench-check results lint format hooks pictures clean
 
 help:
@@ -29,6 +29,7 @@ help:
 	@echo "make test         run the tests"
 	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
 	@echo "make test-browser   open a report in a headless Chromium (has to be installed)"
+	@echo "make test-r       run the scripts of R in docs/ (R has to be installed)"
 	@echo "make test-long   several devices and hosts, killed runs, the benchmarks themselves"
 	@echo "make test-hard    50 killed runs and 100 000 fuzzed inputs"
 	@echo "make fuzz ARGS=\"program -max_total_time=300\"   fuzzing led by coverage (own environment)"
@@ -99,6 +100,10 @@ test-torch: setup $(TORCH_VENV)/.installed
 test-browser: setup
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { echo "error: Chromium and its driver are needed; install them (on Debian and Ubuntu: apt-get install chromium chromium-driver)"; exit 2; }
 	$(RUN) -m pytest -m browser $(ARGS)
+
+test-r: setup
+	@command -v Rscript >/dev/null || { echo "error: R is needed; install it (on Debian and Ubuntu: apt-get install r-base-core)"; exit 2; }
+	$(RUN) -m pytest -m r $(ARGS)
 
 bench: setup
 	$(RUN) -m benchmarks $(ARGS)

@@ -20,7 +20,7 @@ jaxtyping.install_import_hook(shape_checks.CHECKED, "tests.shape_checks.check")
 TESTS = Path(__file__).parent
 DATA = TESTS / "data"
 
-MARKED_FOLDERS = {"browser", "hosts", "crash", "benchmarks", "fuzz"}
+MARKED_FOLDERS = {"browser", "hosts", "crash", "benchmarks", "r", "fuzz"}
 """Their tests have the folder's name as a marker."""
 
 collect_ignore = ["torch"]  # in an environment with PyTorch: `make test-torch`

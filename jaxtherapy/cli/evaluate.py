@@ -12,9 +12,8 @@ import platform
 import re
 import shlex
 import sys
-import tempfile
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +21,7 @@ from typing import TYPE_CHECKING, Any
 import jaxtherapy
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
+from jaxtherapy.cli.folders import free_for_data, prepared, writing_to
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, map_name
 from jaxtherapy.config import ConfigError, TrainingConfig, expanded
@@ -58,7 +58,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 # --- from flags to a request ----------------------------------------------------------------
 
 
-def _number(given: argparse.Namespace, flag: str, low: int, high: int) -> int:
+def whole_number(given: argparse.Namespace, flag: str, low: int, high: int) -> int:
     """A whole number from a flag."""
     text = getattr(given, flag.replace("-", "_"))
     try:
@@ -70,7 +70,8 @@ def _number(given: argparse.Namespace, flag: str, low: int, high: int) -> int:
     return value
 
 
-def _confidence(text: str) -> float:
+def confidence(text: str) -> float:
+    """The level of intervals, from its flag."""
     try:
         value = float(text)
     except ValueError:
@@ -182,12 +183,12 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
         weights=weights,
         shared={name: plain(getattr(config, name)) for name in SHARED} | {"bond_alpha": alpha},
         reference=REFERENCE,
-        episodes=_number(given, "episodes", 2, 10_000_000),
-        course_episodes=_number(given, "course-episodes", 0, 1_000_000),
+        episodes=whole_number(given, "episodes", 2, 10_000_000),
+        course_episodes=whole_number(given, "course-episodes", 0, 1_000_000),
         intervals=Intervals(
-            _confidence(given.confidence),
-            _number(given, "bootstrap-samples", 100, 100_000),
-            _number(given, "seed", 0, 2**31 - 1),
+            confidence(given.confidence),
+            whole_number(given, "bootstrap-samples", 100, 100_000),
+            whole_number(given, "seed", 0, 2**31 - 1),
         ),
     )
     total = len(cells) * request.episodes * len(panel.therapists)
@@ -203,8 +204,8 @@ def fit_budget(given: argparse.Namespace, request: Request) -> tuple[int, int] |
     if given.fit_map is None:
         return None
     least = MAPS * len(request.cells)
-    budget = _number(given, "fit-map", least, max(least, MOST_THERAPIES))
-    return budget, _number(given, "fit-seed", 0, 2**31 - 1)
+    budget = whole_number(given, "fit-map", least, max(least, MOST_THERAPIES))
+    return budget, whole_number(given, "fit-seed", 0, 2**31 - 1)
 
 
 def make_planner(given: argparse.Namespace, request: Request) -> tuple[Planner, int] | None:
@@ -214,11 +215,11 @@ def make_planner(given: argparse.Namespace, request: Request) -> tuple[Planner, 
     if given.planner is None:
         return None
     planner = Planner(
-        interval=_number(given, "planner-interval", 1, 10_000),
-        simulations=_number(given, "planner-simulations", 1, 10_000),
+        interval=whole_number(given, "planner-interval", 1, 10_000),
+        simulations=whole_number(given, "planner-simulations", 1, 10_000),
         seed=request.intervals.seed,
     )
-    return planner, min(request.episodes, _number(given, "planner", 2, 1_000_000))
+    return planner, min(request.episodes, whole_number(given, "planner", 2, 1_000_000))
 
 
 def notes(given: argparse.Namespace, panel: Panel, request: Request) -> list[str]:
@@ -268,6 +269,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     out = console()
     pin()
     unkept = choose_device(given.device)
+    data = None if given.data is None else free_for_data("--data", given.data)
     panel = make_panel(given)
     request = make_request(given, panel)
     fit = fit_budget(given, request)
@@ -276,7 +278,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     total = len(request.cells) * request.episodes * len(panel.therapists)
     cells = "1 cell" if len(request.cells) == 1 else f"{len(request.cells)} cells"
     check_folder_is_ours(folder)
-    with _prepared(folder):
+    with prepared(folder, "--output-dir"), prepared(data, "--data"):
         device = jax.devices()[0]
         out.print(
             f"{request.name} on {device.device_kind} ({device.platform}): "
@@ -290,24 +292,56 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
                 request, panel = _with_fitted_map(request, panel, fit, out)
             planned = planner and _plan(request, *planner, out)
             evaluation = _evaluate(request, panel, command, planned, out)
-        try:
+        with writing_to(folder):
             paths = csv_files.write(evaluation, folder)
             remove_report(folder)  # its numbers are others'
-        except OSError as error:
-            raise RunError(f"can't write to {folder}: {error.strerror}", exit_code=1) from None
-    print_evaluation(evaluation, out)
-    seconds = evaluation.run["therapy_seconds"]
-    out.print(
-        f"{total:,} therapies in {seconds:.1f} s ({evaluation.run['compile_seconds']:.1f} s of "
-        f"compiling meanwhile), analysed in {evaluation.run['analysis_seconds']:.1f} s\n"
-        + "\n".join(f"  {path}" for path in paths)
-    )
+        print_evaluation(evaluation, out)
+        out.print(f"{total:,} therapies {_seconds(evaluation)}")
+        list_files(paths, out)
+        if data is not None:
+            _write_data(data, request, panel, evaluation, out)
     if given.report:
-        _draw(folder, out)
+        draw(folder, out)
     return 0
 
 
-def _draw(folder: Path, out: Console) -> None:
+def _seconds(evaluation: Evaluation) -> str:
+    therapies, compiling, analysis = (
+        f"{evaluation.run[f'{name}_seconds']:.1f} s" for name in ("therapy", "compile", "analysis")
+    )
+    return f"in {therapies} ({compiling} of compiling meanwhile), analysed in {analysis}"
+
+
+def list_files(paths: Sequence[Path], out: Console) -> None:
+    """Says what was written."""
+    out.print("\n".join(f"  {path}" for path in paths))
+
+
+def _write_data(
+    folder: Path, request: Request, panel: Panel, evaluation: Evaluation, out: Console
+) -> None:
+    """Plays all therapies again and writes them down, chunk by chunk."""
+    from jaxtherapy.cli.progress import Progress
+    from jaxtherapy.evaluation.study_data import ABOUT, chunks, write_study_data
+
+    names = [each.id for each in panel.therapists], [each.id for each in request.cells]
+    total = len(request.cells) * request.episodes * len(panel.therapists)
+    made = f"{evaluation.run['created']}, commit {evaluation.run['commit'] or 'unknown'}"
+    versions = " ".join(f"{name} {number}" for name, number in evaluation.run["versions"].items())
+    about = f"Written by `{evaluation.run['command']}` with {versions}, {made}.", ABOUT
+    try:
+        with Progress(total, request.episodes, out) as progress, writing_to(folder):
+            paths = write_study_data(
+                folder, chunks(request.design, panel, progress.advance), *names, about
+            )
+    except KeyboardInterrupt:
+        told = "interrupted; the evaluation is written, its data are not"
+        raise KeyboardInterrupt(told) from None
+    list_files(paths, out)
+
+
+def draw(folder: Path, out: Console) -> None:
+    """Draws the report of what was written to a folder."""
     try:
         with out.status("drawing the report"):
             from jaxtherapy.reporting.report import write_report
@@ -373,8 +407,8 @@ def _evaluate(
 
     total = len(request.cells) * request.episodes * len(panel.therapists)
     with silent_callbacks(), Progress(total, request.episodes, out) as progress:
-        about, tell = _about(command), (progress.advance, progress.stage)
-        return evaluate_panel(request, panel, about, *tell, planned)
+        tell = progress.advance, progress.stage
+        return evaluate_panel(request, panel, about(command), *tell, planned)
 
 
 @contextmanager
@@ -390,32 +424,8 @@ def _device_errors() -> Iterator[None]:
         raise RunError(f"the device reported: {reason_of(error)}", exit_code=1) from None
 
 
-@contextmanager
-def _prepared(folder: Path) -> Iterator[None]:
-    """Makes the folder; when the work breaks off, it goes if it is ours and still empty.
-
-    Raises:
-        RunError: nothing can be written there, found out before the work and not after it.
-    """
-    made: list[Path] = []
-    try:
-        try:
-            made += [each for each in (folder, *folder.parents) if not each.exists()]
-            folder.mkdir(parents=True, exist_ok=True)
-            with tempfile.TemporaryFile(dir=folder):  # no name that a user's file could have
-                pass
-        except OSError as error:
-            reason = f"{error.strerror}; check --output-dir"
-            raise RunError(f"can't write to {folder}: {reason}") from None
-        yield
-    except BaseException:
-        for each in made:
-            with suppress(OSError):  # it was not made, or is not empty
-                each.rmdir()
-        raise
-
-
-def _about(command: list[str]) -> dict[str, Any]:
+def about(command: list[str]) -> dict[str, Any]:
+    """What ran, on what, from which source."""
     import jax
 
     from jaxtherapy.storage import run_info

@@ -98,6 +98,8 @@ def _add_run_flags(add: Any) -> None:
     number("--seed", default="0", help="decides the clients (default 0)")
     add("--name", metavar="TEXT", help="default: that of the first policy")
     add("--output-dir", metavar="DIR", default="reports/{name}", help="default reports/{name}")
+    told = "also write all sessions and therapies to this folder, as CSV, Parquet and SPSS files"
+    add("--data", metavar="FOLDER", help=f"{told} with a codebook (default: none)")
     told = "draw report.html and figures too (default: yes)"
     add("--report", action=Switch, default=True, help=told)
     add("--device", choices=("auto", "cpu", "gpu"), default="auto")

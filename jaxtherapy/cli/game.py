@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from jaxtherapy.client.dyad import Dyad
     from jaxtherapy.client.params import ClientParams
+    from jaxtherapy.client.therapists import Therapist
+    from jaxtherapy.evaluation.study_data import Chunk
 
 Policy = Callable[["Dyad", "ClientParams"], Any]
 """The probabilities of its eight acts, from what it sees of a dyad."""
@@ -70,6 +72,16 @@ class Game:
         self.sessions.append(Session(*acts, rs, float(now.bond), chances))
         return self.sessions[-1]
 
+    def chunk(self) -> Chunk:
+        """The therapy so far, as tables are made of it: played again with the same acts."""
+        import numpy as np
+
+        from jaxtherapy.evaluation.study_data import Chunk, play_in_full
+
+        acts, client = np.array([each.therapist for each in self.sessions]), np.zeros(1, int)
+        played = play_in_full(_repeating, len(acts), self._key, self.params, client, acts)
+        return Chunk(1, 0, 0, self.params, client, played.in_numpy(1))
+
     def share(self, rs: float) -> float:
         """RS as a share of the client's range."""
         low, high = float(self.dyad.client.u_low), float(self.dyad.client.u_high)
@@ -83,6 +95,17 @@ class Game:
         if bool(self.dyad.success):
             return "success"
         return "out of sessions" if self.over else "stopped"
+
+
+def _repeating(acts: Any) -> Therapist:
+    """Does these acts, one after the other."""
+    import jax.numpy as jnp
+
+    from jaxtherapy.client.therapists import Therapist
+
+    return Therapist(
+        lambda key, session, view: (session + 1, acts[session]), begin=lambda params: jnp.int32(0)
+    )
 
 
 @cache

@@ -193,6 +193,11 @@ def play() -> int:
     return launch("play")
 
 
+def coded() -> int:
+    """``jaxtherapy-coded``."""
+    return launch("coded")
+
+
 def convert() -> int:
     """``jaxtherapy-convert``."""
     return launch("convert")

@@ -19,6 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxtherapy import config as configuration
+from jaxtherapy.cli.folders import free_for_data, prepared, writing_to
 from jaxtherapy.cli.game import Game, Policy, Session
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
@@ -157,6 +158,8 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--policy", metavar="FILE", help=told)
     told = "tell after each session what was heard, RS and bond"
     parser.add_argument("--open", action="store_true", help=told)
+    told = "write the sessions to this folder, as evaluate --data does (default: nowhere)"
+    parser.add_argument("--save", metavar="FOLDER", help=told)
     parser.add_argument("--seed", metavar="N", help="decides the client (default: a new one)")
     parser.add_argument("--device", choices=("auto", "cpu", "gpu"), default="cpu")
     group = parser.add_argument_group("Clients")
@@ -202,6 +205,7 @@ def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
 def run(given: argparse.Namespace) -> int:
     """Plays one therapy."""
     out = console()
+    folder = None if given.save is None else free_for_data("--save", given.save)
     policies = []
     if given.policy is not None:
         policies = find_policies(Path(configuration.expanded(given.policy)), "best")
@@ -231,13 +235,27 @@ def run(given: argparse.Namespace) -> int:
         from jaxtherapy.client.params import client_params
 
         game = Game(seed, client_params(config), policy)
-    try:
-        while not game.over:
-            _one_session(game, given.open, out)
-    except Quit:
-        pass
-    reveal(game, out)
+    with prepared(folder, "--save"):
+        try:
+            while not game.over:
+                _one_session(game, given.open, out)
+            reveal(game, out)
+        except Quit:
+            reveal(game, out)
+        finally:  # also at the end of input, and after Ctrl-C
+            if folder is not None and game.sessions:
+                _save(game, seed, folder, out)
     return 0
+
+
+def _save(game: Game, seed: int, folder: Path, out: Console) -> None:
+    """Writes the sessions held so far as tables."""
+    from jaxtherapy.evaluation.study_data import ABOUT, write_study_data
+
+    about = f"A therapy played by hand with `python -m jaxtherapy.play --seed {seed}`.", ABOUT
+    with writing_to(folder):
+        paths = write_study_data(folder, [game.chunk()], ["player"], ["client"], about)
+    out.print("\n".join(f"  {path}" for path in paths), markup=False)
 
 
 def _told(number: Any) -> str:

@@ -66,6 +66,22 @@ def output_folder(given: str) -> Path:
     return Path(expanded(given))
 
 
+def data_folder(flag: str, given: str) -> Path:
+    """The folder behind a flag that wants tables written.
+
+    Raises:
+        ConfigError: it is blank, can't be printed, is a file, or looks like one.
+    """
+    path = Path(expanded(given))
+    if not given.strip() or not given.isprintable():
+        raise ConfigError(f"{flag} is {shown(given)}, must be printable text")
+    if path.suffix.lower() in (".csv", ".parquet", ".sav") or path.is_file():
+        raise ConfigError(
+            f"{flag} is {given!r}, but takes a folder, for several files; leave the suffix away"
+        )
+    return path
+
+
 def expanded(path: str) -> str:
     """A path with ``~`` replaced by the home folder, where there is one."""
     return os.path.expanduser(path)

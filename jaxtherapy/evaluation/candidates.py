@@ -24,8 +24,10 @@ from jaxtherapy.client.therapists import (
     checked,
     n_required,
 )
+from jaxtherapy.config import expanded
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError, shown
+from jaxtherapy.evaluation.coded import PREFIX, coded_therapist
 from jaxtherapy.evaluation.control import untrained
 from jaxtherapy.evaluation.grid import Candidate, Family
 from jaxtherapy.evaluation.policies import PolicyFile, read_policy, unused
@@ -157,7 +159,8 @@ def _policies(ppo: PPO) -> Family:
 
 
 def load_therapist(name: str) -> Therapist:
-    """A user's therapist ``module:attribute``: a pure function or a :class:`Therapist`.
+    """A user's therapist ``module:attribute``: a pure function or a :class:`Therapist`; or
+    ``coded:FILE``, one that answers as coded ones did.
 
     A function of two parameters, ``(key, observation) -> act``, sees what a therapist may see; one
     of three, ``(key, dyad, params) -> act``, sees everything. Those with a default don't count.
@@ -165,6 +168,8 @@ def load_therapist(name: str) -> Therapist:
     Raises:
         RunError: it can't be imported, or is no therapist.
     """
+    if name.startswith(PREFIX) and name.isprintable():
+        return as_therapist(coded_therapist(Path(expanded(name.removeprefix(PREFIX)))))
     module_name, colon, attribute = name.partition(":")
     if not (colon and module_name and attribute and name.isprintable()):
         raise RunError(f"therapist {name!r} must be given as module:function")

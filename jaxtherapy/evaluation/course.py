@@ -44,18 +44,19 @@ class Therapies(NamedTuple):
     """Recorded therapies, one row each; sessions not held are padding.
 
     RS is the share of the client's range; RS and bond are those after each session. ``cell`` is
-    the place of the client's cell.
+    the place of the client's cell. Of coded therapies what is heard is None, and RS, bond and
+    perhaps success are NaN.
     """
 
     held: Bool[Array, "n sessions"]
     client_act: Int[Array, "n sessions"]
     therapist_act: Int[Array, "n sessions"]
-    heard_act: Int[Array, "n sessions"]
+    heard_act: Any  # as the others, or None
     rs: Float[Array, "n sessions"]
     bond: Float[Array, "n sessions"]
     initial_rs: Float[Array, " n"]
     initial_bond: Float[Array, " n"]
-    success: Bool[Array, " n"]
+    success: Bool[Array, " n"] | Float[Array, " n"]
     cell: Int[Array, " n"]
 
     @property
@@ -67,19 +68,25 @@ class Therapies(NamedTuple):
     def by_outcome(self) -> dict[str, Bool[Array, " n"]]:
         """Which of them ended in each way."""
         return {
-            "all": np.ones_like(self.success),
-            "success": self.success,
-            "failure": ~self.success,
+            "all": np.ones(len(self.success), bool),
+            "success": self.success == 1,
+            "failure": self.success == 0,
         }
+
+    @property
+    def act_kinds(self) -> tuple[str, ...]:
+        """What is known of the therapists' acts, of ``ACT_KINDS``."""
+        return ACT_KINDS if self.heard_act is not None else ACT_KINDS[:1]
 
     def distances(self, acts: str) -> Distances:
         """Octants between the complement and what was ``enacted`` or ``heard``; where held."""
-        answer = self.therapist_act if acts == "enacted" else self.heard_act
+        answer: Any = self.therapist_act if acts == "enacted" else self.heard_act
         return distance_from_complement(self.client_act, answer), self.held
 
     def where(self, chosen: Any) -> "Therapies":
         """Those at an index."""
-        return Therapies(*(part[chosen] for part in self))
+        parts: list[Any] = [None if part is None else part[chosen] for part in self]
+        return Therapies(*parts)
 
 
 def decode(
@@ -178,6 +185,7 @@ def _numbers(values: Float[Array, " n"], known: Bool[Array, " n"]) -> Numbers:
 
 def _band(values: Float[Array, "n points"], there: Bool[Array, "n points"]) -> Band:
     """Quantiles of each column over the rows that are there (linear interpolation)."""
+    there = there & np.isfinite(values)
     count = there.sum(0)
     seen = count > 0
     shown = np.where(there, values, np.nan)[:, seen]
@@ -203,7 +211,7 @@ def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence
         kind: (mask, read(windowed_sums(mask)))
         for kind, mask in zip(CLIENT_ACT_KINDS, told, strict=True)
     }
-    for acts in ACT_KINDS:
+    for acts in therapies.act_kinds:
         distance, _ = therapies.distances(acts)
         measures = (
             (strand.complementarity, (distance == 0).astype(float), 1),
@@ -288,7 +296,7 @@ def course_of(
         shapes=[
             shape
             for kind, part in parts.items()
-            for acts in ACT_KINDS
+            for acts in therapies.act_kinds
             for shape in shapes_of(kind, acts, part.distances(acts), intervals, pairs(kind, acts))
         ],
         response_maps=response_maps(therapies),

@@ -113,7 +113,7 @@ def from_json(content: bytes) -> Evaluation:
     if evaluation.planner is not None:
         _check_planner(evaluation.planner, [each.id for each in evaluation.therapists])
     for course in evaluation.courses:
-        _check_course(course)
+        _check_course(course, ACT_KINDS if evaluation.outcomes else ACT_KINDS[:1])
     for episode in evaluation.episodes:
         _check_episode(episode)
     return evaluation
@@ -172,7 +172,8 @@ def _check_references(evaluation: Evaluation) -> None:
     told_of = evaluation.differences, evaluation.seeds, evaluation.improvement
     _known((row.metric for part in told_of for row in part), metrics, "a metric's entry")
     told = {(row.therapist, row.cell) for row in evaluation.outcomes}
-    for cell in [*cells, ALL_CELLS] if len(cells) > 1 else [ALL_CELLS]:
+    expected = [*cells, ALL_CELLS] if len(cells) > 1 else [ALL_CELLS] if cells else []
+    for cell in expected:  # coded therapies have no cells
         missing = [name for name in therapists if (name, cell) not in told]
         _require(not missing, f"outcomes lacks {missing[:1]} in {cell!r:.60}")
     for row in evaluation.outcomes:
@@ -190,7 +191,7 @@ def _check_planner(planner: PlannerResult, therapists: Sequence[str]) -> None:
         _complete(row.metrics, ["success"], f"planner: an outcome of {row.therapist!r:.60}")
 
 
-def _check_course(course: Course) -> None:
+def _check_course(course: Course, acts: Sequence[str]) -> None:
     """Axes and curves are of one length, and every kind is there."""
     where = f"the course of {course.therapist!r:.60}".replace("\n", " ")
     _complete(course.episodes, ["all"], where)
@@ -202,22 +203,24 @@ def _check_course(course: Course) -> None:
     ):
         _complete(strands, OUTCOME_KINDS, where)
         for strand in strands.values():
-            _check_strand(strand, n, n + intake, where)
+            _check_strand(strand, acts, (n, n + intake), where)
     _require(all(len(shape.thirds) == 3 for shape in course.shapes), f"{where}: thirds")
     for shown in course.response_maps.values():
         sizes = {len(shown.count), *map(len, shown.probability), len(shown.probability)}
         _require(sizes == {N_OCTANTS}, f"{where}: a response map is not 8 by 8")
 
 
-def _check_strand(strand: Strand, n: int, n_bands: int, where: str) -> None:
+def _check_strand(strand: Strand, acts: Sequence[str], sizes: tuple[int, int], where: str) -> None:
+    n, n_bands = sizes
     for band in (strand.rs, strand.bond):
         lengths = {len(part) for part in vars(band).values()}
         _require(lengths == {n_bands}, f"{where}: uneven bands")
     for curves in (strand.complementarity, strand.distance):
-        _complete(curves, ACT_KINDS, where)
-        for acts in curves.values():
-            _complete(acts, CLIENT_ACT_KINDS, where)
-            lengths = {len(part) for curve in acts.values() for part in vars(curve).values()}
+        _complete(curves, acts, where)
+        _known(curves, acts, where)
+        for kinds in curves.values():
+            _complete(kinds, CLIENT_ACT_KINDS, where)
+            lengths = {len(part) for curve in kinds.values() for part in vars(curve).values()}
             _require(lengths == {n}, f"{where}: uneven curves")
 
 

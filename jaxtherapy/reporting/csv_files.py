@@ -24,9 +24,11 @@ from jaxtherapy.evaluation.results import Estimate, Evaluation
 from jaxtherapy.reporting.formats import printable
 from jaxtherapy.reporting.tables import CONTRASTS, THIRDS, shape_values
 from jaxtherapy.storage.files import write_atomically
+from jaxtherapy.storage.tables import harmless
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 FILES = ("evaluation.json", "evaluation.csv", "evaluation_seeds.csv", "evaluation_shapes.csv")
+CODED_FILES = ("evaluation.json", "evaluation_shapes.csv")
 
 _CELL = ("pattern", "mechanism", "threshold", "entropy", "matrix")
 _ENDS = ("", "_low", "_high", "_se")
@@ -45,8 +47,6 @@ _SHAPE_COLUMNS = (
     *(name + end for name in _SHAPE_ESTIMATES for end in _ENDS[:3]),
     *("p_curvature", "p_high_low_high", "p_beyond_twin", "high_low_high"),
 )
-_FORMULA = re.compile("(^|;)(?=[-=+@＝＋－＠])")
-"""Where one begins; also after a semicolon, which separates cells in many countries."""
 
 
 def write(evaluation: Evaluation, folder: Path) -> list[Path]:
@@ -57,9 +57,12 @@ def write(evaluation: Evaluation, folder: Path) -> list[Path]:
     """
     folder.mkdir(parents=True, exist_ok=True)
     made = to_json(evaluation), to_csv(evaluation), seeds_csv(evaluation), shapes_csv(evaluation)
-    for name, content in zip(FILES, made, strict=True):
-        write_atomically(folder / name, content)
-    return [folder / name for name in FILES]
+    files = dict(zip((folder / name for name in FILES), made, strict=True))
+    if not evaluation.outcomes:  # of coded therapies
+        files = {path: content for path, content in files.items() if path.name in CODED_FILES}
+    for path, content in files.items():
+        write_atomically(path, content)
+    return list(files)
 
 
 def plain(value: Any) -> Any:
@@ -156,4 +159,4 @@ def _cell(value: Any) -> Any:
     value = plain(value)
     if isinstance(value, list):
         return " ".join("" if each is None else f"{each}" for each in value)
-    return _FORMULA.sub(r"\1'", printable(value)) if isinstance(value, str) else value
+    return harmless(printable(value)) if isinstance(value, str) else value

@@ -6,7 +6,7 @@ from typing import Any
 
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
 from jaxtherapy.evaluation.results import Evaluation
-from jaxtherapy.reporting import tables, verdicts
+from jaxtherapy.reporting import methods, tables, verdicts
 from jaxtherapy.reporting.csv_files import plain
 from jaxtherapy.reporting.drawing import Picture, PictureError, panel_svg
 from jaxtherapy.reporting.formats import level
@@ -46,6 +46,7 @@ def to_html(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
         columns={1: " wide", 2: " two"},
         followed=followed(evaluation),
         most_followed=MOST_FOLLOWED,
+        methods=methods,
         tables=tables,
         verdicts=verdicts,
         player=_player_data(evaluation),
@@ -67,6 +68,11 @@ def _drawings(picture: Picture) -> list[Any]:
 
 def _subtitle(evaluation: Evaluation) -> str:
     settings, n_cells = evaluation.settings, len(evaluation.cells)
+    if not evaluation.outcomes:
+        return (
+            f"{settings['episodes']:,} coded therapies; {level(settings['confidence'])} "
+            f"intervals; {evaluation.run.get('created', '')}"
+        )
     return (
         f"{len(evaluation.therapists)} therapists, the same {settings['episodes']:,} clients "
         f"for each in {'one cell' if n_cells == 1 else f'each of {n_cells} cells'}; "

@@ -13,7 +13,7 @@ def median_seeds(evaluation: Evaluation) -> list[str]:
     overall, chosen = evaluation.overall, []
 
     def reward(therapist: str) -> float:
-        estimate = overall[therapist]["reward"].estimate
+        estimate = overall[therapist]["reward"].estimate if overall else None
         return -math.inf if estimate is None else estimate
 
     for group in evaluation.groups:

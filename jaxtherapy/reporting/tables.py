@@ -19,6 +19,16 @@ from jaxtherapy.reporting.formats import count, interval, level, number, p_value
 
 MYOPIC_NOTE = "myopic and best_cell know the client's utilities and memory, which no therapist sees"
 MOST_CELLS_TOLD = 150
+TWIN_NOTE = (
+    "Therapies stop at success, so their ends are selected; a twin that answers the same way "
+    "throughout, stopped alike, shows how much of a shape that makes. High–low–high needs both "
+    "p-values."
+)
+NO_TWIN_NOTE = (
+    "What ends a therapy selects its end: if therapies stop at success, a therapist who answers "
+    "the same way throughout can seem high–low–high. Simulated therapies have a twin that shows "
+    "how much of a shape that makes; coded ones have none."
+)
 
 
 @dataclass(frozen=True)
@@ -270,9 +280,7 @@ def thirds_of_therapy(evaluation: Evaluation) -> Table:
         f"({evaluation.settings['course_episodes']:,} therapies each)",
         list(headings.values()),
         rows,
-        "Therapies stop at success, so their ends are selected; a twin that answers the same way "
-        "throughout, stopped alike, shows how much of a shape that makes. High–low–high needs both "
-        "p-values.",
+        TWIN_NOTE if evaluation.outcomes else NO_TWIN_NOTE,
         names=2,
     )
 

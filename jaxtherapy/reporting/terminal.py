@@ -1,5 +1,6 @@
 """An evaluation on the terminal."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Literal
 
@@ -34,8 +35,17 @@ def print_evaluation(evaluation: Evaluation, console: Console) -> None:
     there_is = headroom(evaluation)
     if there_is is not None:
         shown.append(there_is)
+    _print(shown, console)
+
+
+def print_course(evaluation: Evaluation, console: Console) -> None:
+    """The thirds of therapy and their test."""
+    _print([tables.thirds_of_therapy(printable(evaluation))], console)
+
+
+def _print(shown: Sequence[Table], console: Console) -> None:
     for table in shown:
-        for part in fitted(table, width):
+        for part in fitted(table, console.width):
             console.print(part)
 
 

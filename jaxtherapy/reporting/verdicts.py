@@ -14,7 +14,7 @@ def summary(evaluation: Evaluation) -> list[str]:
     trained = [each.id for each in evaluation.therapists if each.kind != "baseline"]
     told = trained or list(evaluation.overall)
     overall, gaps = evaluation.overall, evaluation.overall_differences("success")
-    lines = [_success(evaluation, n, overall[n]["success"], gaps.get(n)) for n in told]
+    lines = [_success(evaluation, n, overall[n]["success"], gaps.get(n)) for n in told if overall]
     return lines + about_shape(evaluation, [n for n in followed(evaluation) if n in told])
 
 

@@ -12,6 +12,7 @@ from functools import partial
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from pyarrow import parquet
 
 from jaxtherapy.cli.evaluate import (
     base_config,
@@ -24,7 +25,7 @@ from jaxtherapy.cli.evaluate import (
 from jaxtherapy.cli.evaluate_flags import build_parser
 from jaxtherapy.cli.progress import ProgressLines
 from jaxtherapy.client.baselines import BASELINES, map_name
-from jaxtherapy.client.octants import COMPLEMENT
+from jaxtherapy.client.octants import COMPLEMENT, OCTANTS
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.envs.planner import Planner
 from jaxtherapy.evaluation import results
@@ -53,6 +54,7 @@ def evaluated(tmp_path_factory):
     arguments = [str(study), str(POLICY), "--baselines", "random", "--thresholds", "0.3", "0.6"]
     sizes = ["--episodes", "60", "--course-episodes", "80", "--bootstrap-samples", "100"]
     sizes.append("--no-report")
+    sizes += ["--data", str(folder / "data")]
     assert main([*arguments, *sizes, "--output-dir", str(folder / "{name}-report")]) == 0
     return folder / "study-report"
 
@@ -60,6 +62,53 @@ def evaluated(tmp_path_factory):
 @pytest.fixture(scope="module")
 def told(evaluated):
     return json.loads((evaluated / "evaluation.json").read_text())
+
+
+def test_the_data_are_the_therapies_of_the_evaluation(evaluated, told):
+    folder = evaluated.parent / "data"
+    therapies = parquet.read_table(folder / "therapies.parquet").to_pandas()
+    sessions = parquet.read_table(folder / "sessions.parquet").to_pandas()
+    assert therapies["therapy"].tolist() == list(range(1, 5 * 4 * 60 + 1))
+    groups = therapies.groupby(["therapist", "cell"], observed=True)
+    means = groups[["success", "dropout", "sessions", "reward", "final_rs", "final_bond"]].mean()
+    for row in told["outcomes"]:
+        if row["cell"] != "all":
+            ours = means.loc[row["therapist"], row["cell"]].rename({"final_bond": "bond"})
+            for metric, value in ours.items():
+                assert row["metrics"][metric]["estimate"] == pytest.approx(value, rel=1e-4)
+    last = sessions.groupby("therapy").tail(1).reset_index()
+    assert last["session"].tolist() == therapies["sessions"].tolist()
+    np.testing.assert_allclose(last["rs"], therapies["final_rs"], rtol=1e-6)
+    probability = sessions[[f"p_{octant}" for octant in OCTANTS]].to_numpy()
+    np.testing.assert_allclose(probability.sum(1), 1, atol=1e-5)
+    codes = np.array([OCTANTS.index(octant) for octant in sessions["client_octant"]])
+    taken = np.take_along_axis(probability, codes[:, None], 1).mean()
+    assert taken == pytest.approx((probability**2).sum(1).mean(), abs=0.01)  # drawn from them
+    assert (sessions["client_angle"] == (90 - 45 * codes) % 360).all()
+    shares = sessions.groupby("therapy")["complementary"].mean().to_numpy()
+    np.testing.assert_allclose(shares, therapies["share_complementary"], rtol=1e-6)
+    assert set(therapies["threshold"].astype(float).round(3)) == {0.3, 0.6}
+    assert set(therapies["pattern"]) == {"cold_stuck", "cold_warm"}
+
+
+def test_the_episodes_are_rows_of_the_data(evaluated, told):
+    sessions = parquet.read_table(evaluated.parent / "data/sessions.parquet").to_pandas()
+    for episode in told["episodes"][:3]:
+        keys = [sessions[name] == episode[name] for name in ("therapist", "cell", "client")]
+        rows = sessions[np.all(keys, axis=0)]
+        for who in ("client", "therapist", "heard"):
+            names = [OCTANTS[act] for act in episode[f"{who}_act"]]
+            assert rows[f"{who}_octant"].tolist() == names
+        np.testing.assert_allclose(rows["rs"], episode["rs"], atol=1e-4)
+
+
+@pytest.mark.parametrize("given", ["study.csv", "", "taken"])
+def test_data_go_to_a_folder_that_is_free(tmp_path, capsys, given):
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "taken/sessions.csv").write_text("mine")
+    assert main(["--data", given and str(tmp_path / given), "--episodes", "2"]) == 2
+    assert "error: " in (told := capsys.readouterr().err) and told.count("\n") == 1
+    assert (tmp_path / "taken/sessions.csv").read_text() == "mine"
 
 
 def test_the_json_follows_its_schema(told):

@@ -23,6 +23,7 @@ COMMANDS = {
     "report": ["nowhere"],
     "play": [],
     "convert": ["nowhere", "nowhere.pth"],
+    "coded": ["nowhere.csv"],
 }
 """With what gets them past their command line."""
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

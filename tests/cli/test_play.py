@@ -9,10 +9,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from flax import nnx
+from pyarrow import parquet
 
 from jaxtherapy.cli import play
 from jaxtherapy.cli.game import Game
-from jaxtherapy.cli.play import BLOCKS, circle, load_policy, main, read_octant, sparkline
+from jaxtherapy.cli.play import BLOCKS, circle, load_policy, main, named, read_octant, sparkline
 from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.client.params import client_params
 from jaxtherapy.client.simulation import simulate_course
@@ -75,6 +76,22 @@ def test_the_same_seed_is_the_same_client(at_the_keyboard):
         for _ in range(2)
     ]
     assert games[0] == games[1] and "stopped after 3 sessions" in games[0][1]
+
+
+@pytest.mark.parametrize(("last", "outcome"), [([], "unfinished"), (["c"] * 2, "out of sessions")])
+def test_the_sessions_are_saved_as_tables(at_the_keyboard, tmp_path, last, outcome):
+    """The same numbers as on the screen, also where the input ends early."""
+    flags = ["--seed", "5", "--max-sessions", "5", "--open", "--save", str(tmp_path)]
+    code, out, _ = at_the_keyboard(["2", "w", "6", *last], *flags)
+    assert code == 0
+    sessions = parquet.read_table(tmp_path / "sessions.parquet").to_pylist()
+    assert [row["therapist_octant"] for row in sessions] == ["W", "W", "C", *["C"] * len(last)]
+    for row in sessions:
+        assert f"the client is {named(OCTANTS.index(row['client_octant']))}" in out
+        assert f"RS {row['rs']:.3f}, bond {row['bond']:.3f}" in out
+    (therapy,) = parquet.read_table(tmp_path / "therapies.parquet").to_pylist()
+    assert (therapy["outcome"], therapy["sessions"]) == (outcome, len(sessions))
+    assert therapy["therapist"] == "player" and "--seed 5" in (tmp_path / "codebook.md").read_text()
 
 
 def test_an_open_client_who_hears_everything_warm_succeeds(at_the_keyboard):

@@ -1,6 +1,6 @@
 """The course of therapy: complementarity, RS and bond along sessions and normalised time."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING
@@ -99,7 +99,7 @@ def course_of_all(evaluation: Evaluation) -> Picture | None:
         ("complementarity", SHARE_LABEL),
         ("distance", "octants from the complement"),
     ):
-        for acts in ("enacted", "heard"):
+        for acts in getattr(chosen[0].by_time["all"], measure):
             lines = []
             for course in chosen:
                 look = look_of[course.therapist]
@@ -127,15 +127,19 @@ def course_of_one(evaluation: Evaluation, course: Course, place: int) -> Picture
     by_session = course.by_session["all"].complementarity
     time, session = Axis(course.times, TIME_LABEL), Axis(course.sessions, "session")
 
-    def pair(title: str, axis: Axis, *curves: tuple[str, Curve, str]) -> Panel:
-        lines = [Line(*curve, style) for curve, style in zip(curves, ("-", "--"), strict=True)]
+    def pair(title: str, axis: Axis, *curves: tuple[str, Curve | None, str]) -> Panel:
+        known = [(label, curve, color) for label, curve, color in curves if curve is not None]
+        lines = [Line(*curve, style) for curve, style in zip(known, ("-", "--"), strict=False)]
         return _lines(title, f"the complementarity of {name}, {title}", axis, lines, SHARE_LABEL)
+
+    def heard(curves: Mapping[str, Mapping[str, Curve]]) -> Curve | None:
+        return curves["heard"]["any"] if "heard" in curves else None
 
     panels = (
         pair(
-            *("enacted and as heard", time),
+            *("enacted and as heard" if "heard" in every else "as enacted", time),
             ("enacted", every["enacted"]["any"], BLUE),
-            ("as heard", every["heard"]["any"], ORANGE),
+            ("as heard", heard(every), ORANGE),
         ),
         pair(
             *("successes and failures", time),
@@ -150,16 +154,18 @@ def course_of_one(evaluation: Evaluation, course: Course, place: int) -> Picture
         pair(
             *("session by session", session),
             ("enacted", by_session["enacted"]["any"], BLUE),
-            ("as heard", by_session["heard"]["any"], ORANGE),
+            ("as heard", heard(by_session), ORANGE),
         ),
     )
+    told = any(counts.get(kind) for kind in ("success", "failure"))  # not of all coded ones
+    successes = f", {counts.get('success', 0):,} successes" if told else ""
     return Picture(
         f"course_{place}_{slug(course.therapist)}",
         f"Course of therapy: {name}",
-        f"{counts['all']:,} therapies, {counts.get('success', 0):,} successes; each point is the "
+        f"{counts['all']:,} therapies{successes}; each point is the "
         f"last {course.window} sessions up to it. By session only therapies still going enter, "
         "so late sessions are those of long therapies. Over normalised time all enter, and what "
-        "ends them is success, so the end is selected.",
+        "ends a therapy, such as success, selects its end.",
         panels,
     )
 
@@ -167,8 +173,10 @@ def course_of_one(evaluation: Evaluation, course: Course, place: int) -> Picture
 # --- RS and bond ----------------------------------------------------------------------------
 
 
-def trajectories(evaluation: Evaluation, course: Course, place: int) -> Picture:
+def trajectories(evaluation: Evaluation, course: Course, place: int) -> Picture | None:
     """RS and bond with quantile bands, by session and over normalised time."""
+    if not any(course.by_time["all"].rs.n):
+        return None
     name = evaluation.labels[course.therapist]
     thresholds = {cell.threshold for cell in evaluation.cells}
     shared = thresholds.pop() if len(thresholds) == 1 else None

@@ -72,8 +72,10 @@ def _dots(
     return Panel(title, f"{alt}: {told}.", draw, (4.0, max(1.9, 1.0 + 0.28 * len(dots))))
 
 
-def comparison(evaluation: Evaluation) -> Picture:
+def comparison(evaluation: Evaluation) -> Picture | None:
     """Every metric of every therapist, with intervals."""
+    if not evaluation.outcomes:
+        return None
     labels, look_of, panels = evaluation.labels, looks(evaluation), []
     for metric in evaluation.metrics:
         better = f" ({metric.better} is better)" if metric.better else ""

@@ -1,0 +1,78 @@
+"""Tests and pictures of therapies that you coded: ``python -m jaxtherapy.coded octants.csv``.
+
+The file has the columns therapy, session, client and therapist (octants D WD W WS S CS C CD, their
+names, or 0 to 7), and optionally success (1 or 0). Writes the course of therapy with its tests and
+the response maps, as for simulated therapies.
+"""
+
+import argparse
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from jaxtherapy import config as configuration
+from jaxtherapy.cli.evaluate import about, confidence, draw, list_files, whole_number
+from jaxtherapy.cli.folders import prepared, writing_to
+from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.config.checks import check_name, output_folder
+
+
+@ends_in_one_line("interrupted; nothing was written")
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code: 0, or 2 for what can't be read, 1 for what broke off."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    given = build_parser().parse_args(arguments)
+    return run(given, ["python", "-m", "jaxtherapy.coded", *arguments])
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All flags."""
+    parser = configuration.OneLineParser(prog="python -m jaxtherapy.coded", description=__doc__)
+    add = parser.add_argument
+    add("file", metavar="FILE", help="CSV file, a row per exchange")
+    add("--name", metavar="TEXT", help="default: that of the file")
+    add("--output-dir", metavar="DIR", default="reports/{name}", help="default reports/{name}")
+    add("--confidence", default="0.95", metavar="X", help="of intervals and tests (default 0.95)")
+    add("--bootstrap-samples", default="2000", metavar="N", help="of each interval (default 2000)")
+    add("--seed", default="0", metavar="N", help="decides the bootstrap (default 0)")
+    told = "draw report.html and figures too (default: yes)"
+    add("--report", action=argparse.BooleanOptionalAction, default=True, help=told)
+    return parser
+
+
+def run(given: argparse.Namespace, command: list[str]) -> int:
+    """Reads, tests, prints and writes."""
+    with importing():
+        from jaxtherapy.devices.layout import choose_device
+        from jaxtherapy.devices.pinned import pin
+        from jaxtherapy.evaluation.coded import evaluate_coded, read_coded
+        from jaxtherapy.evaluation.statistics import Intervals
+        from jaxtherapy.reporting import csv_files
+        from jaxtherapy.reporting.report import check_folder_is_ours, remove_report
+        from jaxtherapy.reporting.terminal import print_course
+        from jaxtherapy.training.display import console
+
+    out, file = console(), Path(configuration.expanded(given.file))
+    pin()
+    choose_device("cpu")
+    name = re.sub(r"[^\w.()-]+", "-", file.stem)[:100] if given.name is None else given.name
+    check_name("--name", name)
+    folder = output_folder(given.output_dir.replace("{name}", name))
+    samples = whole_number(given, "bootstrap-samples", 100, 100_000)
+    seed = whole_number(given, "seed", 0, 2**31 - 1)
+    intervals = Intervals(confidence(given.confidence), samples, seed)
+    therapies = read_coded(file)
+    check_folder_is_ours(folder)
+    with prepared(folder, "--output-dir"):
+        n_sessions = int(therapies.held.sum())
+        out.print(f"{file}: {len(therapies.held):,} therapies, {n_sessions:,} sessions")
+        evaluation = evaluate_coded(name, therapies, intervals, about(command))
+        with writing_to(folder):
+            paths = csv_files.write(evaluation, folder)
+            remove_report(folder)
+    print_course(evaluation, out)
+    list_files(paths, out)
+    if given.report:
+        draw(folder, out)
+    return 0

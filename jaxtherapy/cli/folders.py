@@ -1,0 +1,62 @@
+"""Folders that commands write to: checked before the work, said in a line where it fails."""
+
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from jaxtherapy.cli.launch import importing
+from jaxtherapy.config.checks import data_folder
+from jaxtherapy.errors import RunError
+from jaxtherapy.storage.tables import check_extras, check_tables_are_ours
+
+
+def free_for_data(flag: str, given: str) -> Path:
+    """The folder for tables, once it is known that they can be written there.
+
+    Raises:
+        RunError: an extra is missing, or files are there that are not ours.
+    """
+    folder = data_folder(flag, given)
+    check_extras()
+    with importing():
+        from jaxtherapy.evaluation.study_data import FILES
+    check_tables_are_ours(folder, FILES)
+    return folder
+
+
+@contextmanager
+def writing_to(folder: Path) -> Iterator[None]:
+    """What the disk says against it is a line."""
+    try:
+        yield
+    except OSError as error:
+        raise RunError(f"can't write to {folder}: {error.strerror or error}", exit_code=1) from None
+
+
+@contextmanager
+def prepared(folder: Path | None, flag: str) -> Iterator[None]:
+    """Makes the folder; when the work breaks off, it goes if it is ours and still empty.
+
+    Raises:
+        RunError: nothing can be written there, found out before the work and not after it.
+    """
+    made: list[Path] = []
+    if folder is None:
+        yield
+        return
+    try:
+        try:
+            made += [each for each in (folder, *folder.parents) if not each.exists()]
+            folder.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryFile(dir=folder):  # no name that a user's file could have
+                pass
+        except OSError as error:
+            reason = f"{error.strerror}; check {flag}"
+            raise RunError(f"can't write to {folder}: {reason}") from None
+        yield
+    except BaseException:
+        for each in made:
+            with suppress(OSError):  # it was not made, or is not empty
+                each.rmdir()
+        raise
