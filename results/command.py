@@ -16,6 +16,7 @@ from jaxtherapy.config import ConfigError, OneLineParser
 from jaxtherapy.devices.layout import choose_device
 from jaxtherapy.devices.pinned import pin
 from jaxtherapy.errors import RunError
+from jaxtherapy.training.display import format_duration
 from results import tables
 from results.measure import measure
 from results.rows import ROWS, Planned, Row
@@ -63,19 +64,11 @@ def show(rows: Sequence[Row], records: dict[str, Record]) -> None:
         record = records.get(row.id)
         now = state(row, record)
         note = f"{record.therapies:,} of {row.therapies:,}" if record and now == "begun" else ""
-        if row.missing_file:
-            note = f"for {row.missing_file}"
-        took = f"took {duration(record.seconds)}" if record and now == "done" else ""
-        print(f"{now:<8} {row.id:<55} {took or 'about ' + duration(row.seconds):<14} {note}")
-        left += row.seconds if now not in ("done", "waiting") else 0
-    print(f"{len(rows)} rows; what is missing takes about {duration(left)} on two idle cores")
-
-
-def duration(seconds: float) -> str:
-    """In seconds, minutes or hours."""
-    if seconds < 100:
-        return f"{seconds:.0f} s"
-    return f"{seconds / 60:.0f} min" if seconds < 6_000 else f"{seconds / 3600:.1f} h"
+        took = f"took {format_duration(record.seconds)}" if record and now == "done" else ""
+        print(f"{now:<8} {row.id:<55} {took or 'about ' + format_duration(row.seconds):<14} {note}")
+        left += row.seconds if now != "done" else 0
+    missing = f"what is missing takes about {format_duration(left)} on two idle cores"
+    print(f"{len(rows)} rows; {missing}")
 
 
 def run(rows: Sequence[Row], store: Store) -> int:
@@ -87,10 +80,9 @@ def run(rows: Sequence[Row], store: Store) -> int:
     for number, row in enumerate(rows, 1):
         record = store.records().get(row.id)  # another process may have measured it meanwhile
         before = state(row, record)
-        if before == "waiting":
-            print(f"skipped {row.id}: {row.missing_file} is not there yet")
-        elif before != "done":
-            print(f"[{number}/{len(rows)}] {row.id}, about {duration(row.seconds)}", flush=True)
+        if before != "done":
+            about = format_duration(row.seconds)
+            print(f"[{number}/{len(rows)}] {row.id}, about {about}", flush=True)
             try:
                 land(row, record if before == "begun" else None, store)
             except (ConfigError, RunError) as error:
@@ -106,7 +98,7 @@ def land(row: Row, begun: Record | None, store: Store) -> None:
         store.write(row, each)
         rate = "" if row.course else f", success {each.successes.mean():.1%}"
         so_far = f"{each.therapies:,} of {row.therapies:,} therapies"
-        print(f"  {so_far} in {duration(time.perf_counter() - started)}{rate}", flush=True)
+        print(f"  {so_far} in {format_duration(time.perf_counter() - started)}{rate}", flush=True)
 
 
 def write_tables(records: dict[str, Record]) -> None:

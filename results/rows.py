@@ -98,12 +98,6 @@ class Row:
         """Without the seed, which rows of one therapist differ in."""
         return self.id.partition("/seed_")[0]
 
-    @property
-    def missing_file(self) -> str | None:
-        """The configuration that it waits for."""
-        source = self.source
-        return source.config if isinstance(source, Trained) and not source.file.exists() else None
-
     def client_settings(self) -> TrainingConfig:
         """Of the clients that are treated."""
         return load_config(None, self.clients)

@@ -60,9 +60,7 @@ def _one_line(value: Any) -> str:
 
 
 def state(row: Row, record: Record | None) -> str:
-    """``done``, ``missing``, ``stale`` (defined otherwise by now), ``begun`` or ``waiting``."""
-    if row.missing_file:
-        return "waiting"
+    """``done``, ``missing``, ``stale`` (defined otherwise by now) or ``begun``."""
     if record is None:
         return "missing"
     if record.definition != row.definition():

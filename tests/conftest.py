@@ -35,6 +35,7 @@ COMPILE_QUICKLY = " ".join(
         "--xla_backend_optimization_level=0",  # LLVM's
         "--xla_cpu_use_fusion_emitters=false",  # MLIR's passes before it
         "--xla_cpu_parallel_codegen_split_count=1",
+        "--xla_disable_hlo_passes=while-loop-invariant-code-motion",
     ]
 )
 """Compiling is most of what tests cost, and unoptimised code serves them as well: half the time."""

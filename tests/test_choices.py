@@ -28,7 +28,6 @@ from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.networks.encoders import ENCODERS, Encoder
 from jaxtherapy.storage.progress_log import COLUMNS
 from jaxtherapy.training.loggers import LOGGERS, Row, Run
-from tests.client.replay import compile_quickly
 
 N_DYADS = 24
 CONSTANT = [name for name in BASELINES if name.startswith("constant_")]
@@ -38,7 +37,7 @@ def clients_of(**changes):
     return jax.tree.map(jnp.asarray, ClientParams(**changes))
 
 
-@compile_quickly
+@jax.jit
 def _held(dyads, n_sessions, params):
     def hold(session, dyads):
         key = jax.random.key(session)
@@ -49,7 +48,7 @@ def _held(dyads, n_sessions, params):
     return jax.lax.fori_loop(1, n_sessions + 1, hold, dyads)
 
 
-@compile_quickly
+@jax.jit
 def _begun(params):
     return jax.vmap(counted)(intakes(jax.random.key(0), params, jnp.arange(N_DYADS)))
 
@@ -93,13 +92,13 @@ def test_a_mechanism_amplifies_utilities(name, extreme):
     def amplification(client, params):
         return MECHANISMS[name](client, params)
 
-    many = compile_quickly(jax.vmap(amplification, in_axes=(0, None)))(clients, params)
+    many = jax.jit(jax.vmap(amplification, in_axes=(0, None)))(clients, params)
     if many is None:
         return
     assert many.shape in ((N_DYADS, 8), (N_DYADS, 8, 8))
     assert many.dtype == jnp.float32
     assert np.isfinite(many).all()
-    alone = compile_quickly(amplification)(single(clients, 3), params)  # of one client alone
+    alone = jax.jit(amplification)(single(clients, 3), params)  # of one client alone
     np.testing.assert_allclose(many[3], alone, rtol=1e-4, atol=1e-6)
 
 
@@ -135,7 +134,7 @@ def test_a_baseline_answers_every_client(name):
     def answer(memory, key, dyad):
         return therapist.act(key, memory, therapist.see(dyad, params))
 
-    answers = compile_quickly(jax.vmap(answer))
+    answers = jax.jit(jax.vmap(answer))
 
     before = jax.tree.map(jnp.asarray, therapist.begin(params))
     memories = jax.tree.map(lambda x: jnp.stack([x] * 2 * N_DYADS), before)
@@ -160,7 +159,7 @@ def dyads(request):
 
 
 def seen_by(name, dyads):
-    return compile_quickly(jax.vmap(lambda dyad: VIEWS[name].observe(dyad, clients_of())))(dyads)
+    return jax.jit(jax.vmap(lambda dyad: VIEWS[name].observe(dyad, clients_of())))(dyads)
 
 
 @pytest.mark.parametrize("name", VIEWS)

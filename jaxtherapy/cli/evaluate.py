@@ -23,7 +23,7 @@ from jaxtherapy import config as configuration
 from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
 from jaxtherapy.cli.folders import free_for_data, prepared, writing_to
 from jaxtherapy.cli.launch import ends_in_one_line, importing
-from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, map_name
+from jaxtherapy.client.baselines import BASELINES, map_name, no_baseline
 from jaxtherapy.config import ConfigError, TrainingConfig, expanded
 from jaxtherapy.config.checks import check_name, output_folder
 from jaxtherapy.config.settings import MECHANISMS
@@ -143,8 +143,7 @@ def chosen_baselines(names: list[str]) -> list[str]:
     for name in names:
         if name not in BASELINES:
             hint = configuration.nearest(name, BASELINES)
-            allowed = ", ".join([*BASELINES, f"{FIXED_MAP}… with eight answers", "all", "none"])
-            raise ConfigError(f"baselines is {name!r}, must be of {allowed}{hint}")
+            raise ConfigError(f"--baselines: {no_baseline(name, 'all', 'none')}{hint}")
     return list(dict.fromkeys([REFERENCE, *names]))
 
 

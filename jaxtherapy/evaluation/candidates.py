@@ -14,10 +14,10 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
+from jaxtherapy.client.baselines import BASELINES, no_baseline
 from jaxtherapy.client.dyad import Dyad, intakes
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import (
-    BASELINES,
     Answer,
     Therapist,
     as_therapist,
@@ -120,7 +120,7 @@ def panel_of(therapists: Mapping[str, Any]) -> Panel:
     for name, each in therapists.items():
         if isinstance(each, str):
             if each not in BASELINES:
-                raise ValueError(f"{each!r} is no baseline; name one of {', '.join(BASELINES)}")
+                raise ValueError(no_baseline(each))
             each = BASELINES[each]
         each = each.therapist() if hasattr(each, "therapist") else each
         try:

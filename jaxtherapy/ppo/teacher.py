@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Int, Int8, PRNGKeyArray, PyTree
 
-from jaxtherapy.client.baselines import BASELINES
+from jaxtherapy.client.baselines import BASELINES, no_baseline
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist, as_therapist
@@ -38,11 +38,7 @@ def teacher_of(ppo: PPO) -> Therapist | None:
     try:
         teacher = as_therapist(BASELINES[ppo.teacher])
     except KeyError:
-        names = ", ".join([*BASELINES, PLANNER])
-        raise ConfigError(
-            f"teacher {ppo.teacher!r} is no baseline; name one of {names}, or fixed_map: with the "
-            "answers to D, WD, W, WS, S, CS, C, CD"
-        ) from None
+        raise ConfigError(f"teacher {no_baseline(ppo.teacher, PLANNER)}") from None
     if teacher.counts:
         raise ConfigError(f"teacher {ppo.teacher} counts exchanges; name one that does not")
     return teacher

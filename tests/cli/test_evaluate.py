@@ -288,7 +288,7 @@ def test_it_says_whether_acts_were_sampled(told):
         (["--matrices", "nonesuch"], "utility_matrix is 'nonesuch'"),
         (["--matrices", "nowhere.json"], "matrix file nowhere.json can't be read"),
         (["--baselines", "mirorr"], "did you mean mirror"),
-        (["--baselines", "fixed_map:S,WS"], "baselines is 'fixed_map:S,WS', must be of"),
+        (["--baselines", "fixed_map:S,WS"], "'fixed_map:S,WS' is no baseline; name one of"),
         (["--fit-map", "168"], "--fit-map is '168', must be a whole number from 845"),
         (["--fit-map", "--fit-seed", "x"], "--fit-seed is 'x'"),
         (["--planner", "1"], "--planner is '1'"),

@@ -46,9 +46,6 @@ class Session(NamedTuple):
     reward: jax.Array
 
 
-compile_quickly = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 0})
-"""``jax.jit`` for tests that cost little but compiling; unoptimised code serves them as well."""
-
 compile_well = partial(jax.jit, compiler_options={"xla_backend_optimization_level": 1})
 """``jax.jit`` for simulations of many, which take longer than compiling does."""
 

@@ -18,7 +18,7 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import simulate_course
 from jaxtherapy.client.therapists import as_therapist
 from jaxtherapy.discovery import names_in
-from tests.client.replay import arrays, compile_quickly
+from tests.client.replay import arrays
 
 CONSTANT = [name for name in BASELINES if name.startswith("constant_")]
 every_baseline = pytest.mark.parametrize("name", [x for x in BASELINES if x not in CONSTANT[1:]])
@@ -37,7 +37,7 @@ def dyads():
         hold = jax.vmap(hold_session, in_axes=(None, 0, 0, None, 0))
         return hold(key_session, dyad, acts, PARAMS, jnp.arange(N_DYADS)), None
 
-    @compile_quickly
+    @jax.jit
     def run():
         begun = intakes(jax.random.key(0), PARAMS, jnp.arange(N_DYADS))
         return jax.lax.scan(session, begun, jax.random.split(jax.random.key(1), 4))[0]
@@ -52,7 +52,7 @@ def compiled(name):
     def one(key, dyad):
         return therapist.act(key, therapist.begin(PARAMS), therapist.see(dyad, PARAMS))[1]
 
-    return compile_quickly(jax.vmap(one))
+    return jax.jit(jax.vmap(one))
 
 
 def answers(name, dyads, seed=0):
@@ -87,7 +87,7 @@ def test_every_baseline_answers_a_dyad_as_if_it_were_alone(name, dyads):
 @every_baseline
 def test_every_baseline_treats_whole_therapies(name):
     treat = partial(simulate_course, therapist=BASELINES[name], n_dyads=8, n_sessions=12)
-    dyads, course = compile_quickly(treat)(jax.random.key(2), PARAMS)
+    dyads, course = jax.jit(treat)(jax.random.key(2), PARAMS)
     assert np.all((course.therapist_act >= 0) & (course.therapist_act < 8))
     assert np.all(dyads.time == course.held.sum(axis=0))
     assert np.all(np.isfinite(dyads.client.rs))

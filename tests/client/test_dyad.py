@@ -15,7 +15,6 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.patterns import PATTERNS, pattern_weights
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.fast.random_bits import uniforms
-from tests.client.replay import compile_quickly
 from tests.plausibility import assert_all_plausible, goodness_of_fit, independent
 
 N_DYADS = 20_000
@@ -210,9 +209,9 @@ def crowd():
         entropy=1e6, threshold=1.0, pattern_weights=pattern_weights(["cold_warm"])
     )
     numbers, acts = jnp.arange(N_DYADS), jnp.full(N_DYADS, S, jnp.int8)
-    before = compile_quickly(lambda key: dyads.intakes(key, params, numbers))(jax.random.key(0))
+    before = jax.jit(lambda key: dyads.intakes(key, params, numbers))(jax.random.key(0))
     hold = jax.vmap(dyads.hold_session, in_axes=(None, 0, 0, None, 0))
-    after = compile_quickly(lambda key: hold(key, before, acts, params, numbers))(KEY)
+    after = jax.jit(lambda key: hold(key, before, acts, params, numbers))(KEY)
     points = jax.vmap(lambda i: dyads.therapist_point(KEY, i))(numbers)
     return params, before, after, points
 
@@ -295,7 +294,7 @@ def beginnings():
     """Two sessions of clients whose acts are drawn uniformly, whatever they feel."""
     params = ClientParams(entropy=1e6, threshold=1.0, baseline_accuracy=0.3)
 
-    @compile_quickly
+    @jax.jit
     @jax.vmap
     def begin(key, weights):
         mixed = params.replace(pattern_weights=weights)

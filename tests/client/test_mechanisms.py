@@ -12,7 +12,7 @@ from jaxtherapy.client.dyad import intakes
 from jaxtherapy.client.expectations import amplified, read_at_bond
 from jaxtherapy.client.mechanisms import MECHANISMS
 from jaxtherapy.client.params import ClientParams
-from tests.client.replay import arrays, compile_quickly
+from tests.client.replay import arrays
 
 every_mechanism = pytest.mark.parametrize("name", tuple(MECHANISMS))
 
@@ -21,7 +21,7 @@ N_CLIENTS = 20
 
 @pytest.fixture(scope="module")
 def clients():
-    return compile_quickly(
+    return jax.jit(
         lambda: intakes(jax.random.key(0), ClientParams(), jnp.arange(N_CLIENTS))
     )().client
 

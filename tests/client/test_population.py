@@ -22,7 +22,7 @@ from jaxtherapy.client.therapists import Therapist
 from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.fast.random_bits import uniforms
-from tests.client.replay import arrays, compile_quickly, is_double
+from tests.client.replay import arrays, is_double
 
 N = 20_000
 ALPHA = 1e-4
@@ -159,7 +159,7 @@ def test_a_population_of_one_point_is_the_constant(point):
     params = ClientParams(threshold=point, max_sessions=20)
     constant = params.replace(threshold=jnp.float32(0.7))
     run = partial(simulate, therapist=therapists.complementary, n_dyads=300)
-    one, other = (compile_quickly(run)(jax.random.key(2), arrays(x)) for x in (params, constant))
+    one, other = (jax.jit(run)(jax.random.key(2), arrays(x)) for x in (params, constant))
     np.testing.assert_allclose(one.drawn["threshold"], 0.7, rtol=1e-6)
     # Equal draws but for a rounded threshold: an RS between the two is as good as impossible.
     np.testing.assert_array_equal(one.success, other.success)
@@ -181,7 +181,7 @@ def test_numbers_are_drawn_independently_and_whoever_else_is_drawn():
 def test_drawn_numbers_do_not_touch_utilities_and_memory():
     population = ClientParams(threshold=UNIFORM)
     one, other = (
-        compile_quickly(intakes)(jax.random.key(4), params, jnp.arange(50))
+        jax.jit(intakes)(jax.random.key(4), params, jnp.arange(50))
         for params in (population, ClientParams(threshold=0.7))
     )
     for ours, theirs in zip(
@@ -196,8 +196,8 @@ def test_drawn_numbers_do_not_touch_utilities_and_memory():
 def test_every_client_lives_by_its_own_numbers():
     """Dyad by dyad as a client whose constants are what it drew."""
     key = jax.random.key(6)
-    run = compile_quickly(partial(simulate, therapist=therapists.myopic, n_dyads=6))
-    own_numbers = compile_quickly(params_of)
+    run = jax.jit(partial(simulate, therapist=therapists.myopic, n_dyads=6))
+    own_numbers = jax.jit(params_of)
     dyads = run(key, POPULATION)
     for i in range(6):
         own = own_numbers(key, POPULATION, i)
@@ -214,7 +214,7 @@ def test_every_client_lives_by_its_own_numbers():
 
 def test_therapies_end_at_each_clients_own_number_of_sessions():
     params = POPULATION.replace(threshold=1.0, dropout_session=0)
-    run = compile_quickly(partial(simulate, therapist=therapists.random, n_dyads=300))
+    run = jax.jit(partial(simulate, therapist=therapists.random, n_dyads=300))
     dyads = run(jax.random.key(8), params)
     np.testing.assert_array_equal(dyads.time, dyads.drawn["max_sessions"])
     assert set(np.unique(dyads.time)) == set(range(5, 13))
@@ -251,7 +251,7 @@ def test_bounds_can_be_swept():
         return dyads.drawn["threshold"], dyads.success
 
     highs = jnp.array([0.5, 0.7, 0.9])
-    together, alone = compile_quickly(jax.vmap(thresholds))(highs), compile_quickly(thresholds)
+    together, alone = jax.jit(jax.vmap(thresholds))(highs), jax.jit(thresholds)
     for i, high in enumerate(highs):
         for ours, theirs in zip(together, alone(high), strict=True):
             np.testing.assert_array_equal(ours[i], theirs)

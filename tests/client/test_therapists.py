@@ -16,7 +16,7 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.client.simulation import begin, session, simulate_course
 from tests import oracle
-from tests.client.replay import arrays, compile_quickly
+from tests.client.replay import arrays
 from tests.plausibility import assert_all_plausible, goodness_of_fit
 
 KEY, PARAMS = jax.random.key(0), ClientParams()
@@ -151,7 +151,7 @@ def test_a_therapist_may_remember(course_of_counting):
 @pytest.fixture(scope="module")
 def course_of_counting():
     params = arrays(ClientParams(threshold=0.7, max_sessions=20))
-    simulated = compile_quickly(lambda key: simulate_course(key, params, COUNTING, N, 24))
+    simulated = jax.jit(lambda key: simulate_course(key, params, COUNTING, N, 24))
     return jax.tree.map(np.asarray, simulated(jax.random.key(4)))
 
 
@@ -160,7 +160,7 @@ def test_memory_is_left_as_it_is_once_a_therapy_is_over(course_of_counting):
     _, course = course_of_counting
     params = arrays(ClientParams(threshold=0.7, max_sessions=20))
 
-    @compile_quickly
+    @jax.jit
     def remembered(key):
         def next_session(before, time):
             held = jax.vmap(lambda i, one: session(key, time, i, one, COUNTING, params)[0])
@@ -274,7 +274,7 @@ def test_a_map_is_the_baseline_that_it_encodes():
         (therapists.BASELINES[MAP], therapists.complementary),
         (therapists.fixed_map([6] * 8), therapists.constant(6)),
     ):
-        ours, theirs = (compile_quickly(partial(play, therapist=x))() for x in (of_map, same))
+        ours, theirs = (jax.jit(partial(play, therapist=x))() for x in (of_map, same))
         jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 

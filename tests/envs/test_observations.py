@@ -14,7 +14,7 @@ from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS, View
 from jaxtherapy.networks.encoders import ENCODERS
-from tests.client.replay import arrays, compile_quickly
+from tests.client.replay import arrays
 from tests.ppo.small import assert_identical as assert_same
 
 every_view = pytest.mark.parametrize("name", tuple(VIEWS))
@@ -33,7 +33,7 @@ def therapies():
         hold = jax.vmap(hold_session, in_axes=(None, 0, 0, None, 0))
         return hold(key, dyads, acts, PARAMS, jnp.arange(N_DYADS)), dyads
 
-    @compile_quickly
+    @jax.jit
     def run():
         begun = jax.vmap(counted)(intakes(jax.random.key(0), PARAMS, jnp.arange(N_DYADS)))
         return jax.lax.scan(session, begun, jax.random.split(jax.random.key(1), N_SESSIONS))[1]
@@ -43,7 +43,7 @@ def therapies():
 
 def observe(name, therapies):
     view = jax.vmap(jax.vmap(lambda dyad: VIEWS[name].observe(dyad, PARAMS)))
-    return compile_quickly(view)(therapies)
+    return jax.jit(view)(therapies)
 
 
 @every_view

@@ -19,7 +19,7 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.envs import planner as planning
 from jaxtherapy.envs.planner import Planner, library, prospect, prospects
 from jaxtherapy.envs.rewards import reward
-from tests.client.replay import arrays, compile_quickly, compile_well
+from tests.client.replay import arrays, compile_well
 
 N = 6
 PARAMS = arrays(ClientParams(threshold=0.9, max_sessions=24))
@@ -44,7 +44,7 @@ def dyads():
             dyad = hold_session(jax.random.fold_in(key, time), dyad, (i + time) % 8, PARAMS, i)
         return jax.tree.map(partial(jnp.where, i == 0), intake(key, PARAMS, i), dyad)
 
-    return compile_quickly(jax.vmap(held, (None, 0)))(jax.random.key(3), jnp.arange(N))
+    return jax.jit(jax.vmap(held, (None, 0)))(jax.random.key(3), jnp.arange(N))
 
 
 def one(tree, i=0):
@@ -80,8 +80,8 @@ def test_the_first_map_is_the_myopic_therapist():
         return library(dyad)[0][dyad.client_act]
 
     play = partial(simulate_course, params=PARAMS, n_dyads=20, n_sessions=20)
-    ours = compile_quickly(partial(play, therapist=by_map))(jax.random.key(1))
-    theirs = compile_quickly(partial(play, therapist=therapists.myopic))(jax.random.key(1))
+    ours = jax.jit(partial(play, therapist=by_map))(jax.random.key(1))
+    theirs = jax.jit(partial(play, therapist=therapists.myopic))(jax.random.key(1))
     jax.tree.map(np.testing.assert_array_equal, ours, theirs)
 
 
@@ -103,8 +103,8 @@ def test_prospects_are_means_over_therapies_to_their_end(dyads):
     """Against a loop over sessions in Python."""
     key, dyad = jax.random.key(4), one(dyads, 2)
     maps = some_maps(dyad)
-    told = compile_quickly(partial(prospects, simulations=2))(key, dyad, maps, PARAMS)
-    hold = compile_quickly(hold_session)
+    told = jax.jit(partial(prospects, simulations=2))(key, dyad, maps, PARAMS)
+    hold = jax.jit(hold_session)
     for place, answers in enumerate(np.asarray(maps)):
         ends = []
         for number in range(2):
@@ -127,7 +127,7 @@ def answered(planner, dyads, in_use):
         view = therapist.see(dyad, PARAMS)
         return therapist.act(jax.random.fold_in(key, number), in_use, view)
 
-    return compile_quickly(jax.vmap(act))(dyads, in_use, jnp.arange(len(in_use)))
+    return jax.jit(jax.vmap(act))(dyads, in_use, jnp.arange(len(in_use)))
 
 
 @pytest.mark.parametrize("at_once", [1, 4])
@@ -142,7 +142,7 @@ def test_it_plans_for_those_who_are_due_and_only_for_them(dyads, at_once):
     np.testing.assert_array_equal(maps[~due], kept[~due])
     for i in np.flatnonzero(due):
         key = jax.random.fold_in(jax.random.fold_in(jax.random.key(5), i), QUICK.seed)
-        alone = compile_quickly(QUICK.choose)(key, one(mixed, i), PARAMS)
+        alone = jax.jit(QUICK.choose)(key, one(mixed, i), PARAMS)
         np.testing.assert_array_equal(maps[i], alone)
     np.testing.assert_array_equal(acts, np.asarray(maps)[np.arange(N), mixed.client_act])
 
@@ -152,7 +152,7 @@ def test_a_single_dyad_is_planned_for_as_among_others(dyads):
     kept = jnp.zeros((N, 8), jnp.int8)
     among, _ = answered(QUICK, dyads, kept)
     view = therapist.see(one(dyads), PARAMS)
-    alone = compile_quickly(therapist.act)(jax.random.fold_in(key, 0), kept[0], view)[0]
+    alone = jax.jit(therapist.act)(jax.random.fold_in(key, 0), kept[0], view)[0]
     np.testing.assert_array_equal(among[0], alone)
 
 
@@ -180,9 +180,9 @@ def test_clients_may_differ_in_their_numbers(dyads):
         key = jax.random.fold_in(jax.random.key(8), number)
         return therapist.act(key, jnp.zeros(8, jnp.int8), therapist.see(dyad, params))[0]
 
-    several = compile_quickly(jax.vmap(act))(dyads, own, jnp.arange(N))
+    several = jax.jit(jax.vmap(act))(dyads, own, jnp.arange(N))
     for i in (0, N - 1):
-        alone = compile_quickly(act)(one(dyads, i), own[i], jnp.int32(i))
+        alone = jax.jit(act)(one(dyads, i), own[i], jnp.int32(i))
         np.testing.assert_array_equal(several[i], alone)
 
 

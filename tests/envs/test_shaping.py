@@ -12,7 +12,6 @@ from jaxtherapy.client.dyad import hold_session, intakes, is_over, open_with, te
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.settings import Hyperparameters
 from jaxtherapy.envs.shaping import potential, shaping
-from tests.client.replay import compile_quickly
 
 PARAMS = ClientParams(threshold=0.7)
 DYAD = open_with(new_client(2 * jnp.eye(8) - 1, jnp.zeros(50, jnp.int8), PARAMS), 0)
@@ -120,7 +119,7 @@ def test_returns_of_simulated_therapies_telescope():
         )
         return later, jnp.where(over, 0.0, shaping(hyper, dyads, later, params))
 
-    @compile_quickly
+    @jax.jit
     def run():
         first = intakes(jax.random.key(0), params, numbers)
         last, added = jax.lax.scan(session, first, jax.random.split(jax.random.key(1), 14))

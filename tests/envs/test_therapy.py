@@ -11,7 +11,7 @@ from jaxtherapy.client import client as clients
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.envs.therapy import TherapyEnv
-from tests.client.replay import arrays, compile_quickly
+from tests.client.replay import arrays
 
 ENV = TherapyEnv()
 N_ENVS, N_STEPS = 16, 70
@@ -45,7 +45,7 @@ def assert_trees_equal(one, other):
         np.testing.assert_array_equal(a, b)
 
 
-@compile_quickly
+@jax.jit
 def roll_out(key, params):
     """``N_STEPS`` steps of ``N_ENVS`` environments with random acts, auto-reset and all."""
     key_reset, key_steps = jax.random.split(key)
@@ -261,8 +261,8 @@ def one_step(key, params):
     return observation, state, stepped, truncated, clients.expected_payoffs(state.client, params)
 
 
-one_by_one = compile_quickly(one_step)
-side_by_side = compile_quickly(jax.vmap(one_step))
+one_by_one = jax.jit(one_step)
+side_by_side = jax.jit(jax.vmap(one_step))
 
 
 def test_sweeps_cover_every_leaf():

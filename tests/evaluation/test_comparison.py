@@ -9,7 +9,6 @@ from jaxtherapy.client import therapists
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.evaluation.comparison import compare
 from jaxtherapy.ppo import evaluation
-from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     SETTINGS,
     SMALL,
@@ -42,7 +41,7 @@ def compared(state):
         four = (therapists.complementary, therapists.random, learner, complementary_again)
         return compare(SMALL, CLIENTS, key, four).result
 
-    return compile_quickly(run)(state.params, state.eval_key)
+    return jax.jit(run)(state.params, state.eval_key)
 
 
 def row(result, i):

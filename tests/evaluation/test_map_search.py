@@ -11,7 +11,7 @@ from jaxtherapy.client.therapists import BASELINES, complementary, fixed_map
 from jaxtherapy.evaluation import map_search
 from jaxtherapy.evaluation.candidates import panel_of
 from jaxtherapy.evaluation.map_search import MAPS, coordinate_search, fit_map, with_map
-from tests.client.replay import arrays, compile_quickly
+from tests.client.replay import arrays
 
 PLANTED = np.array([3, 0, 2, 7, 7, 1, 6, 4])
 
@@ -91,7 +91,7 @@ def test_what_was_found_is_a_therapist_by_name():
     params = clients(threshold=1.0)
 
     def play(therapist):
-        return compile_quickly(lambda key: simulate(key, params, therapist, 30))(jax.random.key(0))
+        return jax.jit(lambda key: simulate(key, params, therapist, 30))(jax.random.key(0))
 
     candidate = panel.candidates[-1]
     theirs = play(complementary)

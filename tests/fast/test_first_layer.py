@@ -16,7 +16,6 @@ from jaxtherapy.fast.first_layer import (
     make_table,
     select,
 )
-from tests.client.replay import compile_quickly
 from tests.observations import observations
 
 WIDTH = 6
@@ -51,7 +50,7 @@ def with_gradient(way, weight):
         result = way(given)
         return jnp.sum(result * weight), result
 
-    return compile_quickly(jax.grad(total, has_aux=True))
+    return jax.jit(jax.grad(total, has_aux=True))
 
 
 def assert_close(ours, theirs):
@@ -106,7 +105,7 @@ def test_batched_by_vmap(axes):
     def both(table, obs):
         return select(table, obs), jax.grad(lambda t: jnp.sum(select(t, obs) * weight))(table)
 
-    batched, both = compile_quickly(jax.vmap(both, axes))(table, obs), compile_quickly(both)
+    batched, both = jax.jit(jax.vmap(both, axes))(table, obs), jax.jit(both)
     for i in range(4):
         one = [
             jax.tree.map(lambda x, i=i: x[i], x) if axis == 0 else x

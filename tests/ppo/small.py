@@ -17,7 +17,6 @@ from jaxtherapy.ppo import evaluation
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.types import make_settings
 from jaxtherapy.storage import policies as weights
-from tests.client.replay import compile_quickly
 
 SMALL = PPO(n_envs=4, n_steps=32, batch_size=32, n_epochs=2, eval_episodes=16, hidden_size=16)
 
@@ -26,17 +25,17 @@ MAX_SESSIONS = 12
 
 SETTINGS = make_settings(TrainingConfig(threshold=0.5, max_sessions=MAX_SESSIONS))
 
-init = compile_quickly(ppos.init, static_argnums=0)
-collect = compile_quickly(ppos.collect, static_argnums=0)
-advantages = compile_quickly(ppos.advantages, static_argnums=0)
-update = compile_quickly(ppos.update, static_argnums=0)
+init = jax.jit(ppos.init, static_argnums=0)
+collect = jax.jit(ppos.collect, static_argnums=0)
+advantages = jax.jit(ppos.advantages, static_argnums=0)
+update = jax.jit(ppos.update, static_argnums=0)
 # Optimised as in earnest, which tests/conftest.py spares the others.
 OPTIMISED = {"xla_backend_optimization_level": 3, "xla_cpu_use_fusion_emitters": True}
 train = jax.jit(ppos.train, static_argnums=0, compiler_options=OPTIMISED if on_cpu() else None)
-evaluate = compile_quickly(evaluation.evaluate, static_argnums=0)
+evaluate = jax.jit(evaluation.evaluate, static_argnums=0)
 
 
-@partial(compile_quickly, static_argnums=(0, 3))
+@partial(jax.jit, static_argnums=(0, 3))
 def evaluate_therapist(ppo, clients, key, therapist):
     return evaluation.evaluate_therapist(ppo, clients, key, therapist)
 

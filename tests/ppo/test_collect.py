@@ -11,7 +11,6 @@ import pytest
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE
 from jaxtherapy.ppo.types import Transition
-from tests.client.replay import compile_quickly
 from tests.plausibility import assert_all_plausible, goodness_of_fit
 from tests.ppo.small import (
     MAX_SESSIONS,
@@ -106,7 +105,7 @@ def test_new_clients_are_made_of_random_numbers_of_their_own(begun):
 
     def fresh(key):
         of_one = partial(dyads.intake, key, SETTINGS.clients)
-        return compile_quickly(jax.vmap(of_one))(jnp.arange(N_ENVS)).client.u
+        return jax.jit(jax.vmap(of_one))(jnp.arange(N_ENVS)).client.u
 
     np.testing.assert_allclose(state.dyads.client.u, fresh(key_of_intakes), rtol=1e-6)
     assert np.all(np.asarray(state.dyads.client.u) != fresh(key_of_sessions))

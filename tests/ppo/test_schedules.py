@@ -11,7 +11,6 @@ import pytest
 from jaxtherapy.config.schedules import KINDS, Schedule
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.schedules import settings_at
-from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     SETTINGS,
     SMALL,
@@ -24,7 +23,7 @@ from tests.ppo.small import (
     with_hyper,
 )
 
-train = compile_quickly(ppos.train, static_argnums=0)
+train = jax.jit(ppos.train, static_argnums=0)
 
 STEPS = SMALL.steps_per_update
 

@@ -11,7 +11,6 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.ppo import train_step
 from jaxtherapy.ppo.types import make_settings
-from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     MAX_SESSIONS,
     SETTINGS,
@@ -78,7 +77,7 @@ def test_what_is_learned_is_what_rewards_with_shaping_teach(shaped):
 
 
 def test_the_log_and_evaluations_are_without_it(begun):
-    step = compile_quickly(train_step, static_argnums=0)
+    step = jax.jit(train_step, static_argnums=0)
     without, with_it = (step(SMALL, each, begun) for each in (SETTINGS, SHAPED))
     assert differ(without.params, with_it.params)
     for name in ("reward", "length", "success", "dropped_out"):
@@ -91,7 +90,7 @@ def test_it_can_be_swept_and_scheduled(begun):
     axes = jax.tree.map(lambda _: None, SHAPED)
     axes = axes.replace(hyperparameters=axes.hyperparameters.replace(shaping_rs=0))
 
-    @compile_quickly
+    @jax.jit
     def added(settings):
         of_one = lambda each: ppos.collect(SMALL, each, begun)[1].shaping  # noqa: E731
         return jax.vmap(of_one, in_axes=(axes,))(settings)
@@ -104,7 +103,7 @@ def test_it_can_be_swept_and_scheduled(begun):
     fading = make_settings(
         TrainingConfig(threshold=0.5, max_sessions=MAX_SESSIONS, shaping_rs={"linear": [3, 0]})
     )
-    step = compile_quickly(train_step, static_argnums=0)
+    step = jax.jit(train_step, static_argnums=0)
     at_first = step(SMALL, fading, begun)
     assert_identical(at_first.log.reward, step(SMALL, SHAPED, begun).log.reward)
     assert jnp.all(jnp.isfinite(at_first.return_stats.std))

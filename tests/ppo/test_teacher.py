@@ -16,7 +16,6 @@ from jaxtherapy.networks.actor_critic import with_weights
 from jaxtherapy.ppo import losses
 from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.teacher import advice, begin, teacher_of
-from tests.client.replay import compile_quickly
 from tests.ppo.small import SETTINGS, SMALL, advantages, collect, init, numpy, with_hyper
 from tests.training import tiny
 
@@ -88,7 +87,7 @@ def test_a_policy_becomes_its_teacher(rollout):
     state, transitions, last = rollout
     settings = with_hyper(SETTINGS, teacher_coef=10, learning_rate=0.01)
     _, batch, _ = advantages(TAUGHT, settings, state, transitions, last)
-    update = compile_quickly(ppos.update, static_argnums=0)
+    update = jax.jit(ppos.update, static_argnums=0)
     for _ in range(15):
         state, _ = update(TAUGHT, settings, state, batch)
     logits = with_weights(SMALL, state.params).actor(batch.obs.actor)

@@ -17,7 +17,6 @@ from jaxtherapy.ppo.log import empty_log
 from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
 from jaxtherapy.ppo.running_statistics import RunningStatistics, nothing_seen
 from jaxtherapy.ppo.types import Losses, make_settings
-from tests.client.replay import compile_quickly
 from tests.plausibility import assert_all_plausible
 from tests.ppo.small import (
     MAX_SESSIONS,
@@ -193,7 +192,7 @@ ONE_GRADIENT_STEP = PPO(**{**vars(SMALL), "n_epochs": 1, "batch_size": SMALL.ste
 """So that no later loss tells of weights that are not finite."""
 
 
-@compile_quickly
+@jax.jit
 def step_and_its_parts(settings, state):
     """A training step, and what it decides by."""
     ppo = ONE_GRADIENT_STEP
@@ -233,7 +232,7 @@ def test_one_part_that_is_not_finite_is_enough(trained, part):
 
 @pytest.fixture(scope="module")
 def init_seeds():
-    return compile_quickly(lambda seeds: jax.vmap(partial(ppos.init, SMALL, SETTINGS))(seeds))
+    return jax.jit(lambda seeds: jax.vmap(partial(ppos.init, SMALL, SETTINGS))(seeds))
 
 
 # One program for seeds and sweeps: as many lanes as there are seeds or variants.

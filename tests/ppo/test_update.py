@@ -14,7 +14,6 @@ from jaxtherapy.ppo import ppo as ppos
 from jaxtherapy.ppo.optimizer import adam_state
 from jaxtherapy.ppo.types import Losses, Targets, TrainState
 from jaxtherapy.storage import policies as weights
-from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     SETTINGS,
     SMALL,
@@ -173,7 +172,7 @@ def loss_and_gradient():
         return losses.loss(hyper, with_weights(ppo, params), batch)
 
     grad = jax.value_and_grad(loss, argnums=2, has_aux=True)
-    return compile_quickly(grad, static_argnums=0)
+    return jax.jit(grad, static_argnums=0)
 
 
 def test_loss_of_a_minibatch_in_numpy(taught, loss_and_gradient):

@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 
 from jaxtherapy.ppo import ppo as ppos
-from tests.client.replay import compile_quickly
 from tests.ppo.small import (
     SETTINGS,
     SMALL,
@@ -59,7 +58,7 @@ def test_what_the_critic_sees_moves_the_critic_alone(begun):
     """One update, twice, from the same rollout with other bonds in it."""
     state, rollout, last = collect(PRIVILEGED, FREE, begun)
 
-    @compile_quickly
+    @jax.jit
     def learn(factor):
         after, targets, _ = ppos.advantages(PRIVILEGED, FREE, state, rollout, last)
         seen = jax.tree.map(lambda x: factor * x, targets.obs.own_critic)
@@ -74,7 +73,7 @@ def test_what_the_critic_sees_moves_the_critic_alone(begun):
 
 def test_it_trains():
     state = init(PRIVILEGED, SETTINGS, 4)
-    after = compile_quickly(ppos.train_step, static_argnums=0)(PRIVILEGED, SETTINGS, state)
+    after = jax.jit(ppos.train_step, static_argnums=0)(PRIVILEGED, SETTINGS, state)
     assert not after.diverged
     assert after.n_updates == 1
     assert all(np.all(np.isfinite(x)) for x in raw(after.params))

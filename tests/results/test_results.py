@@ -193,11 +193,6 @@ def test_more_therapies_of_the_same_are_added():
     assert state(dataclasses.replace(ROW, therapies=100), record_of(ROW)) == "begun"
 
 
-def test_a_row_waits_for_its_configuration():
-    row = dataclasses.replace(ROW, source=Trained("configs/none.yaml", 1))
-    assert state(row, None) == "waiting"
-
-
 # --- the command ----------------------------------------------------------------------------
 
 

@@ -14,7 +14,6 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.ppo import evaluation
 from jaxtherapy.ppo.types import EvalResult
 from jaxtherapy.training.summary import _line_up, summary_key, verdict
-from tests.client.replay import compile_quickly
 from tests.ppo.small import SETTINGS, SMALL, assert_close, init
 
 CLIENTS = SETTINGS.clients
@@ -70,15 +69,15 @@ def test_rows_are_the_final_and_the_best_policy_and_two_that_need_no_training():
     final, best = (init(SMALL, SETTINGS, seed).params for seed in (1, 2))
     best = jax.tree.map(lambda x: 9 * x, best)  # decided, and so unlike the other
     ppo = replace(SMALL, eval_episodes=64)
-    run = compile_quickly(partial(_line_up, ppo))
+    run = jax.jit(partial(_line_up, ppo))
     found, rewards = run(SETTINGS, summary_key(7), (final, best))
 
-    @compile_quickly
+    @jax.jit
     def of_policy(key, params):
         therapist = evaluation.policy_therapist(SMALL, params)
         return evaluation.evaluate_therapist(ppo, CLIENTS, key, therapist)
 
-    @compile_quickly
+    @jax.jit
     def untrained(key, is_random):
         def therapist(key, dyad, params):
             acts = (each(key, dyad, params) for each in (complementary, random))

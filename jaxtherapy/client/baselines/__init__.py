@@ -61,3 +61,11 @@ class _Baselines(Mapping[str, Any]):
 
 
 BASELINES = _Baselines()
+
+
+def no_baseline(name: str, *others: str) -> str:
+    """That a name is no baseline's, and which there are; ``others`` can be named as well."""
+    return (
+        f"{name!r} is no baseline; name one of {', '.join([*BASELINES, *others])}, or {FIXED_MAP} "
+        f"with the answers to {', '.join(OCTANTS)}"
+    )

@@ -14,7 +14,6 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS
 from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.networks.encoders import ENCODERS
-from tests.client.replay import compile_quickly
 
 HIDDEN, N = 8, 6
 
@@ -30,7 +29,7 @@ every_pair = pytest.mark.parametrize(("encoder", "view"), PAIRS)
 def dyads():
     """After one session."""
 
-    @compile_quickly
+    @jax.jit
     def after_one():
         first = jax.vmap(counted)(intakes(jax.random.key(0), ClientParams(), jnp.arange(N)))
         return jax.vmap(lambda dyad: hold_session(jax.random.key(1), dyad, 2, ClientParams()))(

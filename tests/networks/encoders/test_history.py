@@ -13,7 +13,6 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.fast.first_layer import LARGE_BATCH
 from jaxtherapy.networks import N_FEATURES, TherapyNet
 from jaxtherapy.networks.actor_critic import make_networks
-from tests.client.replay import compile_quickly
 from tests.observations import observations
 
 
@@ -69,7 +68,7 @@ def test_it_is_what_it_is_defined_as(batch, backend, monkeypatch):
             features = way(nnx.merge(graph, params))(obs)
             return jnp.sum(features * weight), features
 
-        return compile_quickly(jax.grad(total, has_aux=True))(params)
+        return jax.jit(jax.grad(total, has_aux=True))(params)
 
     expected = of(lambda net: net.plain)
     for way in (lambda net: net, lambda net: net.prepared()):
@@ -88,7 +87,7 @@ def outputs_and_gradient(ppo, n):
         alone = networks.actor.prepared()(obs), networks.critic.prepared()(obs)
         return jnp.sum(100 * logits**2) + jnp.sum(values**2), ((logits, values), alone)
 
-    gradient, outputs = compile_quickly(jax.grad(loss, has_aux=True))(params)
+    gradient, outputs = jax.jit(jax.grad(loss, has_aux=True))(params)
     return [*jax.tree.leaves(outputs), *jax.tree.leaves(gradient)]
 
 
