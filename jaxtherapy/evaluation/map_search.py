@@ -64,17 +64,27 @@ def coordinate_search(score: Score, start: Answers, most: int) -> Answers:
         start: the first map.
         most: maps that may be scored; the search ends before it would score more.
     """
+    return coordinate_searches(lambda maps: score(list(maps[0]))[None], start[None], most)[0]
+
+
+def coordinate_searches(
+    score: Callable[[Int[np.ndarray, "kinds maps 8"]], Float[np.ndarray, "kinds maps"]],
+    start: Int[np.ndarray, "kinds 8"],
+    most: int,
+) -> Int[np.ndarray, "kinds 8"]:
+    """:func:`coordinate_search` for several kinds of clients side by side."""
     best = np.array(start)
-    highest, scored, unchanged = score([best])[0], 1, 0
-    place = 0
-    while unchanged < N_OCTANTS and scored + N_OCTANTS - 1 <= most:
-        others = [best.copy() for _ in range(N_OCTANTS - 1)]
-        for other, answer in zip(others, np.delete(np.arange(N_OCTANTS), best[place]), strict=True):
-            other[place] = answer
+    highest, scored = score(best[:, None])[:, 0], 1
+    unchanged, place, kinds = np.zeros(len(best), int), 0, np.arange(len(best))
+    while np.any(unchanged < N_OCTANTS) and scored + N_OCTANTS - 1 <= most:
+        others = np.repeat(best[:, None], N_OCTANTS - 1, 1)
+        others[..., place] = np.sort((best[:, place, None] + np.arange(1, N_OCTANTS)) % N_OCTANTS)
         scores = score(others)
-        scored, unchanged = scored + len(others), unchanged + 1
-        if scores.max() > highest:
-            best, highest, unchanged = others[int(np.argmax(scores))], scores.max(), 1
+        leader, scored = np.argmax(scores, 1), scored + N_OCTANTS - 1
+        better = scores[kinds, leader] > highest  # never where no change has helped 8 times
+        best = np.where(better[:, None], others[kinds, leader], best)
+        highest = np.where(better, scores[kinds, leader], highest)
+        unchanged = np.where(better, 1, unchanged + 1)
         place = (place + 1) % N_OCTANTS
     return best
 
