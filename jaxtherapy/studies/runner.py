@@ -1,12 +1,12 @@
 """A sweep from its first run to its last: what is measured differs, the way there does not."""
 
-from collections.abc import Callable, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 from jaxtherapy.config import as_given
 from jaxtherapy.studies.settings import Run, Sweep
-from jaxtherapy.studies.table import KEYS, Row, Table
+from jaxtherapy.studies.table import KEYS, Key, Row, Table
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class Kind(Protocol):
         """Runs for which this is the same are measured by the same compiled program."""
         ...
 
-    def measure(self, runs: Sequence[Run]) -> Iterator[Sequence[Row]]:
-        """Runs of one program: now and then all rows of some of them, in any order.
+    def measure(self, runs: Sequence[Run], done: Collection[Key]) -> Iterator[Sequence[Row]]:
+        """Runs of one program but those that are done: now and then all rows of some, in any order.
 
         A row has ``KEYS`` and ``columns``. A run that diverges has its rows too.
         """
@@ -75,9 +75,11 @@ def run_sweep(
         point.number: {name: as_given(value) for name, value in point.values.items()}
         for point in sweep.run_points
     }
-    left = [run for run in sweep.runs if run.key not in table.done]
-    for group in by_program(left, kind):
-        for rows in kind.measure(group):
+    done = frozenset(table.done)
+    for group in by_program(sweep.runs, kind):
+        if all(run.key in done for run in group):
+            continue
+        for rows in kind.measure(group, done):
             complete = [row | values[row["point"]] for row in rows]
             table.append(complete)
             advance(complete)
