@@ -35,7 +35,7 @@ SWEEPS = 3
 
 MAPS = SWEEPS * N_OCTANTS * (N_OCTANTS - 1) + 1
 
-_STREAM = 0x4D4150
+STREAM = 0x4D4150
 """Sets the clients of a search apart from those of evaluations and trainings."""
 
 _WORTH_OF_RS = 0.4
@@ -123,7 +123,7 @@ def fit_map(
     n_clients = budget // (MAPS * len(clients))
     if n_clients < 1:
         raise ValueError(f"the budget is {budget}, must be at least {MAPS * len(clients)}")
-    key = jax.random.fold_in(jax.random.key(seed), _STREAM)
+    key = jax.random.fold_in(jax.random.key(seed), STREAM)
     design = Design(clients, n_clients, key, [0] * len(clients))
     info = TherapistInfo("fixed_map", "fixed map", "baseline", "fixed_map")
     successes: list[tuple[Answers, float]] = []
@@ -135,7 +135,7 @@ def fit_map(
             outcomes = play_grid(programs, candidates, design, advance).outcomes
             shares = np.average(outcomes.success.mean(-1), axis=-1, weights=weights)
             successes.extend(zip(maps, shares.tolist(), strict=True))
-            return np.average(_worth(outcomes).mean(-1), axis=-1, weights=weights)
+            return np.average(worth(outcomes).mean(-1), axis=-1, weights=weights)
 
         best = coordinate_search(score, COMPLEMENT, MAPS)
     of_best = next(share for answers, share in successes if np.array_equal(answers, best))
@@ -174,19 +174,20 @@ def search_maps(
 @cache
 def _scores(n_clients: int, mesh: Mesh) -> Callable[..., Float[Array, "kinds maps"]]:
     """Of kinds of clients, and several maps for each."""
-    key = partial(jax.random.fold_in, data=_STREAM)
+    key = partial(jax.random.fold_in, data=STREAM)
 
     def of_kind(params: ClientParams, maps: Int[Array, "maps 8"]) -> Float[Array, " maps"]:
         def of_map(answers: Int[Array, "8"]) -> Float[Array, ""]:
             ended = simulate(key(jax.random.key(0)), params, fixed_map(answers), n_clients)
-            return jnp.mean(_worth(jax.vmap(partial(outcome, params=params))(ended)))
+            return jnp.mean(worth(jax.vmap(partial(outcome, params=params))(ended)))
 
         return jax.vmap(of_map)(maps)
 
     return jax.jit(layout.over_runs(of_kind, mesh, (0, 0)))
 
 
-def _worth(outcomes: Outcomes) -> Any:
+def worth(outcomes: Outcomes) -> Any:
+    """What a search makes most of: success, and in failures how near RS came."""
     where = np.where if isinstance(outcomes.success, np.ndarray) else jnp.where
     return where(outcomes.success, 1.0, _WORTH_OF_RS * (outcomes.rs - 1))
 

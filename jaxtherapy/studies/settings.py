@@ -37,9 +37,7 @@ class SweepSettings:
     """Everything of a sweep but the names of therapists, what varies and what it begins with."""
 
     name: str = _sweep("sweep", "names the sweep and its folder")
-    design: str = _sweep(
-        "grid", "which points: every combination, or drawn ones", choices=DESIGNS
-    )
+    design: str = _sweep("grid", "which points: every combination, or drawn ones", choices=DESIGNS)
     points: int | None = _sweep(
         None, "how many, of designs that draw", "[1, 1e6]", null="a grid has its own"
     )
@@ -50,9 +48,7 @@ class SweepSettings:
     save_policies: str = _sweep(
         "none", "which weights of trainings to keep", choices=("none", "best", "all")
     )
-    weights: str = _sweep(
-        "best", "which weights of given policies", choices=("best", "final")
-    )
+    weights: str = _sweep("best", "which weights of given policies", choices=("best", "final"))
     fit_map: int | None = _sweep(
         None,
         "therapies per point in which a fixed map is searched, with other clients",
@@ -174,8 +170,11 @@ def load_sweep(path: str | os.PathLike[str]) -> Sweep:
             if key in SETTINGS or key in ALIASES:
                 hint = "; put settings of clients and trainings below settings: or vary:"
             raise ConfigError(f"a sweep has no {shown(key)}{hint}")
-    own = {name: checked_as(about, given[name]) for name, about in SWEEP_SETTINGS.items()
-           if name in given}
+    own = {
+        name: checked_as(about, given[name])
+        for name, about in SWEEP_SETTINGS.items()
+        if name in given
+    }
     own.setdefault("name", Path(path).stem)
     check_name("name", own["name"])
     sweep = Sweep(
@@ -218,8 +217,8 @@ def _therapists(given: Mapping[str, Any], train: bool) -> tuple[str, ...]:
     for name in names:
         if ":" not in name and name not in BASELINES:
             raise ConfigError(
-                f"therapists has {shown(name)}, must be of {', '.join(BASELINES)}, fixed_map:… with "
-                f"eight answers, or module:name{nearest(name, BASELINES)}"
+                f"therapists has {shown(name)}, must be of {', '.join(BASELINES)}, fixed_map:… "
+                f"with eight answers, or module:name{nearest(name, BASELINES)}"
             )
     return tuple(dict.fromkeys((REFERENCE, *names)))
 

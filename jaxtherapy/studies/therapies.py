@@ -6,31 +6,23 @@ numbers for every therapist and every kind of client, as in :mod:`jaxtherapy.eva
 whichever lane treats it.
 """
 
-import threading
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Bool, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import Meeting, begin, session
 from jaxtherapy.client.therapists import INVALID, Therapist
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.candidates import Candidate
-from jaxtherapy.evaluation.grid import (
-    Cells,
-    Family,
-    Outcomes,
-    outcome,
-    worker_count,
-)
+from jaxtherapy.evaluation.grid import Cells, Family, Outcomes, outcome, worker_count
 from jaxtherapy.fast.row_replacement import replace_rows
 
 LANES = {"cpu": 2_048, "gpu": 131_072}
@@ -40,23 +32,26 @@ FILLS = 32
 """Therapies of a queue per lane: at its end lanes are empty for the length of one therapy."""
 
 SESSIONS = 8
-"""Sessions between two looks at who is done; a lane waits for half of them."""
+"""Held between two looks at who is done; a lane waits for half of them."""
+
+SLOW = 4
+"""Lanes of a therapist that takes a second for a therapy: few, so that calls are short."""
 
 
 class Queue(NamedTuple):
     """Therapies to be held, along a leading axis; the last ones may be there to fill it up.
 
     Attributes:
+        n: how many count.
         kind: of client, by number.
         client: number of the client; it decides its random numbers.
-        therapist: which of the family, where each therapy may have another.
-        n: how many count.
+        therapist: which of the family, where each therapy has its own; else None.
     """
 
+    n: Int[Any, ""]
     kind: Int[Any, " queue"]
     client: Int[Any, " queue"]
-    therapist: Int[Any, " queue"]
-    n: Int[Any, ""]
+    therapist: PyTree = None
 
 
 class _Lanes(NamedTuple):
@@ -66,7 +61,7 @@ class _Lanes(NamedTuple):
         place: in the queue.
         client: its number.
         numbers: of its kind, those in which kinds differ.
-        therapist: what tells its therapist from others, where each therapy may have another.
+        therapist: of its own, if each has one.
         meeting: the therapy.
     """
 
@@ -98,8 +93,7 @@ class Stream:
         key: decides the clients, by number, and everything that happens to them.
         kinds: of clients.
         queue: who is treated.
-        therapist: which of the family.
-        therapists: instead, along a leading axis, those that ``queue.therapist`` counts.
+        therapist: which of the family, where it is the same in all therapies.
     """
 
     family: Family
@@ -108,7 +102,6 @@ class Stream:
     kinds: Cells
     queue: Queue
     therapist: PyTree = None
-    therapists: PyTree = None
 
     def play(self) -> tuple[Outcomes, Bool[Array, ""]]:
         """How all therapies ended, and whether all acts were of the eight."""
@@ -143,13 +136,13 @@ class Stream:
     def _take(self, place: Int[Array, " n"]) -> _Lanes:
         queue = self.queue
         numbers = jax.tree.map(lambda leaf: leaf[queue.kind[place]], self.kinds.own)
-        therapist = jax.tree.map(lambda leaf: leaf[queue.therapist[place]], self.therapists)
+        therapist = jax.tree.map(lambda leaf: leaf[place], queue.therapist)
         client = queue.client[place]
         begun = jax.vmap(lambda *of_one: begin(self.key, of_one[0], *self._who(*of_one[1:])))
         return _Lanes(place, client, numbers, therapist, begun(client, therapist, numbers))
 
     def _who(self, therapist: PyTree, numbers: PyTree) -> tuple[Therapist, ClientParams]:
-        which = self.therapist if self.therapists is None else therapist
+        which = self.therapist if self.queue.therapist is None else therapist
         return self.family(which), self.kinds.shared.replace(**numbers)
 
     def _sessions(self, lanes: _Lanes) -> tuple[_Lanes, Bool[Array, " lanes"]]:
@@ -174,3 +167,120 @@ class Stream:
     def _end(self, lane: _Lanes) -> tuple[Bool[Array, ""], Outcomes]:
         params = self.kinds.shared.replace(**lane.numbers)
         return dyads.is_over(lane.meeting.dyad, params), outcome(lane.meeting.dyad, params)
+
+
+# --- many queues ----------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Treating:
+    """A therapist of a study.
+
+    Attributes:
+        name: in tables.
+        family: of therapists that one program plays.
+        weights: which of them; of one that is new for each therapy, an example.
+        anew: whether it is.
+        trusted: whether its acts are of the eight for certain.
+        slow: whether it takes a second for a therapy, as the planner does.
+    """
+
+    name: str
+    family: Family
+    weights: PyTree = ()
+    anew: bool = False
+    trusted: bool = True
+    slow: bool = False
+
+
+class Played(NamedTuple):
+    """How therapies ended, and the seconds that they took a core."""
+
+    outcomes: Outcomes
+    seconds: float
+
+
+class Crowd:
+    """Kinds of clients of one structure, and the programs that treat them, on all cores.
+
+    A context: what has not begun when it is left in an error never begins.
+
+    Args:
+        clients: of each kind; kinds differ in numbers alone.
+        n_therapies: that each therapist will hold, or so.
+    """
+
+    def __init__(self, clients: Sequence[ClientParams], n_therapies: int) -> None:
+        self.compile_seconds = 0.0
+        kinds = Cells.of(clients)
+        own = {name: leaf for name, leaf in kinds.own.items() if name != "answers"}
+        self._kinds = kinds._replace(own=own)
+        platform = jax.devices()[0].platform
+        self._most_lanes = min(LANES["cpu" if platform == "cpu" else "gpu"], n_therapies)
+        self.n_workers = worker_count(platform)
+        self._pool = ThreadPoolExecutor(self.n_workers)
+        self._programs: dict[Family, Future[Any]] = {}
+
+    def __enter__(self) -> "Crowd":
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        broken = any(error)
+        self._pool.shutdown(wait=not broken, cancel_futures=broken)
+
+    def queue_size(self, slow: bool = False) -> int:
+        """Therapies in a call, at most."""
+        return FILLS * self._lanes(slow)
+
+    def _lanes(self, slow: bool) -> int:
+        return min(SLOW, self._most_lanes) if slow else self._most_lanes
+
+    def prepare(self, who: Treating) -> Future[Any]:
+        """Has the program of a therapist compiled, if it is not yet."""
+        if who.family not in self._programs:
+            self._programs[who.family] = self._pool.submit(self._compile, who)
+        return self._programs[who.family]
+
+    def start(
+        self,
+        who: Treating,
+        key: PRNGKeyArray,
+        kind: Int[np.ndarray, " n"],
+        client: Int[np.ndarray, " n"],
+        weights: PyTree = None,
+    ) -> Future[Played]:
+        """Begins therapies, at most :meth:`queue_size`, with these clients of these kinds.
+
+        ``weights``: of each therapy, for a therapist that is new for each.
+        """
+        queue = Queue(np.int32(len(kind)), kind.astype(np.int32), client.astype(np.int32), weights)
+        return self._pool.submit(self._run, self.prepare(who), who, key, queue)
+
+    def _compile(self, who: Treating) -> Any:
+        started = time.perf_counter()
+        size = self.queue_size(who.slow)
+        index = jax.ShapeDtypeStruct((size,), jnp.int32)
+        each = jax.tree.map(lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), who.weights)
+        queue = Queue(jnp.int32(0), index, index, each if who.anew else None)
+
+        def play(key: PRNGKeyArray, kinds: Cells, queue: Queue, weights: PyTree) -> Any:
+            return Stream(who.family, self._lanes(who.slow), key, kinds, queue, weights).play()
+
+        weights = None if who.anew else who.weights
+        lowered = jax.jit(play).lower(jax.random.key(0), self._kinds, queue, weights)
+        compiled = lowered.compile()
+        self.compile_seconds += time.perf_counter() - started
+        return compiled
+
+    def _run(self, program: Future[Any], who: Treating, key: PRNGKeyArray, queue: Queue) -> Played:
+        compiled, started = program.result(), time.perf_counter()
+        n, size = int(queue.n), self.queue_size(who.slow)
+        filled = jax.tree.map(
+            lambda x: np.pad(x, [(0, size - n)] + [(0, 0)] * (x.ndim - 1)), queue._replace(n=None)
+        )
+        weights = None if who.anew else who.weights
+        outcomes, valid = compiled(key, self._kinds, filled._replace(n=queue.n), weights)
+        if not who.trusted and not valid:
+            raise RunError(f"therapist {who.name} does acts outside 0..7")
+        ended = jax.tree.map(lambda x: np.asarray(x)[:n], outcomes)
+        return Played(ended, time.perf_counter() - started)
