@@ -61,7 +61,6 @@ def run(given: argparse.Namespace, arguments: list[str]) -> int:
     sweep = load_sweep(path)
     folder_path = output_folder(given.output_dir.replace("{name}", sweep.name))
     with importing():
-        from jaxtherapy.devices.layout import choose_device
         from jaxtherapy.devices.pinned import pin
         from jaxtherapy.studies.folder import SweepFolder
         from jaxtherapy.studies.kinds import kind_of
@@ -73,8 +72,7 @@ def run(given: argparse.Namespace, arguments: list[str]) -> int:
     if given.resume:
         folder.check_same(sweep)
     pin()
-    note = choose_device(given.device)
-    kind = kind_of(sweep)
+    kind, note = kind_of(sweep, given.device, folder.policies)
     _tell(sweep, kind, out, note)
     if given.dry_run:
         return _forecast(sweep, kind, out)
@@ -163,6 +161,8 @@ def _sweep(
 
                 run_sweep(sweep, kind, table, advance)
             status = "finished"
+            if sweep.save_policies == "best":
+                folder.keep_best(table.rows)
         except KeyboardInterrupt as error:
             done = f"{len(table.done):,} of {len(sweep.runs):,} runs"
             error.args = (f"interrupted; {done} are in {table.csv}; go on with: {go_on}",)

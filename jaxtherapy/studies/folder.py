@@ -2,15 +2,17 @@
 
 import re
 import shlex
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from jaxtherapy.config.yaml_files import read_yaml_file
+from jaxtherapy.config.yaml_files import parse_yaml, read_yaml_file
 from jaxtherapy.errors import ConfigError, RunError
 from jaxtherapy.storage import run_info
 from jaxtherapy.storage.files import write_atomically
-from jaxtherapy.studies.settings import Sweep
+from jaxtherapy.studies.settings import TRAINED, Sweep
+from jaxtherapy.studies.table import Row
 
 FIGURES, POLICIES = "figures", "policies"
 FIGURE_NAMES = re.compile(r"(difference|success|curves)(_[a-z0-9_]+)?\.(png|svg)")
@@ -37,6 +39,11 @@ class SweepFolder:
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
+
+    @property
+    def policies(self) -> Path:
+        """Weights of trained therapists."""
+        return self.path / POLICIES
 
     @property
     def is_sweep(self) -> bool:
@@ -108,6 +115,14 @@ class SweepFolder:
             except OSError as error:
                 raise RunError(f"can't remove {path}: {error.strerror}", exit_code=1) from None
 
+    def keep_best(self, rows: Sequence[Row]) -> None:
+        """Removes weights but those of the run whose therapist gained most."""
+        trained = [row for row in rows if row["therapist"] == TRAINED]
+        best = max(trained, key=lambda row: row["difference"])
+        for path in self.policies.glob("*.pth"):
+            if POLICY_NAMES.fullmatch(path.name) and path.name != policy_name(best):
+                path.unlink()
+
     def begin(self, sweep: Sweep, about: dict[str, Any]) -> None:
         """Writes the record."""
         self.path.mkdir(parents=True, exist_ok=True)
@@ -117,7 +132,10 @@ class SweepFolder:
 
 def read_yaml(sweep: Sweep) -> dict[str, Any]:
     """A sweep as it is read again from its file."""
-    from jaxtherapy.config.yaml_files import parse_yaml
-
     parsed: dict[str, Any] = parse_yaml(sweep.dump(), "the sweep")
     return parsed
+
+
+def policy_name(run: Mapping[str, Any]) -> str:
+    """The file of a run's weights, by point and seed."""
+    return f"point_{run['point']}_seed_{run['seed']}.pth"

@@ -11,7 +11,7 @@ from scipy import stats
 
 from jaxtherapy.evaluation.results import Estimate
 from jaxtherapy.reporting.drawing import PALETTE, Panel, Picture
-from jaxtherapy.reporting.figures.looks import LINE_STYLES, MARKERS, legend_below, slug
+from jaxtherapy.reporting.figures.looks import LINE_STYLES, MARKERS, slug
 from jaxtherapy.reporting.formats import short
 from jaxtherapy.studies.designs import Axis
 from jaxtherapy.studies.measures import CONFIDENCE
@@ -63,6 +63,11 @@ class Places:
             return [f"{(a + b) / 2:.3g}" for a, b in itertools.pairwise(self.values)]
         told = [f"{v:.3g}" if isinstance(v, float) else str(v) for v in self.values]
         return [short(each, 18) for each in told]
+
+    @property
+    def tilt(self) -> float:
+        """Degrees by which labels are turned to find room below an axis."""
+        return 25 if sum(map(len, self.labels)) > 36 else 0
 
     def place(self, row: Row) -> int:
         """Of a row."""
@@ -170,8 +175,8 @@ def _draw_map(
             dark = abs(values[row, column_at]) > 0.6 * span if signed else False
             told = f"{values[row, column_at]:+.0f}" if signed else f"{values[row, column_at]:.0f}"
             axes.text(column_at, row, told + ends, ha="center", va="center", fontsize=6.5,
-                      color="#ffffff" if dark or not signed else "#1a1a1b")  # fmt: skip
-    axes.set_xticks(range(shape[1]), x.labels, rotation=35 * (max(map(len, x.labels)) > 5))
+                      color="#ffffff" if dark or not signed else "#1a1a1c")  # fmt: skip
+    axes.set_xticks(range(shape[1]), x.labels, rotation=x.tilt)
     axes.set_yticks(range(shape[0]), y.labels)
     axes.set_xlabel(x.axis.name)
     axes.set_ylabel(y.axis.name)
@@ -186,7 +191,7 @@ def _hatch(axes: "Axes", x: int, y: int) -> None:
 
     corner = (x - 0.5, y - 0.5)
     axes.add_patch(
-        Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor="#555555", lw=0, alpha=0.35)
+        Rectangle(corner, 1, 1, fill=False, hatch="////", edgecolor="#666666", lw=0, alpha=0.3)
     )
 
 
@@ -235,8 +240,8 @@ def _draw_curves(x: Places, curves: dict[str, dict[int, Estimate]], axes: "Axes"
         line = LINE_STYLES[number % len(LINE_STYLES)]
         axes.plot(places, middle, ls=line, label=short(name), **style)
         axes.fill_between(places, low, high, color=color, alpha=0.15, lw=0)
-    axes.set_xticks(range(len(x.labels)), x.labels, rotation=35 * (max(map(len, x.labels)) > 5))
+    axes.set_xticks(range(len(x.labels)), x.labels, rotation=x.tilt)
     axes.set_xlabel(x.axis.name)
     axes.set_ylabel("success, % of therapies")
     if len(curves) > 1:
-        legend_below(axes)
+        axes.legend(loc="best")
