@@ -6,24 +6,18 @@ than those that an evaluation with the same seed meets.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from functools import cache, partial
-from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
-from jax.sharding import Mesh
-from jaxtyping import Array, Float, Int, PyTree
+from jaxtyping import Float, Int, PyTree
 
 from jaxtherapy.client.baselines import map_name
 from jaxtherapy.client.octants import COMPLEMENT, N_OCTANTS
 from jaxtherapy.client.params import ClientParams
-from jaxtherapy.client.simulation import simulate
 from jaxtherapy.client.therapists import Therapist, as_therapist, fixed_map
-from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.grid import Candidate, Design, Outcomes, Programs, outcome, play_grid
+from jaxtherapy.evaluation.grid import Candidate, Design, Outcomes, Programs, play_grid
 from jaxtherapy.evaluation.policies import unused
 from jaxtherapy.evaluation.results import TherapistInfo
 
@@ -149,47 +143,9 @@ def fit_map(
     )
 
 
-@pinned()
-def search_maps(
-    clients: Sequence[ClientParams], n_clients: int, mesh: Mesh
-) -> Int[np.ndarray, "kinds 8"]:
-    """The map with the most successes in a search for each kind of clients, side by side.
-
-    Args:
-        clients: kinds, which differ in numbers alone.
-        n_clients: of each kind that every map treats.
-        mesh: the devices among which kinds are dealt.
-    """
-    kinds = jax.tree.map(lambda *leaves: np.stack(leaves), *clients)
-    score = _scores(n_clients, mesh)
-
-    def scores(maps: Int[np.ndarray, "kinds maps 8"]) -> Float[np.ndarray, "kinds maps"]:
-        missing = N_OCTANTS - 1 - maps.shape[1]  # one program for one map and for seven
-        full = np.pad(maps.astype(np.int8), ((0, 0), (0, missing), (0, 0)), "edge")
-        return np.asarray(hosts.fetch(score(kinds, full)))[:, : maps.shape[1]]
-
-    return coordinate_searches(scores, np.tile(COMPLEMENT, (len(clients), 1)), MAPS)
-
-
-@cache
-def _scores(n_clients: int, mesh: Mesh) -> Callable[..., Float[Array, "kinds maps"]]:
-    """Of kinds of clients, and several maps for each."""
-    key = partial(jax.random.fold_in, data=STREAM)
-
-    def of_kind(params: ClientParams, maps: Int[Array, "maps 8"]) -> Float[Array, " maps"]:
-        def of_map(answers: Int[Array, "8"]) -> Float[Array, ""]:
-            ended = simulate(key(jax.random.key(0)), params, fixed_map(answers), n_clients)
-            return jnp.mean(worth(jax.vmap(partial(outcome, params=params))(ended)))
-
-        return jax.vmap(of_map)(maps)
-
-    return jax.jit(layout.over_runs(of_kind, mesh, (0, 0)))
-
-
-def worth(outcomes: Outcomes) -> Any:
+def worth(outcomes: Outcomes) -> Float[np.ndarray, "*shape"]:
     """What a search makes most of: success, and in failures how near RS came."""
-    where = np.where if isinstance(outcomes.success, np.ndarray) else jnp.where
-    return where(outcomes.success, 1.0, _WORTH_OF_RS * (outcomes.rs - 1))
+    return np.where(outcomes.success, 1.0, _WORTH_OF_RS * (outcomes.rs - 1))
 
 
 def with_map(panel: Panel, fitted: FittedMap) -> Panel:

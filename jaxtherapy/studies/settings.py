@@ -211,13 +211,8 @@ def _axes(vary: Any) -> tuple[Axis, ...]:
 
 
 def _therapists(given: Mapping[str, Any], train: bool) -> tuple[str, ...]:
-    if train:
-        for key in ("therapists", "policies", "planner"):
-            if given.get(key):
-                raise ConfigError(
-                    f"{key} is given beside train: true, but trained therapists are compared with "
-                    "complementary, random, a searched fixed map and myopic; leave it out"
-                )
+    if "therapists" not in given:
+        return (REFERENCE, "random", "myopic") if train else (REFERENCE,)
     names = _texts(given, "therapists")
     for name in names:
         if ":" not in name and name not in BASELINES:
