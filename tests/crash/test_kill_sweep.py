@@ -20,9 +20,9 @@ SWEEP = {
     "vary": {"threshold": [0.4, 0.5], "baseline_accuracy": [0.3, 0.9]},
     "therapists": ["myopic"],
     "clients": 40,
-    "seeds": 60,
+    "seeds": 40,
 }
-N_ROWS = 2 * 2 * 2 * 60
+N_ROWS = 2 * 2 * 2 * 40
 
 
 @pytest.fixture(scope="module")

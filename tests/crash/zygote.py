@@ -1,8 +1,8 @@
 """Forks real training processes, or sweeps, that have their imports behind them.
 
-Reads a line of JSON (a command line) at a time, starts ``jaxtherapy.train``, or another command,
-with it in a process of its own, and answers with that process's number. JAX starts its threads after the fork, so the
-processes are as good as fresh ones, and seconds faster to start.
+Reads a line of JSON (a command line) at a time, starts the command with it in a process of its own,
+and answers with that process's number. JAX starts its threads after the fork, so the processes are
+as good as fresh ones, and seconds faster to start.
 """
 
 import json
