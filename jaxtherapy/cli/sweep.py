@@ -55,7 +55,8 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace, arguments: list[str]) -> int:
     """Sweeps, and says how far it is."""
-    from jaxtherapy.studies.settings import load_sweep
+    with importing():
+        from jaxtherapy.studies.settings import load_sweep
 
     path = expanded(given.config)
     sweep = load_sweep(path)
