@@ -24,7 +24,13 @@ from jaxtherapy.config import ConfigError, TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import capacity, hosts, layout
 from jaxtherapy.devices.pinned import pinned
-from jaxtherapy.devices.programs import compile_programs, snapshot, stacked
+from jaxtherapy.devices.programs import (
+    FEW_EVALUATIONS,
+    compile_programs,
+    compile_quickly,
+    snapshot,
+    stacked,
+)
 from jaxtherapy.errors import is_out_of_memory
 from jaxtherapy.evaluation.evaluation import evaluation_key
 from jaxtherapy.evaluation.grid import Outcomes, outcome
@@ -208,7 +214,9 @@ def _train_together(runs: _Runs, study: Study, n_evaluations: int) -> list[Train
     try:
         group = _begin(runs, n_evaluations)
         best, stopped = _train(group, runs, study)
-        outcomes = _compare(ppo, runs, best, group.programs.mesh, study.n_clients)
+        few = n_evaluations <= FEW_EVALUATIONS
+        compared = _comparison(ppo, study.n_clients, group.programs.mesh, few)
+        outcomes = _compare(compared, runs, best)
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise
@@ -276,16 +284,15 @@ def _replaced(which: Bool[Array, " runs"], old: PyTree, new: PyTree) -> PyTree:
 # --- comparisons ----------------------------------------------------------------------------
 
 
-def _compare(ppo: PPO, runs: _Runs, weights: PyTree, mesh: Mesh, n_clients: int) -> Outcomes:
+def _compare(compared: Callable[..., Outcomes], runs: _Runs, weights: PyTree) -> Outcomes:
     """(runs, therapists, clients)."""
     clients = [client_params(each.at_end().for_evaluation()) for each in runs.configs]
     seeds = np.array([each.seed for each in runs.configs], np.int32)
-    program = _comparison(ppo, n_clients, mesh)
-    return Outcomes(*hosts.fetch(program(stacked(clients), seeds, weights)))
+    return Outcomes(*hosts.fetch(compared(stacked(clients), seeds, weights)))
 
 
 @cache
-def _comparison(ppo: PPO, n_clients: int, mesh: Mesh) -> Callable[..., Outcomes]:
+def _comparison(ppo: PPO, n_clients: int, mesh: Mesh, few: bool) -> Callable[..., Outcomes]:
     """Of clients, seeds and policies, each along an axis of runs."""
 
     def of_run(clients: ClientParams, seed: Int[Array, ""], weights: PyTree) -> Outcomes:
@@ -298,4 +305,5 @@ def _comparison(ppo: PPO, n_clients: int, mesh: Mesh) -> Callable[..., Outcomes]
 
         return jax.lax.map(of_therapist, jnp.arange(len(both)))
 
-    return jax.jit(layout.over_runs(of_run, mesh, (0, 0, 0)))
+    options = compile_quickly() if few else {}
+    return jax.jit(layout.over_runs(of_run, mesh, (0, 0, 0)), compiler_options=options)
