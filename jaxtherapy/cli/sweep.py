@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxtherapy.cli.launch import ends_in_one_line, importing
-from jaxtherapy.config import OneLineParser, expanded
+from jaxtherapy.config import OneLineParser, dump_config, expanded
 from jaxtherapy.config.checks import output_folder
 from jaxtherapy.errors import RunError
 
@@ -130,10 +130,12 @@ def _sweep(
     from jaxtherapy.cli.progress import Progress
     from jaxtherapy.evaluation.candidates import silent_callbacks
     from jaxtherapy.storage import run_info
+    from jaxtherapy.storage.files import write_atomically
     from jaxtherapy.storage.locks import ExperimentLock
     from jaxtherapy.studies.report import write_report
     from jaxtherapy.studies.runner import columns_of, run_sweep
     from jaxtherapy.studies.table import Table
+    from jaxtherapy.studies.winner import winner
 
     (command, go_on), started = commands, time.perf_counter()
     table = Table(folder.path, columns_of(sweep, kind), len(kind.therapists))
@@ -177,6 +179,13 @@ def _sweep(
         with out.status("drawing the report"):
             report = write_report(sweep, table.rows, about, folder, out.print)
         out.print(f"{report}")
+        if found := winner(sweep, table.rows):
+            config, gain = found
+            write_atomically(folder.winner, dump_config(config).encode())
+            out.print(
+                f"{100 * gain:+.1f} pp with the best settings: train with them by "
+                f"python -m jaxtherapy.train --config {shlex.quote(str(folder.winner))}"
+            )
     return 0
 
 

@@ -41,6 +41,11 @@ class SweepFolder:
         return self.path / "report.html"
 
     @property
+    def winner(self) -> Path:
+        """Settings of the training that did best."""
+        return self.path / "winner.yaml"
+
+    @property
     def policies(self) -> Path:
         """Weights of trained therapists."""
         return self.path / POLICIES
@@ -57,7 +62,7 @@ class SweepFolder:
     @property
     def files(self) -> list[Path]:
         """What a sweep writes, as far as it is there; the record of whose it is comes last."""
-        names = "runs.csv", "runs.parquet", "report.html", "config.yaml", "run.json"
+        names = "runs.csv", "runs.parquet", "report.html", "winner.yaml", "config.yaml", "run.json"
         folders = (FIGURES, FIGURE_NAMES), (POLICIES, POLICY_NAMES)
         listed = [
             each

@@ -117,7 +117,9 @@ class Sweep(SweepSettings):
             ConfigError: one is not; says which.
         """
         chosen = points_of(self.axes, self.design, self.points or 1, self.design_seed)  # type: ignore[arg-type]
-        return [Point(number, values, self._config(values)) for number, values in enumerate(chosen)]
+        return [
+            Point(number, values, self.config_at(values)) for number, values in enumerate(chosen)
+        ]
 
     @property
     def runs(self) -> list[Run]:
@@ -125,8 +127,8 @@ class Sweep(SweepSettings):
         first = self.run_points[0].config.seed
         return [Run(point, first + k) for k in range(self.seeds) for point in self.run_points]
 
-    def _config(self, values: Mapping[str, Any]) -> TrainingConfig:
-        """A varied number of clients is that of evaluations too."""
+    def config_at(self, values: Mapping[str, Any]) -> TrainingConfig:
+        """Of a point. A varied number of clients is that of evaluations too."""
         settings = {**self.settings, **values}
         if isinstance(settings.get("evaluation"), dict):
             others = {ALIASES.get(name, name): v for name, v in settings["evaluation"].items()}

@@ -72,9 +72,8 @@ class Study:
     Attributes:
         n_clients: that each run's therapist treats in the end.
         keep_weights: whether they are fetched from the device.
-        evaluated: is told of an evaluation: the runs that are trained together (positions, the last
-            one perhaps more than once), steps of each, results along an axis of runs. Returns the
-            runs that are to stop.
+        evaluated: is told of an evaluation: the runs (positions) that are in training, steps of
+            each, results along an axis of runs. Returns those that are to stop.
     """
 
     n_clients: int = 1_000
@@ -256,7 +255,10 @@ def _train(group: Group, runs: _Runs, study: Study) -> tuple[PyTree, Bool[np.nda
             progress.best_reward = np.where(
                 better, result.reward_mean, progress.best_reward
             ).tolist()
-            told = list(study.evaluated(runs.positions, progress.step, result))
+            going = np.flatnonzero(~standing)
+            positions = [runs.positions[i] for i in going]
+            of_these = EvalResult(*(each[going] for each in result))
+            told = list(study.evaluated(positions, progress.step, of_these))
             to_stop = np.isin(runs.positions, told) & ~standing
             _stand_still(group, to_stop)
             stopped, standing = stopped | to_stop, standing | to_stop

@@ -86,7 +86,7 @@ def test_whoever_watches_evaluations_may_stop_runs(trained):
         return [0]
 
     stopped, other = train_points(CONFIGS, replace(STUDY, evaluated=evaluated), done=[2])
-    assert told == [((0, 1), 32, (2,)), ((0, 1), 64, (2,))]
+    assert told == [([0, 1], 32, (2,)), ([1], 64, (1,))]
     assert (stopped.status, stopped.steps) == ("stopped", 32)
     assert (other.status, other.steps) == ("finished", 64)
     assert_same(other.weights, trained[1].weights)
