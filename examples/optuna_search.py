@@ -4,9 +4,9 @@ together, and told how they went. A trial that lags behind is pruned.
     pip install 'jaxtherapy[studies]'
     python examples/optuna_search.py configs/sweeps/hyperparameters.yaml
 
-The file is a sweep's: its ``vary`` says between what to search, ``points`` how many trials. Trials
-are kept in the storage: the same command goes on where it was killed, and any tool of Optuna's reads
-them. The best settings are written as a file that ``python -m jaxtherapy.train --config`` takes.
+The file is a sweep's: ``vary`` says between what to search, ``points`` how many trials. They are
+kept in the storage: the same command goes on where it was killed, and Optuna's tools read them.
+The best settings are written as a file that ``python -m jaxtherapy.train --config`` takes.
 """
 
 import argparse

@@ -30,7 +30,7 @@ def sweep(tmp_path):
 
 def read(folder, **changes):
     path = folder / "small.yaml"
-    path.write_text(yaml.safe_dump(SWEEP | changes))
+    path.write_text(yaml.safe_dump(SWEEP | changes, sort_keys=False))
     return load_sweep(path)
 
 
@@ -80,10 +80,10 @@ def test_optuna_asks_and_goes_on(sweep, tmp_path, monkeypatch):
     read(tmp_path, design="random", points=2)
     example.main(told)
     lost = optuna.load_study(study_name="small", storage=storage).ask()
-    read(tmp_path, design="random", points=4)
+    read(tmp_path, design="random", points=5)
     example.main(told)
     trials = optuna.load_study(study_name="small", storage=storage).trials
-    assert len(trials) == 4 and trials[lost.number].state == optuna.trial.TrialState.FAIL
+    assert len(trials) == 5 and trials[lost.number].state == optuna.trial.TrialState.FAIL
     states = {trial.state.name for trial in trials if trial.number != lost.number}
     assert states <= {"COMPLETE", "PRUNED"}
     assert {*trials[0].intermediate_values} == {32, 64}
