@@ -18,13 +18,15 @@ EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || 
 # tests/conftest.py, the longest first.
 PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup train evaluate report play test test-hard test-long test-torch test-browser test-r fuzz \
+.PHONY: help setup train evaluate report sweep play test test-hard test-long test-torch test-browser \
+	test-r fuzz \
 	bench bench-gpu bench-old-stack bench-check results lint format hooks pictures clean
 
 help:
 	@echo "make train CONFIG=configs/quickstart.yaml [ARGS=\"--seed 7\"]   train a therapist"
 	@echo "make evaluate POLICY=models/quickstart [ARGS=\"--patterns all\"]   is it any good, and for whom"
 	@echo "make report EVALUATION=reports/quickstart   draw its report again"
+	@echo "make sweep CONFIG=configs/sweeps/advantage.yaml   thousands of kinds of clients, as one map"
 	@echo "make play [ARGS=\"--policy models/quickstart/policy_best.pth\"]   be the therapist"
 	@echo "make test         run the tests"
 	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
@@ -66,6 +68,10 @@ evaluate: setup
 report: setup
 	@test -n "$(EVALUATION)" || { echo "error: say which evaluation: make report EVALUATION=reports/quickstart (there are: $(wildcard reports/*))"; exit 2; }
 	@$(RUN) -m jaxtherapy.report "$(EVALUATION)" $(ARGS)
+
+sweep: setup
+	@test -n "$(CONFIG)" || { echo "error: say which sweep: make sweep CONFIG=configs/sweeps/advantage.yaml (there are: $(wildcard configs/sweeps/*.yaml))"; exit 2; }
+	@$(RUN) -m jaxtherapy.sweep --config "$(CONFIG)" $(ARGS)
 
 play: setup
 	@$(RUN) -m jaxtherapy.play $(ARGS)

@@ -201,3 +201,8 @@ def coded() -> int:
 def convert() -> int:
     """``jaxtherapy-convert``."""
     return launch("convert")
+
+
+def sweep() -> int:
+    """``jaxtherapy-sweep``."""
+    return launch("sweep")

@@ -37,11 +37,11 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def advance(self, therapies: int) -> None:
-        """So many more are done."""
-        self._bar.update(self._task, advance=therapies, description="therapies")
+    def advance(self, therapies: int, note: str = "") -> None:
+        """So many more are done; ``note`` is shown beside."""
+        self._bar.update(self._task, advance=therapies, description=note or "therapies")
         if self._lines is not None:
-            self._lines.advance(therapies)
+            self._lines.advance(therapies, note)
 
     def stage(self, what: str) -> None:
         """What comes next; therapies are preceded by compiling."""
@@ -70,7 +70,7 @@ class ProgressLines:
         self._done = self._done_at_first = self._told = 0
         self._first = self._last = 0.0
 
-    def advance(self, therapies: int) -> None:
+    def advance(self, therapies: int, note: str = "") -> None:
         """Counts, and tells if it is time to."""
         now = time.monotonic()
         self._done += therapies
@@ -80,7 +80,7 @@ class ProgressLines:
         tenth = self._done * self.TENTHS // self._total
         if tenth > self._told or now - self._last >= self.SECONDS:
             self._told, self._last = tenth, now
-            self._tell(self._line(now - self._first))
+            self._tell(self._line(now - self._first) + (note and f"  {note}"))
 
     def _line(self, seconds: float) -> str:
         cells, done = self._total // self._episodes, self._done // self._episodes

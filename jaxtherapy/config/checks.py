@@ -33,7 +33,11 @@ def checked(name: str, value: Any) -> Any:
     Raises:
         ConfigError: it is none that the setting can have.
     """
-    about = SETTINGS[name]
+    return checked_as(SETTINGS[name], value)
+
+
+def checked_as(about: Setting, value: Any) -> Any:
+    """The same for what is declared elsewhere."""
     if value is None or (about.null and isinstance(value, str) and value.lower() in NULLS):
         if not about.null:
             raise _refused(about, value)

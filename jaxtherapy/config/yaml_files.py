@@ -93,6 +93,15 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     Raises:
         ConfigError: unreadable, not a mapping, or with keys that are no settings.
     """
+    return known_keys(read_yaml_file(path))
+
+
+def read_yaml_file(path: str | os.PathLike[str]) -> dict[Any, Any]:
+    """What a file of ``key: value`` lines says, whatever its keys.
+
+    Raises:
+        ConfigError: unreadable, or not a mapping.
+    """
     source = f"config file {shown(os.fspath(path))}"
     try:
         with open(os.path.expanduser(path), "rb") as file:
@@ -113,7 +122,7 @@ def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
         return {}
     if not isinstance(values, dict):
         raise ConfigError(f"{source} must be a list of 'key: value' lines")
-    return known_keys(values)
+    return values
 
 
 def note_on(name: str, value: Any) -> str:

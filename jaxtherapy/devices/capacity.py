@@ -3,7 +3,6 @@
 import math
 import os
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import jax
@@ -15,7 +14,8 @@ from jaxtherapy.devices.programs import state_shapes
 from jaxtherapy.errors import RunError
 from jaxtherapy.networks import N_FEATURES
 from jaxtherapy.ppo.ppo import collect
-from jaxtherapy.ppo.types import Settings
+from jaxtherapy.ppo.schedules import settings_at
+from jaxtherapy.ppo.types import Settings, TrainState, Transition
 
 HEADROOM = 0.85
 """Share of the free memory that is planned with: the estimate is none to the byte."""
@@ -76,7 +76,11 @@ def bytes_of(tree: PyTree) -> int:
 def bytes_of_a_seed(ppo: PPO, settings: Settings) -> tuple[int, int]:
     """What training one seed needs: (independent of the rollout's size, growing with it)."""
     state = state_shapes(ppo, settings)
-    _, rollout, _ = jax.eval_shape(partial(collect, ppo), settings, state)
+
+    def collected(settings: Settings, state: TrainState) -> Transition:
+        return collect(ppo, settings_at(ppo, settings, state.n_updates), state)[1]
+
+    rollout = jax.eval_shape(collected, settings, state)
     learned = bytes_of(state.params) + bytes_of(state.opt_state)
     # The state, its successor until that is known to be healthy, a copy being saved; gradients.
     fixed = 3 * learned + 2 * bytes_of(state.params)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import Any
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -26,6 +26,9 @@ from jaxtherapy.ppo.types import EvalResult, Settings, TrainState
 
 FEW_EVALUATIONS = 12
 """With at most so many, optimising their program costs a CPU more than it saves."""
+
+
+Tree = TypeVar("Tree")
 
 
 class StoppedWhileCompiling(Exception):
@@ -71,8 +74,8 @@ class Programs:
     mesh: Mesh
 
 
-def stacked(settings: Sequence[Settings]) -> Settings:
-    """The settings of several runs, along a leading axis.
+def stacked(settings: Sequence[Tree]) -> Tree:
+    """The settings of several runs, or parts of them, along a leading axis.
 
     Raises:
         ValueError: their structures differ: other mechanisms, or a schedule beside a constant.

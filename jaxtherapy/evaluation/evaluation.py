@@ -84,7 +84,7 @@ class Request:
         return Design(self.clients, self.episodes, key, recorded)
 
 
-def evaluation_key(seed: int) -> jax.Array:
+def evaluation_key(seed: int | jax.Array) -> jax.Array:
     """The key of an evaluation: its clients were never met in any training."""
     return jax.random.fold_in(jax.random.key(seed), _EVALUATION_STREAM)
 

@@ -29,7 +29,7 @@ SWEEPS = 3
 
 MAPS = SWEEPS * N_OCTANTS * (N_OCTANTS - 1) + 1
 
-_STREAM = 0x4D4150
+STREAM = 0x4D4150
 """Sets the clients of a search apart from those of evaluations and trainings."""
 
 _WORTH_OF_RS = 0.4
@@ -64,17 +64,27 @@ def coordinate_search(score: Score, start: Answers, most: int) -> Answers:
         start: the first map.
         most: maps that may be scored; the search ends before it would score more.
     """
+    return coordinate_searches(lambda maps: score(list(maps[0]))[None], start[None], most)[0]
+
+
+def coordinate_searches(
+    score: Callable[[Int[np.ndarray, "kinds maps 8"]], Float[np.ndarray, "kinds maps"]],
+    start: Int[np.ndarray, "kinds 8"],
+    most: int,
+) -> Int[np.ndarray, "kinds 8"]:
+    """:func:`coordinate_search` for several kinds of clients side by side."""
     best = np.array(start)
-    highest, scored, unchanged = score([best])[0], 1, 0
-    place = 0
-    while unchanged < N_OCTANTS and scored + N_OCTANTS - 1 <= most:
-        others = [best.copy() for _ in range(N_OCTANTS - 1)]
-        for other, answer in zip(others, np.delete(np.arange(N_OCTANTS), best[place]), strict=True):
-            other[place] = answer
+    highest, scored = score(best[:, None])[:, 0], 1
+    unchanged, place, kinds = np.zeros(len(best), int), 0, np.arange(len(best))
+    while np.any(unchanged < N_OCTANTS) and scored + N_OCTANTS - 1 <= most:
+        others = np.repeat(best[:, None], N_OCTANTS - 1, 1)
+        others[..., place] = np.sort((best[:, place, None] + np.arange(1, N_OCTANTS)) % N_OCTANTS)
         scores = score(others)
-        scored, unchanged = scored + len(others), unchanged + 1
-        if scores.max() > highest:
-            best, highest, unchanged = others[int(np.argmax(scores))], scores.max(), 1
+        leader, scored = np.argmax(scores, 1), scored + N_OCTANTS - 1
+        better = scores[kinds, leader] > highest  # never where no change has helped 8 times
+        best = np.where(better[:, None], others[kinds, leader], best)
+        highest = np.where(better, scores[kinds, leader], highest)
+        unchanged = np.where(better, 1, unchanged + 1)
         place = (place + 1) % N_OCTANTS
     return best
 
@@ -107,7 +117,7 @@ def fit_map(
     n_clients = budget // (MAPS * len(clients))
     if n_clients < 1:
         raise ValueError(f"the budget is {budget}, must be at least {MAPS * len(clients)}")
-    key = jax.random.fold_in(jax.random.key(seed), _STREAM)
+    key = jax.random.fold_in(jax.random.key(seed), STREAM)
     design = Design(clients, n_clients, key, [0] * len(clients))
     info = TherapistInfo("fixed_map", "fixed map", "baseline", "fixed_map")
     successes: list[tuple[Answers, float]] = []
@@ -119,7 +129,7 @@ def fit_map(
             outcomes = play_grid(programs, candidates, design, advance).outcomes
             shares = np.average(outcomes.success.mean(-1), axis=-1, weights=weights)
             successes.extend(zip(maps, shares.tolist(), strict=True))
-            return np.average(_worth(outcomes).mean(-1), axis=-1, weights=weights)
+            return np.average(worth(outcomes).mean(-1), axis=-1, weights=weights)
 
         best = coordinate_search(score, COMPLEMENT, MAPS)
     of_best = next(share for answers, share in successes if np.array_equal(answers, best))
@@ -133,7 +143,8 @@ def fit_map(
     )
 
 
-def _worth(outcomes: Outcomes) -> Float[np.ndarray, "*shape"]:
+def worth(outcomes: Outcomes) -> Float[np.ndarray, "*shape"]:
+    """What a search makes most of: success, and in failures how near RS came."""
     return np.where(outcomes.success, 1.0, _WORTH_OF_RS * (outcomes.rs - 1))
 
 

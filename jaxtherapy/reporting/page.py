@@ -26,6 +26,23 @@ def is_report(path: Path) -> bool:
 
 def to_html(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
     """The whole file; a chart that can't be drawn is replaced by the reason."""
+    return render(
+        "report.html",
+        pictures,
+        evaluation=evaluation,
+        subtitle=_subtitle(evaluation),
+        provenance=provenance(evaluation.run),
+        followed=followed(evaluation),
+        most_followed=MOST_FOLLOWED,
+        methods=methods,
+        tables=tables,
+        verdicts=verdicts,
+        player=_player_data(evaluation),
+    )
+
+
+def render(template: str, pictures: Sequence[Picture], **context: Any) -> str:
+    """A page from one of the templates in this folder."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -36,20 +53,12 @@ def to_html(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
         undefined=StrictUndefined,
     )
     environment.policies["json.dumps_kwargs"] = {"allow_nan": False, "separators": (",", ":")}
-    return environment.get_template("report.html").render(
-        evaluation=evaluation,
-        subtitle=_subtitle(evaluation),
-        provenance=_provenance(evaluation.run),
+    return environment.get_template(template).render(
         pictures=pictures,
         by_name={picture.name: picture for picture in pictures},
         drawings={picture.name: _drawings(picture) for picture in pictures},
         columns={1: " wide", 2: " two"},
-        followed=followed(evaluation),
-        most_followed=MOST_FOLLOWED,
-        methods=methods,
-        tables=tables,
-        verdicts=verdicts,
-        player=_player_data(evaluation),
+        **context,
     )
 
 
@@ -80,7 +89,8 @@ def _subtitle(evaluation: Evaluation) -> str:
     )
 
 
-def _provenance(run: Mapping[str, Any]) -> str:
+def provenance(run: Mapping[str, Any]) -> str:
+    """With what and from which source it was made."""
     versions = ", ".join(f"{name} {version}" for name, version in run.get("versions", {}).items())
     commit = f"commit {run['commit']}" if run.get("commit") else None
     return " · ".join(str(part) for part in (run.get("command"), versions, commit) if part)

@@ -61,7 +61,12 @@ def parameter_counts(params: "PyTree") -> dict[str, int]:
 
 
 def describe(params: "PyTree", command: list[str]) -> dict[str, Any]:
-    """What does not change during a run."""
+    """What does not change during a training."""
+    return {**about(command), "parameters": parameter_counts(params)}
+
+
+def about(command: list[str]) -> dict[str, Any]:
+    """What began now, on what, from which source."""
     import jax  # late: `read` is of use without it
 
     device = jax.devices()[0]
@@ -81,7 +86,6 @@ def describe(params: "PyTree", command: list[str]) -> dict[str, Any]:
             "count": jax.device_count(),
             "host": platform.platform(),
         },
-        "parameters": parameter_counts(params),
     }
 
 

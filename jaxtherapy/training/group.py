@@ -1,13 +1,17 @@
-"""The seeds that are trained together, and how far they are."""
+"""The runs that are trained together, and how far they are."""
 
 import time
 from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Int
 
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.devices import hosts
 from jaxtherapy.devices.programs import Programs
-from jaxtherapy.ppo.types import TrainState
+from jaxtherapy.ppo.types import TrainLog, TrainState
 from jaxtherapy.storage.progress import Progress
-from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training import early_stopping
 from jaxtherapy.training.display import format_duration
 from jaxtherapy.training.saving import Saver
@@ -18,22 +22,32 @@ WORTH_SAYING = 10
 """Seconds: a run that takes less says nothing of it."""
 
 
+class Standing(NamedTuple):
+    """Where runs are after some updates, on every host."""
+
+    log: TrainLog
+    diverged: Bool[np.ndarray, " runs"]
+    n_updates: Int[np.ndarray, " runs"]
+
+
 @dataclass
 class Group:
-    """The seeds that are trained together.
+    """Runs that are trained together: seeds of one configuration, or the runs of a sweep.
 
     Attributes:
-        config: in force: callbacks may have changed it.
+        config: in force: callbacks may have changed it. Of a sweep, the first one's: all have its
+            length and its evaluations.
+        seeds: of the runs.
         saver: writes their files; None without a folder.
         diverged: seeds that stand still at their last good state, and at which step.
     """
 
     config: TrainingConfig
-    files: RunFiles
+    seeds: tuple[int, ...]
     programs: Programs
     state: TrainState
     progress: Progress
-    saver: Saver | None
+    saver: Saver | None = None
     diverged: dict[int, int] = field(default_factory=dict)
     seconds_per_update: float = 0.0
     seconds_since_row: float = 0.0
@@ -51,6 +65,10 @@ class Group:
         """With the value that each schedule has after the updates so far."""
         return self.config.at(self.progress.n_updates * self.config.steps_per_update)
 
+    def passed(self, before: int, every: int) -> bool:
+        """Whether a multiple of ``every`` steps lies between ``before`` and now."""
+        return self.progress.step // every > before // every
+
     def release(self) -> None:
         """Makes room on the device for what comes next."""
         self.programs = self.state = None  # type: ignore[assignment]
@@ -60,6 +78,11 @@ class Group:
         now = time.monotonic()
         elapsed, self.clock = now - self.clock, now
         return elapsed
+
+    def train(self, n_updates: int) -> Standing:
+        """Some updates of every run."""
+        self.state = state = self.programs.train(self.state, np.int32(n_updates))
+        return Standing(*hosts.fetch((state.log, state.diverged, state.n_updates)))
 
     def updates_of_next_chunk(self) -> int:
         """Until the next evaluation, save or end, but no more than fit into a chunk."""
@@ -79,7 +102,7 @@ class Group:
         self.seconds_since_row += elapsed
         self.seconds_per_update = elapsed / n_updates
         self.chunks += 1
-        return steps * len(self.files.seeds) / elapsed
+        return steps * len(self.seeds) / elapsed
 
     def estimate(self) -> str:
         """How long the rest will take, once, when that can be told; empty for what is short."""

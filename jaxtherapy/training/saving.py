@@ -30,6 +30,7 @@ class Saver:
     """Writes to the folder of a run.
 
     Attributes:
+        files: of its seeds.
         own: which of the seeds this host writes, as positions; all of them where it is alone.
         keep: how many checkpoints to keep; 0: all.
     """
@@ -38,14 +39,14 @@ class Saver:
         self, ppo: PPO, files: RunFiles, mesh: Mesh, writer: Writer, keep: int = 0
     ) -> None:
         self.own, self._keep = layout.own_runs(mesh, len(files.seeds)), keep
-        self._ppo, self._files, self._mesh, self._writer = ppo, files, mesh, writer
+        self._ppo, self.files, self._mesh, self._writer = ppo, files, mesh, writer
 
     @cached_property
     def checkpoints(self) -> "Checkpoints":
         """Opened when first asked for: Orbax takes long to import."""
         from jaxtherapy.storage.checkpoints import Checkpoints
 
-        return Checkpoints(self._files.checkpoints)
+        return Checkpoints(self.files.checkpoints)
 
     def save_best(self, params: PyTree, improved: list[int]) -> None:
         """Has the weights of these seeds (positions) written as their best."""
@@ -61,7 +62,7 @@ class Saver:
         def write_one(i: int, here: PyTree) -> None:
             of_seed = jax.tree.map(lambda x: x[self.own.index(i)], here)
             named = policies.to_named_arrays(of_seed, self._ppo)
-            policies.write(self._files.best(self._files.seeds[i]), policies.state_dict(named))
+            policies.write(self.files.best(self.files.seeds[i]), policies.state_dict(named))
 
         self.submit(write)
 
@@ -72,7 +73,7 @@ class Saver:
         the final policies."""
         from jaxtherapy.storage.checkpoints import flat
 
-        files = self._files
+        files = self.files
         progress = replace(progress, best_reward=list(progress.best_reward))
         state = snapshot(state)
         # Not in the writer: on a CPU, a program of its own could wait for training's for ever.
@@ -111,7 +112,7 @@ class Saver:
             self.checkpoints.delete_before(kept[0])
         hosts.wait_for_all("earlier steps removed")
         self.checkpoints.reload()
-        self._files.of_group(tuple(self._files.seeds[i] for i in self.own)).remove_before(kept[0])
+        self.files.of_group(tuple(self.files.seeds[i] for i in self.own)).remove_before(kept[0])
 
     def finish(self) -> None:
         """Returns when all is on the disk, and no more checkpoints than wanted."""
@@ -130,7 +131,7 @@ class Saver:
             try:
                 job()
             except OSError as error:
-                raise cannot_write(error, self._files.output) from None
+                raise cannot_write(error, self.files.output) from None
 
         self._writer.submit(told)
 

@@ -96,7 +96,7 @@ class Trainer:
                 with trouble.in_one_line(self.config, files, self._info), ExitStack() as opened:
                     self.begin(files, start, opened)
                     self._train()
-                self.tally.count(self.now.files.seeds, self.now.progress, self.now.diverged)
+                self.tally.count(self.now.seeds, self.now.progress, self.now.diverged)
                 self.now.release()
                 if not self.now.finished:
                     break
@@ -189,7 +189,7 @@ class Trainer:
             keep = config.keep_checkpoints
             saver = Saver(PPO.of(config), files, programs.mesh, self._writer, keep)
             opened.push(saver.close)
-        self.now = Group(config, files, programs, state, progress, saver)
+        self.now = Group(config, files.seeds, programs, state, progress, saver)
         if progress.changes:
             self._set(callbacks.restored(config, progress))
         if saver is None:
@@ -220,9 +220,9 @@ class Trainer:
         while not now.finished and not self.stopped_by:
             before = now.progress.step
             save_now = self.chunk()
-            if _due(before, now.progress.step, config.eval_freq) or now.finished:
+            if now.passed(before, config.eval_freq) or now.finished:
                 self.evaluate()
-            if _due(before, now.progress.step, config.save_freq) or now.finished or save_now:
+            if now.passed(before, config.save_freq) or now.finished or save_now:
                 self.save()
             if save_now:
                 self._tell_saved()
@@ -236,10 +236,7 @@ class Trainer:
         """Some updates. Returns whether somebody asked to save."""
         now, progress = self.now, self.now.progress
         n_updates = now.updates_of_next_chunk()
-        now.state = now.programs.train(now.state, np.int32(n_updates))
-        log, diverged, updates = hosts.fetch(
-            (now.state.log, now.state.diverged, now.state.n_updates)
-        )
+        log, diverged, updates = now.train(n_updates)
         # Hosts decide alike: how long it took, and whether one of them was asked to stop or save.
         elapsed, stop, save_now = hosts.largest(
             now.lap(), self.signals.requested, self.signals.take_save_request()
@@ -275,11 +272,11 @@ class Trainer:
         if now.saver:
             now.saver.save_best(state.params, improved)
         else:
-            self.tally.keep("best", now.files.seeds, improved, state.params)
+            self.tally.keep("best", now.seeds, improved, state.params)
         progress.csv_rows += 1
         now.state = now.programs.reset_log(state)
         own = range(len(rows)) if now.saver is None else now.saver.own
-        row = averaged(rows, {now.files.seeds[i]: rows[i] for i in own})
+        row = averaged(rows, {now.seeds[i]: rows[i] for i in own})
         row.is_best = bool(improved)
         left = max(0, now.config.total_timesteps - progress.step)
         row.time_left = left / max(progress.steps_per_second, 1e-9)
@@ -297,7 +294,7 @@ class Trainer:
     def _call(self, callback: Callback, row: Row) -> None:
         """Does what the callback wants."""
         now, progress = self.now, self.now.progress
-        view = View(now.config, now.files.seeds, progress.step, progress.callback_state)
+        view = View(now.config, now.seeds, progress.step, progress.callback_state)
         change = callbacks.call(callback, view, row, progress)
         if change.settings:
             before = changes.yardstick(now.config)
@@ -310,13 +307,13 @@ class Trainer:
     def _set(self, config: TrainingConfig) -> None:
         """Goes on with other settings; new programs only where a constant became a schedule."""
         now = self.now
-        settings = stacked([make_settings(config)] * len(now.files.seeds))
-        now.programs = compile_programs(PPO.of(config), settings, now.files.seeds)
+        settings = stacked([make_settings(config)] * len(now.seeds))
+        now.programs = compile_programs(PPO.of(config), settings, now.seeds)
         now.config = config
 
     def save(self) -> None:
         """Has a checkpoint written; at the end the final policies."""
-        now, seeds = self.now, self.now.files.seeds
+        now, seeds = self.now, self.now.seeds
         if now.saver:
             now.saver.save(now.state, now.progress, now.config_now.learning_rate, now.finished)
         elif now.finished:
@@ -332,7 +329,7 @@ class Trainer:
         self.console.print(f"saved at step {now.progress.step:,}, as {asked_by} asked")
         if hosts.is_first_host():
             self._info |= {"saved_at_step": now.progress.step, "saved": run_info.now()}
-            run_info.write(now.files.run, self._info)
+            run_info.write(now.saver.files.run, self._info)
 
     # --- the end ----------------------------------------------------------------------------
 
@@ -361,8 +358,3 @@ class Trainer:
             log_arrays(self.tally.rows(), now.config.n_seeds),
         )
         return TrainingResult(now.config, status, folder, log, comparison, self.tally)
-
-
-def _due(before: int, after: int, every: int) -> bool:
-    """Whether a multiple of ``every`` lies in (before, after]."""
-    return after // every > before // every

@@ -94,7 +94,7 @@ def at_the_end(folder: Path | None, finished: bool) -> Iterator[None]:
 def note_diverged(now: Group, diverged: np.ndarray, updates: np.ndarray) -> Iterator[str]:
     """Of several seeds, which stand still from now on; the others go on."""
     for i in np.flatnonzero(diverged):
-        seed = now.files.seeds[i]
+        seed = now.seeds[i]
         if seed not in now.diverged:
             missing = (now.progress.n_updates - int(updates[i])) * now.config.steps_per_update
             now.diverged[seed] = now.progress.step - missing
@@ -115,7 +115,7 @@ def stop_diverged(now: Group, save: Callable[[], None]) -> RunError:
         if progress.step not in now.saved_steps():
             save()
             now.saver.wait()
-        where = f". The last good state is in {now.files.output}"
+        where = f". The last good state is in {now.saver.files.output}"
     return RunError(
         f"training diverged in the update after step {progress.step:,}: "
         f"{what_diverged(now.config_now)}{where}",

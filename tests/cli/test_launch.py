@@ -24,6 +24,7 @@ COMMANDS = {
     "play": [],
     "convert": ["nowhere", "nowhere.pth"],
     "coded": ["nowhere.csv"],
+    "sweep": ["--config", "configs/sweeps/advantage.yaml"],
 }
 """With what gets them past their command line."""
 SCRIPTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["scripts"]

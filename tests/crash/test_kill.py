@@ -58,7 +58,10 @@ class Trainer:
         folder.mkdir(exist_ok=True)
         (folder / "kill.yaml").write_text(yaml.safe_dump(CONFIG))
         arguments = ["--config", "kill.yaml", "--device", "cpu", *flags]
-        return self._ask(folder=str(folder), arguments=arguments)
+        return self.start_command("train", folder, arguments)
+
+    def start_command(self, command: str, folder: Path, arguments: list[str]) -> int:
+        return self._ask(command=command, folder=str(folder), arguments=arguments)
 
     def wait(self, process: int) -> int:
         return self._ask(wait=process)

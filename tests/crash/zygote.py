@@ -1,8 +1,8 @@
-"""Forks real training processes that have their imports behind them.
+"""Forks real training processes, or sweeps, that have their imports behind them.
 
-Reads a line of JSON (a command line) at a time, starts ``jaxtherapy.train`` with it in a process
-of its own, and answers with that process's number. JAX starts its threads after the fork, so the
-processes are as good as fresh ones, and seconds faster to start.
+Reads a line of JSON (a command line) at a time, starts the command with it in a process of its own,
+and answers with that process's number. JAX starts its threads after the fork, so the processes are
+as good as fresh ones, and seconds faster to start.
 """
 
 import json
@@ -10,7 +10,9 @@ import os
 import signal
 import sys
 
-from jaxtherapy.cli.train import main
+from jaxtherapy.cli import sweep, train
+
+COMMANDS = {"train": train.main, "sweep": sweep.main}
 
 if __name__ == "__main__":
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -28,7 +30,7 @@ if __name__ == "__main__":
                 os.dup2(output.fileno(), 2)
             code = 70
             try:
-                code = main(request["arguments"])
+                code = COMMANDS[request["command"]](request["arguments"])
             finally:
                 sys.stdout.flush()
                 os._exit(code)

@@ -45,6 +45,13 @@ def a_seed(monkeypatch):
     return fixed + rollout
 
 
+def test_schedules_take_no_memory():
+    """Of quickstart.yaml's kinds; shaping, too, has a number at each update."""
+    scheduled = {"shaping_rs": {"linear": [3, 0]}, "learning_rate": {"linear": [1e-3, 0]}}
+    begun = memory.bytes_of_a_seed(*of(**tiny.TINY, **scheduled))
+    assert begun == memory.bytes_of_a_seed(*of(**tiny.TINY, shaping_rs=3.0))
+
+
 @pytest.mark.parametrize(("n_seeds", "settings"), SHAPES.values(), ids=SHAPES.keys())
 def test_the_estimate_is_near_what_the_compiler_counts(n_seeds, settings):
     config = load_config(None, settings)

@@ -4,14 +4,13 @@ import pytest
 
 from jaxtherapy.config import load_config
 from jaxtherapy.storage.progress import Progress
-from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.group import Group
 from tests.training import tiny
 
 
 def group(**changes):
     config = load_config(None, tiny.TINY | {"total_timesteps": 160_000} | changes)
-    return Group(config, RunFiles.of(config), None, None, Progress(), None)
+    return Group(config, (config.seed,), None, None, Progress())
 
 
 @pytest.mark.parametrize(

@@ -59,9 +59,9 @@ def test_a_seed_that_diverges_stands_still_and_the_others_go_on(
 
     def poisoned(self):
         now = self.now
-        if 41 in now.files.seeds and now.progress.n_updates == 2:
+        if 41 in now.seeds and now.progress.n_updates == 2:
             stats = now.state.return_stats
-            row = now.files.seeds.index(41)
+            row = now.seeds.index(41)
             endless = stats.replace(mean=stats.mean.at[row].set(jnp.inf))
             now.state = now.state.replace(return_stats=endless)
         return chunk(self)

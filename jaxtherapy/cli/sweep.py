@@ -1,0 +1,226 @@
+"""Sweep over clients, rewards or trainings: ``python -m jaxtherapy.sweep --config FILE``.
+
+A file says what varies and who treats whom. Results are one table, a row per point, seed and
+therapist (runs.csv, runs.parquet), and a report with maps of where each therapist does better.
+"""
+
+from __future__ import annotations
+
+import argparse
+import shlex
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.config import OneLineParser, dump_config, expanded
+from jaxtherapy.config.checks import output_folder
+from jaxtherapy.errors import RunError
+
+if TYPE_CHECKING:  # with JAX, which --help does without
+    from rich.console import Console
+
+    from jaxtherapy.studies.folder import SweepFolder
+    from jaxtherapy.studies.runner import Kind
+    from jaxtherapy.studies.settings import Sweep
+    from jaxtherapy.studies.table import Row, Table
+
+
+@ends_in_one_line("interrupted; nothing was written")
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code: 0, or 2 for what can't be run, 1 for what broke off."""
+    arguments = sys.argv[1:] if argv is None else list(argv)
+    return run(build_parser().parse_args(arguments), arguments)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All flags."""
+    parser = OneLineParser(prog="python -m jaxtherapy.sweep", description=__doc__)
+    add = parser.add_argument
+    add("--config", metavar="FILE", required=True, help="what varies, and who treats whom")
+    told = "print programs, runs, memory and time from a short trial, and write nothing"
+    add("--dry-run", action="store_true", help=told)
+    both = parser.add_mutually_exclusive_group()
+    told = "go on with this sweep; what is done is kept"
+    both.add_argument("--resume", action="store_true", help=told)
+    told = "replace a sweep of the same name, and no file but its own"
+    both.add_argument("--overwrite", action="store_true", help=told)
+    add("--output-dir", metavar="DIR", default="sweeps/{name}", help="default sweeps/{name}")
+    add("--device", choices=("auto", "cpu", "gpu"), default="auto")
+    return parser
+
+
+def run(given: argparse.Namespace, arguments: list[str]) -> int:
+    """Sweeps, and says how far it is."""
+    with importing():
+        from jaxtherapy.studies.settings import load_sweep
+
+    path = expanded(given.config)
+    sweep = load_sweep(path)
+    folder_path = output_folder(given.output_dir.replace("{name}", sweep.name))
+    with importing():
+        from jaxtherapy.devices.pinned import pin
+        from jaxtherapy.studies.folder import SweepFolder
+        from jaxtherapy.studies.kinds import kind_of
+        from jaxtherapy.training.display import console
+
+    out, folder = console(), SweepFolder(folder_path)
+    if not (given.dry_run or given.resume or given.overwrite):
+        folder.check_free()
+    if given.resume:
+        folder.check_same(sweep)
+    pin()
+    kind, note = kind_of(sweep, given.device, folder.policies)
+    _tell(sweep, kind, out, note)
+    if given.dry_run:
+        return _forecast(sweep, kind, out)
+    command = ["python", "-m", "jaxtherapy.sweep", *arguments]
+    again = [each for each in arguments if each not in ("--overwrite", "--resume")] + ["--resume"]
+    go_on = shlex.join(["python", "-m", "jaxtherapy.sweep", *again])
+    return _sweep(sweep, kind, folder, out, given, (command, go_on))
+
+
+def _tell(sweep: Sweep, kind: Kind, out: Console, note: str) -> None:
+    import jax
+
+    from jaxtherapy.studies.runner import by_program
+
+    device, n_programs = jax.devices()[0], len(by_program(sweep.runs, kind))
+    out.print(
+        f"{sweep.name} on {device.device_kind} ({device.platform}): "
+        f"{len(sweep.run_points):,} points × {sweep.seeds} seeds × {len(kind.therapists)} "
+        f"therapists × {sweep.clients:,} clients, in {n_programs} "
+        f"program{'s' * (n_programs > 1)}: {', '.join(kind.therapists)}"
+    )
+    if note:
+        out.print(note)
+
+
+def _forecast(sweep: Sweep, kind: Kind, out: Console) -> int:
+    """What ``--dry-run`` prints."""
+    from jaxtherapy.studies.runner import by_program
+    from jaxtherapy.training.display import format_duration
+
+    total = 0.0
+    for number, group in enumerate(by_program(sweep.runs, kind), 1):
+        with out.status(f"a trial with program {number}"):
+            found = kind.forecast(group)
+        seconds = len(group) * found.seconds_per_run
+        total += found.compile_seconds + seconds
+        out.print(
+            f"program {number}: {len(group):,} runs, {found.compile_seconds:.0f} s of compiling, "
+            f"then about {format_duration(seconds)} ({3600 / found.seconds_per_run:,.0f} runs/h); "
+            f"memory {found.n_bytes / 1e9:.2f} GB"
+        )
+    out.print(f"{len(sweep.runs):,} runs, about {format_duration(total)} in all")
+    return 0
+
+
+def _sweep(
+    sweep: Sweep,
+    kind: Kind,
+    folder: SweepFolder,
+    out: Console,
+    given: argparse.Namespace,
+    commands: tuple[list[str], str],
+) -> int:
+    from jaxtherapy.cli.progress import Progress
+    from jaxtherapy.evaluation.candidates import silent_callbacks
+    from jaxtherapy.storage import run_info
+    from jaxtherapy.storage.files import write_atomically
+    from jaxtherapy.storage.locks import ExperimentLock
+    from jaxtherapy.studies.report import write_report
+    from jaxtherapy.studies.runner import columns_of, run_sweep
+    from jaxtherapy.studies.table import Table
+    from jaxtherapy.studies.winner import winner
+
+    (command, go_on), started = commands, time.perf_counter()
+    table = Table(folder.path, columns_of(sweep, kind), len(kind.therapists))
+    with _disk(folder.path), ExperimentLock(folder.path) as lock:
+        if lock.note:
+            out.print(lock.note)
+        if given.overwrite:
+            folder.clear()
+        about = run_info.about(command)
+        if given.resume:
+            about = {**about, "started": run_info.read(folder.info).get("started")}
+            table.load()
+            out.print(f"{len(table.done):,} of {len(sweep.runs):,} runs are there already")
+        else:
+            folder.begin(sweep, about)
+            table.create()
+        n_left = len(sweep.runs) - len(table.done)
+        status = "interrupted"
+        try:
+            with silent_callbacks(), Progress(max(1, n_left), 1, out, "runs") as progress:
+                best = _Best(sweep)
+
+                def advance(rows: Sequence[Row]) -> None:
+                    n_runs = len(rows) // len(kind.therapists)
+                    progress.advance(n_runs, best.after(rows))
+
+                run_sweep(sweep, kind, table, advance)
+            status = "finished"
+            if sweep.save_policies == "best":
+                folder.keep_best(table.rows)
+        except KeyboardInterrupt as error:
+            done = f"{len(table.done):,} of {len(sweep.runs):,} runs"
+            error.args = (f"interrupted; {done} are in {table.csv}; go on with: {go_on}",)
+            raise
+        finally:
+            about |= {"status": status, "ended": run_info.now()}
+            run_info.write(folder.info, about)
+            _write_parquet(table, about, out)
+        seconds = time.perf_counter() - started
+        out.print(f"{n_left:,} runs in {seconds:.0f} s: {table.csv}")
+        with out.status("drawing the report"):
+            report = write_report(sweep, table.rows, about, folder, out.print)
+        out.print(f"{report}")
+        if found := winner(sweep, table.rows):
+            config, gain = found
+            write_atomically(folder.winner, dump_config(config).encode())
+            out.print(
+                f"{100 * gain:+.1f} pp with the best settings: train with them by "
+                f"python -m jaxtherapy.train --config {shlex.quote(str(folder.winner))}"
+            )
+    return 0
+
+
+class _Best:
+    """The point with the largest difference, or the most successes, so far."""
+
+    def __init__(self, sweep: Sweep) -> None:
+        self._names = [axis.name for axis in sweep.axes]
+        self._highest, self._told = -2.0, ""
+
+    def after(self, rows: Sequence[Row]) -> str:
+        """Takes in rows, and tells."""
+        column = "difference" if len({row["therapist"] for row in rows}) > 1 else "success"
+        for row in rows:
+            value = row.get(column)
+            if value is not None and value > self._highest:
+                where = ", ".join(f"{name} {row[name]}" for name in self._names)
+                shown = f"{100 * value:+.1f} pp" if column == "difference" else f"{value:.1%}"
+                self._highest = value
+                self._told = f"best so far: {row['therapist']} {shown} at {where}"
+        return self._told
+
+
+def _write_parquet(table: Table, about: dict[str, Any], out: Console) -> None:
+    try:
+        table.write_parquet(about)
+    except ImportError:
+        out.print("no runs.parquet without pyarrow; install it: pip install 'jaxtherapy[studies]'")
+
+
+@contextmanager
+def _disk(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RunError(
+            f"can't write to {folder}: {error.strerror}; check --output-dir", exit_code=1
+        ) from None

@@ -1,0 +1,1 @@
+"""Studies of many clients and many therapists: sweeps, trainings by the hundred."""

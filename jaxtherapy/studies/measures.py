@@ -1,0 +1,105 @@
+"""What a run's row says of a therapist, from sums over clients: they add up chunk by chunk."""
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from jaxtyping import Bool, Float
+from scipy import stats
+
+from jaxtherapy.evaluation.grid import Outcomes
+from jaxtherapy.evaluation.statistics import wilson_interval
+
+CONFIDENCE = 0.95
+
+MEASURED = (
+    *("clients", "success", "success_low", "success_high", "dropout", "sessions"),
+    *("sessions_to_success", "reward", "final_rs"),
+    *("difference", "difference_low", "difference_high"),
+)
+"""Columns: shares and means over clients; differences are in success, to the reference, paired."""
+
+
+class Sums(NamedTuple):
+    """Over clients; arrays of any shape, or one value for each client."""
+
+    clients: Any
+    success: Any
+    dropout: Any
+    sessions: Any
+    sessions_of_successes: Any
+    reward: Any
+    rs: Any
+    won: Any
+    lost: Any
+
+    def at(self, place: Any) -> "Sums":
+        """Those at an index."""
+        return Sums(*(part[place] for part in self))
+
+
+def of_clients(outcomes: Outcomes, reference: Bool[np.ndarray, " n"]) -> Sums:
+    """Client by client; ``reference``: with whom of them the reference succeeds."""
+    success = np.asarray(outcomes.success)
+    parts = (
+        np.ones(success.shape),
+        success,
+        outcomes.dropout,
+        outcomes.sessions,
+        outcomes.sessions * success,
+        outcomes.reward,
+        outcomes.rs,
+        success & ~reference,
+        reference & ~success,
+    )
+    return Sums(*(np.asarray(part, np.float64) for part in parts))
+
+
+def total(sums: Sums) -> Sums:
+    """Of the last axis."""
+    return Sums(*(part.sum(-1) for part in sums))
+
+
+def measured(sums: Sums, is_reference: bool) -> dict[str, Any]:
+    """One therapist's ``MEASURED``, of sums that are single numbers."""
+    n = int(sums.clients)
+    low, high = wilson_interval(np.asarray(sums.success), n, CONFIDENCE)
+    values = {
+        "clients": n,
+        "success": sums.success / n,
+        "success_low": low,
+        "success_high": high,
+        "dropout": sums.dropout / n,
+        "sessions": sums.sessions / n,
+        "sessions_to_success": sums.sessions_of_successes / sums.success if sums.success else None,
+        "reward": sums.reward / n,
+        "final_rs": sums.rs / n,
+    }
+    if is_reference:
+        return {name: _number(value) for name, value in values.items()}
+    ends = paired_interval(sums.won, sums.lost, n, CONFIDENCE)
+    values["difference"] = (sums.won - sums.lost) / n
+    values["difference_low"], values["difference_high"] = ends
+    return {name: _number(value) for name, value in values.items()}
+
+
+def _number(value: Any) -> int | float | None:
+    return value if value is None or isinstance(value, int) else float(value)
+
+
+def paired_interval(
+    won: float | Float[np.ndarray, "*shape"],
+    lost: float | Float[np.ndarray, "*shape"],
+    n: int,
+    confidence: float,
+) -> tuple[Any, Any]:
+    """Of a difference of paired rates: Wald's with half a case more in each of the four cells
+    (Agresti & Min 2005), which does not collapse where nobody differs."""
+    z, n_more = stats.norm.isf((1 - confidence) / 2), n + 2
+    more, less = won + 0.5, lost + 0.5
+    gap = (more - less) / n_more
+    half = z * np.sqrt(more + less - (more - less) ** 2 / n_more) / n_more
+    estimate = (won - lost) / n
+    return (
+        np.clip(gap - half, -1, estimate),
+        np.clip(gap + half, estimate, 1),
+    )
