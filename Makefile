@@ -7,6 +7,7 @@ VENV := .venv
 RUN := $(VENV)/bin/python
 TORCH_VENV := .venv-torch
 FUZZ_VENV := .venv-fuzz
+GYM_VENV := .venv-gym
 # Tianshou 1.2 needs NumPy 1, which no Python after 3.12 has wheels of.
 TORCH_PYTHON ?= $(shell for each in $(PYTHON) python3.12 python3.11; do \
 	command -v $$each >/dev/null 2>&1 \
@@ -18,7 +19,7 @@ EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || 
 # tests/conftest.py, the longest first.
 PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup train evaluate report sweep play test test-hard test-long test-torch test-browser \
+.PHONY: help setup train evaluate report sweep play test test-hard test-long test-torch test-gym test-browser \
 	test-r fuzz \
 	bench bench-gpu bench-old-stack bench-check results lint format hooks pictures clean
 
@@ -30,6 +31,7 @@ help:
 	@echo "make play [ARGS=\"--policy models/quickstart/policy_best.pth\"]   be the therapist"
 	@echo "make test         run the tests"
 	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
+	@echo "make test-gym     others' PPO on our environments: Gymnasium, gymnax (own environment)"
 	@echo "make test-browser   open a report in a headless Chromium (has to be installed)"
 	@echo "make test-r       run the scripts of R in docs/ (R has to be installed)"
 	@echo "make test-long   several devices and hosts, killed runs, the benchmarks themselves"
@@ -103,6 +105,15 @@ $(TORCH_VENV)/.installed: tests/torch/requirements.txt pyproject.toml
 test-torch: setup $(TORCH_VENV)/.installed
 	JAXTHERAPY_PYTHON=$(abspath $(RUN)) $(TORCH_VENV)/bin/python -m pytest tests/torch $(ARGS)
 
+$(GYM_VENV)/.installed: tests/gym/requirements.txt pyproject.toml
+	@test -n "$(PYTHON)" || { echo "error: Python 3.11 or newer is needed; install it, or pass PYTHON=/path/to/python3"; exit 2; }
+	@test -x $(GYM_VENV)/bin/python || $(PYTHON) -m venv $(GYM_VENV)
+	@$(GYM_VENV)/bin/python -m pip install --quiet --disable-pip-version-check --requirement tests/gym/requirements.txt
+	@touch $@
+
+test-gym: $(GYM_VENV)/.installed
+	$(GYM_VENV)/bin/python -m pytest tests/gym $(ARGS)
+
 test-browser: setup
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { echo "error: Chromium and its driver are needed; install them (on Debian and Ubuntu: apt-get install chromium chromium-driver)"; exit 2; }
 	$(RUN) -m pytest -m browser $(ARGS)
@@ -142,4 +153,4 @@ pictures: setup
 	$(RUN) -m docs.circumplex
 
 clean:
-	rm -rf $(VENV) $(TORCH_VENV) $(FUZZ_VENV) build *.egg-info
+	rm -rf $(VENV) $(TORCH_VENV) $(FUZZ_VENV) $(GYM_VENV) build *.egg-info

@@ -10,7 +10,8 @@
   :class:`Planner`, :func:`fit_map`, :func:`load_policy`, :func:`save_policy`.
 * Training: :class:`Trainer`, :class:`TrainingResult`, :class:`Change`.
 * Evaluation: :func:`compare_therapists`, :func:`read_evaluation`, :func:`write_report`.
-* Environment: :class:`TherapyEnv`; needs the extra ``gymnax``.
+* Environments: :func:`make`, :class:`TherapyEnv`, :class:`Gymnax0Wrapper`, which need the extra
+  ``gymnax``; for Gymnasium :mod:`jaxtherapy.gym`.
 * Errors, one line each: :class:`ConfigError` of a setting, :class:`RunError` of a run.
 
 Each name is imported when it is first asked for: ``import jaxtherapy`` loads nothing else, so that
@@ -28,6 +29,7 @@ _NAMES = {
     "Change": "jaxtherapy.training.callbacks",
     "ClientParams": "jaxtherapy.client.params",
     "ConfigError": "jaxtherapy.config",
+    "Gymnax0Wrapper": "jaxtherapy.envs.gymnax0",
     "Planner": "jaxtherapy.envs.planner",
     "RunError": "jaxtherapy.errors",
     "Therapist": "jaxtherapy.client.therapists",
@@ -39,6 +41,7 @@ _NAMES = {
     "compare_therapists": "jaxtherapy.evaluation.evaluation",
     "fit_map": "jaxtherapy.evaluation.map_search",
     "load_config": "jaxtherapy.config",
+    "make": "jaxtherapy.envs.therapy",
     "load_policy": "jaxtherapy.storage.policies",
     "read_evaluation": "jaxtherapy.evaluation.reading",
     "save_config": "jaxtherapy.config",
@@ -62,8 +65,10 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from jaxtherapy.config import TrainingConfig as TrainingConfig
     from jaxtherapy.config import load_config as load_config
     from jaxtherapy.config import save_config as save_config
+    from jaxtherapy.envs.gymnax0 import Gymnax0Wrapper as Gymnax0Wrapper
     from jaxtherapy.envs.planner import Planner as Planner
     from jaxtherapy.envs.therapy import TherapyEnv as TherapyEnv
+    from jaxtherapy.envs.therapy import make as make
     from jaxtherapy.errors import RunError as RunError
     from jaxtherapy.evaluation.evaluation import compare_therapists as compare_therapists
     from jaxtherapy.evaluation.map_search import fit_map as fit_map

@@ -23,7 +23,7 @@ DATA = TESTS / "data"
 MARKED_FOLDERS = {"browser", "hosts", "crash", "benchmarks", "r", "fuzz"}
 """Their tests have the folder's name as a marker."""
 
-collect_ignore = ["torch"]  # in an environment with PyTorch: `make test-torch`
+collect_ignore = ["gym", "torch"]  # in environments of their own: `make test-gym`, `test-torch`
 
 # Derandomised: a test that passes today passes tomorrow. No deadline: the first example compiles.
 hypothesis.settings.register_profile("jaxtherapy", derandomize=True, deadline=None)

@@ -8,7 +8,7 @@ import jaxtherapy
 ROOT = Path(jaxtherapy.__file__).parent
 ROOMS = (
     *("errors", "discovery", "config", "fast", "client", "envs", "networks", "ppo", "devices"),
-    *("storage", "evaluation", "reporting", "training", "studies", "cli"),
+    *("storage", "evaluation", "reporting", "gym", "training", "studies", "cli"),
 )
 
 

@@ -25,6 +25,7 @@ from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
 from jaxtherapy.config import SETTINGS, Distribution, TrainingConfig
 from jaxtherapy.evaluation.policies import find_policies, read_policy
+from jaxtherapy.reporting.circumplex import circle
 from jaxtherapy.training.display import console
 
 if TYPE_CHECKING:  # with JAX, which the first line does without
@@ -55,23 +56,6 @@ def read_octant(text: str) -> int | None:
 def named(octant: int) -> str:
     """``warm-dominant (WD)``."""
     return f"{OCTANT_NAMES[octant]} ({OCTANTS[octant]})"
-
-
-_PLACES = ((0, 13), (1, 21), (3, 25), (5, 21), (6, 13), (5, 4), (3, 0), (1, 4))
-"""Row and column of each octant in the little circle."""
-
-
-def circle(client: int, therapist: int | None = None) -> Text:
-    """The interpersonal circle, dominance up and warmth to the right; ``[C]`` is the client."""
-    rows = [[" "] * 34 for _ in range(7)]
-    for octant, (row, column) in enumerate(_PLACES):
-        label = f"{octant} {OCTANTS[octant]}"
-        if octant == client:
-            label += " [C]"
-        if octant == therapist:
-            label += " (T)"
-        rows[row][column : column + len(label)] = label
-    return Text("\n".join("   " + "".join(row).rstrip() for row in rows))
 
 
 def sparkline(values: Sequence[float], low: float, high: float) -> str:
@@ -279,7 +263,7 @@ def _one_session(game: Game, is_open: bool, out: Console) -> None:
     title = f"Session {len(game.sessions) + 1}", "bold"
     act = named(game.client_act), "bold"
     out.print(Text.assemble("\n", title, ": the client is ", act))
-    out.print(circle(game.client_act, last))
+    out.print(Text(circle(game.client_act, last)))
     session = game.answer(_ask(out))
     told = f"you: {named(session.therapist)}"
     if is_open:

@@ -1,6 +1,7 @@
 """Who the clients are: every number of them a leaf of one pytree."""
 
 import dataclasses
+import os
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,10 +11,12 @@ import numpy as np
 from jaxtherapy.client.mechanisms import MECHANISMS
 from jaxtherapy.client.patterns import PATTERNS, pattern_weights
 from jaxtherapy.client.utilities import U_MAX, U_MIN, utility_bounds
+from jaxtherapy.config import ConfigError, TrainingConfig, load_config
 from jaxtherapy.config.declare import Setting
 from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.config.leaves import as_leaves
 from jaxtherapy.config.settings import ClientNumbers, ClientSettings
+from jaxtherapy.config.yaml_files import known_keys
 
 
 @dataclass(frozen=True)
@@ -94,3 +97,22 @@ def client_params(settings: ClientSettings) -> ClientParams:
         u_min=np.asarray(u_min, np.float32),
         u_max=np.asarray(u_max, np.float32),
     )
+
+
+def clients_of(
+    config: TrainingConfig | str | os.PathLike[str] | None = None, **settings: Any
+) -> ClientParams:
+    """Clients by name: those of a configuration, or the default ones, with some settings replaced.
+
+    Args:
+        config: of a training, or its file. Schedules are at their end.
+        **settings: of clients, as in a file: ``threshold=0.6, patterns=["cold_stuck"]``.
+
+    Raises:
+        ConfigError: one line that names the setting, its value and what is allowed.
+    """
+    known, names = known_keys(settings), [each.name for each in dataclasses.fields(ClientSettings)]
+    for name in known.keys() - set(names):
+        raise ConfigError(f"{name} is no setting of clients; these are: {', '.join(names)}")
+    base = config if isinstance(config, TrainingConfig) else load_config(config)
+    return client_params(dataclasses.replace(base, **known).at_end())

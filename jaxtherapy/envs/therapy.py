@@ -1,16 +1,18 @@
 """The therapy as a gymnax (≥ 1.0) environment: the therapist acts, the client is the world."""
 
+import os
 from typing import Any
 
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray
 
-from jaxtherapy.client import client as clients
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.dyad import HISTORY_PADDING, HISTORY_SIZE, Dyad, Observation
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.params import ClientParams, clients_of
+from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.distributions import largest
+from jaxtherapy.envs.info import info
 from jaxtherapy.envs.rewards import reward
 
 try:
@@ -19,6 +21,8 @@ except ModuleNotFoundError:
     raise ImportError(
         "TherapyEnv needs gymnax: pip install 'jaxtherapy[gymnax]'", name="gymnax"
     ) from None
+
+ID = "Therapy-v0"
 
 
 class TherapyEnv(environment.Environment[Dyad, ClientParams]):
@@ -48,22 +52,9 @@ class TherapyEnv(environment.Environment[Dyad, ClientParams]):
             (``is_truncated`` tells whether the sessions ran out), and what stays hidden as info.
         """
         after = dyads.hold_session(key, state, jnp.asarray(action), params)
-        info = {
-            "session": after.time,
-            "rs": after.client.rs,
-            "bond": after.client.bond,
-            "client_action": state.client_act,
-            "therapist_action": jnp.asarray(action).astype(jnp.int8),
-            "heard_action": after.heard_act,
-            "success": after.success,
-            "dropped_out": after.dropped_out,
-            "max_reached": dyads.truncated(after, params),
-            "pattern": after.pattern,
-            "initial_rs": after.initial_rs,
-            "rs_threshold": clients.rs_threshold(after.client, params.numbers_of(after).threshold),
-        }
+        told = info(after, params, state.client_act, action)
         observation = dyads.observe(after, params)
-        return observation, after, reward(after, params), dyads.terminated(after), info
+        return observation, after, reward(after, params), dyads.terminated(after), told
 
     def observe(
         self, key: PRNGKeyArray, state: Dyad, action: Any, params: ClientParams
@@ -111,3 +102,22 @@ class TherapyEnv(environment.Environment[Dyad, ClientParams]):
                 "time": spaces.Box(0, largest(params.max_sessions), (), jnp.int32),
             }
         )
+
+
+def make(
+    env_id: str = ID, config: TrainingConfig | str | os.PathLike[str] | None = None, **settings: Any
+) -> tuple[TherapyEnv, ClientParams]:
+    """Environment and parameters, as ``gymnax.make`` gives those of gymnax.
+
+    Args:
+        env_id: ``"Therapy-v0"``.
+        config: whose clients come: a training's configuration or its file. Default clients without.
+        **settings: of clients, over the configuration: ``threshold=0.6``.
+
+    Raises:
+        ConfigError: a setting that can't be used.
+        ValueError: another environment.
+    """
+    if env_id != ID:
+        raise ValueError(f"unknown environment {env_id!r}; there is {ID!r}")
+    return TherapyEnv(), clients_of(config, **settings)

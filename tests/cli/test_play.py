@@ -13,7 +13,7 @@ from pyarrow import parquet
 
 from jaxtherapy.cli import play
 from jaxtherapy.cli.game import Game
-from jaxtherapy.cli.play import BLOCKS, circle, load_policy, main, named, read_octant, sparkline
+from jaxtherapy.cli.play import BLOCKS, load_policy, main, named, read_octant, sparkline
 from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.client.params import client_params
 from jaxtherapy.client.simulation import simulate_course
@@ -44,14 +44,6 @@ def test_octants_by_number_and_by_letters():
     assert [read_octant(f" {code.lower()} ") for code in OCTANTS] == list(range(8))
     for wrong in ("", "8", "-1", "WW", "warm", "²", "00"):
         assert read_octant(wrong) is None
-
-
-def test_the_circle_has_the_client_on_its_octant():
-    for octant, code in enumerate(OCTANTS):
-        drawn = circle(octant, (octant + 3) % 8).plain
-        assert f"{octant} {code} [C]" in drawn and drawn.count("(T)") == 1
-        assert all(f"{number} {each}" in drawn for number, each in enumerate(OCTANTS))
-        assert f"{octant} {code} [C] (T)" in circle(octant, octant).plain
 
 
 def test_sparklines():

@@ -7,9 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+import jaxtherapy as jt
 from jaxtherapy.client import client as clients
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.envs.flat import flatten
 from jaxtherapy.envs.therapy import TherapyEnv
 from tests.client.replay import arrays
 
@@ -301,3 +303,39 @@ def test_keys_and_all_leaves_swept_at_once():
         np.testing.assert_allclose(swept[1].client.rs[i], alone[1].client.rs, rtol=1e-4)
         np.testing.assert_array_equal(swept[1].client.memory[i], alone[1].client.memory)
         np.testing.assert_array_equal(swept[1].client_act[i], alone[1].client_act)
+
+
+# --- for gymnax's users --------------------------------------------------------------------------
+
+
+def test_make_gives_environment_and_params():
+    env, params = jt.make("Therapy-v0", patterns=["cold_stuck"], threshold=0.6)
+    assert isinstance(env, TherapyEnv) and params.threshold == np.float32(0.6)
+    assert params.max_steps_in_episode == 100
+    assert params.pattern_weights.tolist() == [1, 0, 0, 0, 0, 0, 0]
+    assert jt.make(config="configs/first_steps.yaml")[1].threshold == np.float32(0.6)
+    with pytest.raises(
+        ValueError, match="unknown environment 'CartPole-v1'; there is 'Therapy-v0'"
+    ):
+        jt.make("CartPole-v1")
+    with pytest.raises(jt.ConfigError, match="n_envs is no setting of clients"):
+        jt.make("Therapy-v0", n_envs=3)
+
+
+def test_gymnax_0_has_five_values_and_one_end():
+    env, wrapped = ENV, jt.Gymnax0Wrapper(ENV)
+    space = wrapped.observation_space(PARAMS)
+    assert space.shape == (409,) and wrapped.num_actions == 8
+    key, act = jax.random.key(0), jnp.int32(2)
+    seen, state = wrapped.reset(key, PARAMS)
+    assert space.contains(seen)
+    ends = set()
+    for number in range(20):
+        key_step = jax.random.fold_in(key, number)
+        *_, reward, terminated, truncated, info = env.step(key_step, state, act, PARAMS)
+        seen, state, paid, done, told = wrapped.step(key_step, state, act, PARAMS)
+        assert done == (terminated | truncated) and paid == reward
+        assert told["truncated"] == truncated and seen.shape == (409,)
+        np.testing.assert_array_equal(told["final_observation"], flatten(info["final_observation"]))
+        ends.add(bool(done))
+    assert ends == {False, True}

@@ -7,6 +7,7 @@ import numpy as np
 
 from jaxtherapy.client.octants import COMPLEMENT, N_OCTANTS, OCTANT_NAMES, OCTANTS
 from jaxtherapy.evaluation.results import PHASES, Course, Evaluation, ResponseMap
+from jaxtherapy.reporting.circumplex import octant_position
 from jaxtherapy.reporting.drawing import BLUE, GREEN, GREY, INK, Panel, Picture
 from jaxtherapy.reporting.figures.looks import FEWEST, slug
 
@@ -15,12 +16,6 @@ if TYPE_CHECKING:
 
 ROSE = 0.375
 """Radius of a rose where the circle of octants has a radius of 1."""
-
-
-def octant_position(octant: int, radius: float = 1.0) -> tuple[float, float]:
-    """On the interpersonal circumplex: dominance up, warmth to the right."""
-    angle = np.pi / 2 - octant * np.pi / 4
-    return radius * float(np.cos(angle)), radius * float(np.sin(angle))
 
 
 def response_maps(evaluation: Evaluation, course: Course, place: int) -> Picture:
