@@ -2,6 +2,7 @@
 
 import difflib
 import reprlib
+import signal
 from collections.abc import Iterable
 from typing import Any
 
@@ -77,3 +78,8 @@ class LastingStream:
             raise
         except ValueError:  # it is closed
             pass
+
+
+def signals_named(*names: str) -> tuple[signal.Signals, ...]:
+    """Those of these signals that the platform has: Windows lacks most."""
+    return tuple(getattr(signal, name) for name in names if hasattr(signal, name))

@@ -18,12 +18,12 @@ from functools import wraps
 from types import FrameType
 from typing import Any, ParamSpec
 
-from jaxtherapy.errors import INTERRUPTED, ConfigError, LastingStream, RunError
+from jaxtherapy.errors import INTERRUPTED, ConfigError, LastingStream, RunError, signals_named
 
 _LAUNCHED = ContextVar("launched", default=False)
 """Whether a command has this process to itself."""
 
-_ENDING = (signal.SIGTERM, signal.SIGHUP)
+_ENDING = signals_named("SIGTERM", "SIGHUP")
 
 P = ParamSpec("P")
 
@@ -128,7 +128,7 @@ def _mend_streams() -> None:
 
 def _hear_signals(tidily: bool) -> None:
     """A cluster's warning before the end kills no command; nothing is left half-done by an end."""
-    heard: dict[int, Any] = dict.fromkeys((signal.SIGUSR1, signal.SIGUSR2), signal.SIG_IGN)
+    heard: dict[int, Any] = dict.fromkeys(signals_named("SIGUSR1", "SIGUSR2"), signal.SIG_IGN)
     if tidily:
         heard |= dict.fromkeys(_ENDING, _end_tidily)
     for number, handler in heard.items():

@@ -20,6 +20,9 @@ from jaxtherapy.ppo.types import Settings, TrainState, Transition
 HEADROOM = 0.85
 """Share of the free memory that is planned with: the estimate is none to the byte."""
 
+UNKNOWN_MEMORY = 2**32
+"""Bytes taken for granted where the platform does not tell."""
+
 
 @dataclass(frozen=True)
 class Plan:
@@ -108,6 +111,8 @@ def host_memory() -> int:
         lines = Path("/proc/meminfo").read_text().splitlines()
         free = next(int(x.split()[1]) * 1024 for x in lines if x.startswith("MemAvailable"))
     except (OSError, StopIteration, ValueError):
+        if not hasattr(os, "sysconf"):
+            return UNKNOWN_MEMORY
         free = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") // 2
     group = Path("/sys/fs/cgroup")
     try:

@@ -19,7 +19,7 @@ from jax.experimental import multihost_utils
 from jaxtyping import PyTree
 
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.errors import INTERRUPTED, RunError, is_out_of_memory
+from jaxtherapy.errors import INTERRUPTED, RunError, is_out_of_memory, signals_named
 
 HEARTBEAT_SECONDS = 20
 """After this silence a host counts as lost."""
@@ -57,10 +57,14 @@ def supervise(config: TrainingConfig) -> int | Callable[[], None]:
     When the first host is lost, JAX's runtime ends the others on the spot, from a thread of its
     own: only another process can still say what to do.
 
+    Where processes can't be forked, this one goes on, and its end may go unexplained.
+
     Returns:
         In the child what to call when the hosts have found each other; in the parent, later, the
         exit code.
     """
+    if not hasattr(os, "fork"):  # Windows
+        return lambda: None
     reading, writing = os.pipe()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # JAX has no threads yet that a fork could break
@@ -71,8 +75,7 @@ def supervise(config: TrainingConfig) -> int | Callable[[], None]:
     os.close(writing)
     # Ctrl-C at a terminal reaches the child as well: it must not hear it twice and not save.
     instead: dict[int, int] = {signal.SIGINT: signal.SIGTERM}
-    stop = signal.SIGINT, signal.SIGTERM, signal.SIGHUP
-    for number in (*stop, signal.SIGUSR1, signal.SIGUSR2):
+    for number in signals_named("SIGINT", "SIGTERM", "SIGHUP", "SIGUSR1", "SIGUSR2"):
         signal.signal(number, lambda sent, frame: os.kill(child, instead.get(sent, sent)))
     code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
     joined = bool(os.read(reading, 1))

@@ -56,9 +56,10 @@ def sweep(folder: Path, names: str) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
-    if os.name == "nt":  # has no handles of folders
+    try:
+        handle = os.open(folder, os.O_RDONLY)
+    except PermissionError:  # Windows has no handles of folders
         return
-    handle = os.open(folder, os.O_RDONLY)
     try:
         os.fsync(handle)
     except OSError as error:

@@ -5,7 +5,7 @@ import errno
 from pathlib import Path
 from types import TracebackType
 
-from filelock import FileLock, Timeout
+from filelock import FileLock, SoftFileLock, Timeout
 
 from jaxtherapy.errors import RunError
 
@@ -24,7 +24,9 @@ class ExperimentLock:
     def __init__(self, folder: Path, name: str = ".lock") -> None:
         self._folder, self._file = folder, folder / name
         # Kept, and no marker file instead of a lock: that would outlive a run that is killed.
-        self._lock = FileLock(self._file, preserve_lock_file=True)
+        # filelock's FileLock is a soft one where the platform has no locks.
+        has_locks = FileLock is not SoftFileLock
+        self._lock = FileLock(self._file, preserve_lock_file=True) if has_locks else None
         self.note = ""
         self._made: list[Path] = []
         self._is_new = False
@@ -35,6 +37,8 @@ class ExperimentLock:
         self._is_new = not self._file.exists()
         self._folder.mkdir(parents=True, exist_ok=True)
         try:
+            if self._lock is None:
+                raise NotImplementedError
             self._lock.acquire(blocking=False)
         except Timeout:
             raise RunError(
@@ -62,4 +66,5 @@ class ExperimentLock:
                     self._file.unlink(missing_ok=True)
                 for each in self._made:
                     each.rmdir()
-        self._lock.release()
+        if self._lock is not None:
+            self._lock.release()

@@ -71,7 +71,7 @@ class ProgressLog:
         """
         line = (",".join(_format(row[name]) for name in COLUMNS) + "\n").encode()
         # Opened anew for each row, so that a folder that vanished is noticed.
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND)
+        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
         try:
             size = os.fstat(handle).st_size
             try:

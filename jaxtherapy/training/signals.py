@@ -4,10 +4,14 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-STOP = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGXCPU)
+from jaxtherapy.errors import signals_named
+
+STOP = signals_named("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
 """Ask to save and stop; the last one comes where the time of a CPU is limited."""
-SAVE = (signal.SIGUSR1, signal.SIGUSR2)
+SAVE = signals_named("SIGUSR1", "SIGUSR2")
 """Ask to save and go on: clusters send one or the other before the end."""
+
+_HANGUP = signals_named("SIGHUP")
 
 
 class StopRequest:
@@ -39,7 +43,7 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in (*STOP, *SAVE):
-                if number != signal.SIGHUP or signal.getsignal(number) != signal.SIG_IGN:
+                if number not in _HANGUP or signal.getsignal(number) != signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._remember)
         return self
 

@@ -22,7 +22,7 @@ from jaxtherapy.gym.programs import therapy_key
 ID = "jaxtherapy.gym:jaxtherapy/Therapy-v0"
 
 # Short therapies, so that all three endings happen within a few dozen steps.
-SETTINGS = {"threshold": 0.4, "max_sessions": 20, "patterns": ["cold_stuck", "mixed_random"]}
+SETTINGS = {"threshold": 0.5, "max_sessions": 20, "patterns": ["cold_stuck", "mixed_random"]}
 
 INFO = {
     *("session", "rs", "bond", "client_action", "therapist_action", "heard_action", "success"),
@@ -154,7 +154,7 @@ def test_a_therapy_is_drawn(mode):
     env.step(2)
     second = env.render()
     if mode == "ansi":
-        assert "session 1 of 20" in second and "2 W (T)" in second and "success at 0.40" in second
+        assert "session 1 of 20" in second and "2 W (T)" in second and "success at 0.50" in second
         assert "(T)" not in first and first.count("[C]") == 1
     else:
         assert first.shape == second.shape == (480, 400, 3) and first.dtype == np.uint8
