@@ -76,7 +76,8 @@ def main() -> int:
                 try_in(python, wheel, folder / f"Python {version}")
         version = min(there)
         lowest = folder / f"Python {version}, lowest dependencies"
-        try_in(there[version], wheel, lowest, "--resolution", "lowest-direct")
+        bounds = "--requirement", str(ROOT / "pyproject.toml"), "--extra", "gymnasium"
+        try_in(there[version], wheel, lowest, "--resolution", "lowest-direct", *bounds)
     for version in found.keys() - there.keys():
         print(f"NOT TESTED: Python {version} is not on this machine", file=sys.stderr)
     return 0
