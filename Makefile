@@ -19,7 +19,7 @@ EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || 
 # tests/conftest.py, the longest first.
 PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup train evaluate report sweep play test test-hard test-long test-torch test-gym test-browser \
+.PHONY: help setup train evaluate report sweep play test test-hard test-long test-torch test-gym test-wheel test-browser \
 	test-r fuzz \
 	bench bench-gpu bench-old-stack bench-check results lint format hooks pictures clean
 
@@ -32,6 +32,7 @@ help:
 	@echo "make test         run the tests"
 	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
 	@echo "make test-gym     others' PPO on our environments: Gymnasium, gymnax (own environment)"
+	@echo "make test-wheel   build the package, and use it outside: all Pythons, lowest dependencies"
 	@echo "make test-browser   open a report in a headless Chromium (has to be installed)"
 	@echo "make test-r       run the scripts of R in docs/ (R has to be installed)"
 	@echo "make test-long   several devices and hosts, killed runs, the benchmarks themselves"
@@ -113,6 +114,9 @@ $(GYM_VENV)/.installed: tests/gym/requirements.txt pyproject.toml
 
 test-gym: $(GYM_VENV)/.installed
 	$(GYM_VENV)/bin/python -m pytest tests/gym $(ARGS)
+
+test-wheel: setup
+	$(RUN) tests/packaging/try_wheel.py $(ARGS)
 
 test-browser: setup
 	@command -v chromium >/dev/null && command -v chromedriver >/dev/null || { echo "error: Chromium and its driver are needed; install them (on Debian and Ubuntu: apt-get install chromium chromium-driver)"; exit 2; }

@@ -23,6 +23,7 @@ from jaxtherapy.devices import layout as devices
 PARTS = {
     "ceilings": "a large matrix product per precision, a large copy",
     "environment": "a random therapist against the number of clients",
+    "gymnasium_steps": "time per step through Gymnasium, one client and many",
     "training": "steps per second, compiling and memory at several settings and seeds",
     "phases": "rollout, advantages, update, evaluation, host; shares of the ceilings",
     "startup": "processes with a cold and a warm compilation cache",

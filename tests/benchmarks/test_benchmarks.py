@@ -15,6 +15,7 @@ from benchmarks import (
     ceilings,
     environment,
     flops,
+    gymnasium_steps,
     hardware,
     phases,
     programs,
@@ -54,7 +55,7 @@ def check(measured):
         assert each.value > 0 or each.metric == "host"
 
 
-@pytest.mark.parametrize("part", [ceilings, environment, training, whole_runs])
+@pytest.mark.parametrize("part", [ceilings, environment, gymnasium_steps, training, whole_runs])
 def test_parts_run(part, monkeypatch):
     monkeypatch.setattr(whole_runs, "RUNS", ((programs.DEFAULT, 1),))
     check(part.measure(ONE))
