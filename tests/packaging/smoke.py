@@ -1,4 +1,4 @@
-"""Is an installed package whole? Trains, resumes and evaluates in the current, empty folder.
+"""Is an installed package whole? Trains and evaluates in the current, empty folder.
 
 Run by try_wheel.py with the Python of an environment that has the package and nothing of ours.
 """
@@ -42,7 +42,6 @@ def main(checkout):
         assert files("jaxtherapy").joinpath(name).is_file(), name
     Path("tiny.yaml").write_text(TINY)
     run("train", "--config", "tiny.yaml")
-    run("train", "--resume-from", "models/smoke", "--total-timesteps", "96")
     run("evaluate", "models/smoke", "--episodes", "10", "--baselines", "complementary")
     assert list(Path("reports").rglob("*.html"))
     try:

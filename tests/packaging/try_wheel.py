@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
@@ -71,13 +72,14 @@ def main() -> int:
         if not there:
             print(f"error: none of Python {', '.join(found)} is here", file=sys.stderr)
             return 1
-        if not given.lowest:
-            for version, python in there.items():
-                try_in(python, wheel, folder / f"Python {version}")
         version = min(there)
         lowest = folder / f"Python {version}, lowest dependencies"
         bounds = "--requirement", str(ROOT / "pyproject.toml"), "--extra", "gymnasium"
-        try_in(there[version], wheel, lowest, "--resolution", "lowest-direct", *bounds)
+        jobs = [(there[version], wheel, lowest, "--resolution", "lowest-direct", *bounds)]
+        if not given.lowest:
+            jobs += [(python, wheel, folder / f"Python {v}") for v, python in there.items()]
+        with ThreadPoolExecutor(2) as pool:  # one for each of CI's cores
+            list(pool.map(lambda job: try_in(*job), jobs))
     for version in found.keys() - there.keys():
         print(f"NOT TESTED: Python {version} is not on this machine", file=sys.stderr)
     return 0
