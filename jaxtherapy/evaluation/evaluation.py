@@ -32,6 +32,7 @@ from jaxtherapy.evaluation.results import (
     Episode,
     Evaluation,
     ImprovementRow,
+    MetricInfo,
     OutcomeRow,
     PlannerResult,
     SeedsRow,
@@ -73,6 +74,12 @@ class Request:
     course_episodes: int = 2_000
     intervals: Intervals = Intervals()
     fitted_map: FittedMap | None = None
+
+    @property
+    def metrics(self) -> list[MetricInfo]:
+        """What is told: relapse only where therapies go on after success."""
+        stops = all(each.stop_at_success for each in self.clients)
+        return [each for each in statistics.METRICS if not (stops and each.id == "relapse")]
 
     @property
     def design(self) -> Design:
@@ -126,7 +133,7 @@ def evaluate_panel(
         therapists=panel.therapists,
         groups=panel.groups,
         cells=list(request.cells),
-        metrics=list(statistics.METRICS),
+        metrics=request.metrics,
         outcomes=outcomes,
         differences=differences,
         seeds=seeds,
@@ -240,14 +247,15 @@ def compare(
     intervals = request.intervals
 
     def metrics_of(number: int) -> Metrics:
-        sums = statistics.metric_sums(grid.outcomes.at(number), weights)
+        every = statistics.metric_sums(grid.outcomes.at(number), weights)
+        sums = {metric.id: every[metric.id] for metric in request.metrics}
         return statistics.bootstrap_metrics(sums, intervals.n_samples, intervals.seed, weights)
 
     reference = panel.position(request.reference)
     theirs = metrics_of(reference)
     outcomes: list[OutcomeRow] = []
     differences: list[DifferenceRow] = []
-    scores: Scores = {metric.id: {} for metric in statistics.METRICS}
+    scores: Scores = {metric.id: {} for metric in request.metrics}
     for number, therapist in enumerate(panel.therapists):
         ours = theirs if number == reference else metrics_of(number)
         outcomes += _outcome_rows(request, therapist.id, grid.outcomes.success[number], ours)

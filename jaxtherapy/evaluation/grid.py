@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,14 +23,14 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.client import share_of_range
-from jaxtherapy.client.dyad import Dyad
+from jaxtherapy.client.dyad import Dyad, relapsed, sessions_to_success
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.params import STATIC, ClientParams, leaves_of
 from jaxtherapy.client.simulation import Meeting, begin, params_of, session
 from jaxtherapy.client.therapists import INVALID, Therapist
 from jaxtherapy.config.distributions import largest
 from jaxtherapy.devices.cores import available_cores
-from jaxtherapy.envs.rewards import reward
+from jaxtherapy.envs.outcomes import total_reward
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.results import TherapistInfo
 
@@ -39,6 +39,9 @@ NOT_HELD = -1
 
 BATCH = {"cpu": 2_000, "gpu": 131_072}
 """Therapies in lockstep: on a CPU few enough that their state stays in a core's cache."""
+
+NEAR = 0.05
+"""Of the client's range of RS: how close to the threshold a failure is a near miss."""
 
 RECORD_BYTES = {"cpu": 2**26, "gpu": 2**31}
 
@@ -50,6 +53,13 @@ class Outcomes(NamedTuple):
     """How therapies ended. RS and bond are those after the last session.
 
     RS is the share of the client's utility range. Arrays of JAX on the device, of NumPy after.
+
+    Attributes:
+        sessions_to_success: until the first success; meaningful where there was one.
+        relapse: success, and RS below the threshold at the end.
+        near_miss: no success, but RS came within ``NEAR`` of the threshold.
+        one_act: share of sessions in the client's own most frequent act.
+        misheard: share of sessions in which the client heard another act than the enacted one.
     """
 
     success: Bool[Any, "*shape"]
@@ -59,6 +69,11 @@ class Outcomes(NamedTuple):
     rs: Float[Any, "*shape"]
     bond: Float[Any, "*shape"]
     initial_rs: Float[Any, "*shape"]
+    sessions_to_success: Int[Any, "*shape"]
+    relapse: Bool[Any, "*shape"]
+    near_miss: Bool[Any, "*shape"]
+    one_act: Float[Any, "*shape"]
+    misheard: Float[Any, "*shape"]
 
     def at(self, place: Any) -> "Outcomes":
         """Those at an index."""
@@ -93,24 +108,32 @@ class Cell(ClientParams):
     answers: Any = 1 / N_OCTANTS
 
 
-jax.tree_util.register_dataclass(
-    Cell, [field.name for field in fields(Cell) if field.name != "mechanism"], ["mechanism"]
-)
+jax.tree_util.register_dataclass(Cell, leaves_of(Cell), STATIC)
 
 
 # --- the program ----------------------------------------------------------------------------
 
 
-def outcome(dyad: Dyad, params: ClientParams) -> Outcomes:
-    """How one therapy ended."""
+def outcome(dyad: Dyad, record: Record, params: ClientParams) -> Outcomes:
+    """How one therapy ended, and what its record says."""
+    held = record.acts != NOT_HELD
+    acts = jnp.where(held, record.acts, 0)
+    enacted, heard = acts // N_OCTANTS % N_OCTANTS, acts % N_OCTANTS
+    times = [jnp.sum(held & (acts // N_OCTANTS**2 == octant)) for octant in range(N_OCTANTS)]
+    nearest = params.numbers_of(dyad).threshold - jnp.max(jnp.where(held, record.rs, -jnp.inf))
     return Outcomes(
         success=dyad.success,
         dropout=dyad.dropped_out,
         sessions=dyad.time,
-        reward=reward(dyad, params),
+        reward=total_reward(dyad, params),
         rs=share_of_range(dyad.client, dyad.client.rs),
         bond=dyad.client.bond,
         initial_rs=share_of_range(dyad.client, dyad.initial_rs),
+        sessions_to_success=sessions_to_success(dyad),
+        relapse=relapsed(dyad, params),
+        near_miss=~dyad.success & (nearest <= NEAR),
+        one_act=jnp.max(jnp.stack(times)) / dyad.time,
+        misheard=jnp.sum(held & (enacted != heard)) / dyad.time,
     )
 
 
@@ -124,12 +147,11 @@ class Cells(NamedTuple):
     def of(cls, cells: Sequence[ClientParams]) -> "Cells":
         """Whatever is the same in all of them stays a scalar, which is cheaper."""
         numbers = {
-            field.name: jax.tree.map(
+            name: jax.tree.map(
                 lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]),
-                *[getattr(cell, field.name) for cell in cells],
+                *[getattr(cell, name) for cell in cells],
             )
-            for field in fields(ClientParams)
-            if field.name != "mechanism"
+            for name in leaves_of(ClientParams)
         }
         own: dict[str, Any] = {
             name: number
@@ -138,7 +160,8 @@ class Cells(NamedTuple):
         }
         shared = jax.tree.map(lambda leaf: leaf[0], numbers)
         own["answers"] = np.full((len(cells), N_OCTANTS, N_OCTANTS), 1 / N_OCTANTS, np.float32)
-        return jax.tree.map(jnp.asarray, cls(Cell(mechanism=cells[0].mechanism, **shared), own))
+        static = {name: getattr(cells[0], name) for name in STATIC}
+        return jax.tree.map(jnp.asarray, cls(Cell(**static, **shared), own))
 
 
 def play(
@@ -194,7 +217,11 @@ def play(
         jnp.zeros((n_sessions, len(cell)), first.dyad.client.rs.dtype),
     )
     _, (last, _), records = jax.lax.while_loop(going, advance, (jnp.int32(0), first, blank))
-    return jax.vmap(lambda dyad, own: outcome(dyad, params(own)))(last, own), records
+
+    def told(dyad: Dyad, record: Record, own: dict[str, PyTree]) -> Outcomes:
+        return outcome(dyad, record, params(own))
+
+    return jax.vmap(told, in_axes=(0, 1, 0))(last, records, own), records
 
 
 # --- batches --------------------------------------------------------------------------------
@@ -375,7 +402,8 @@ def play_grid(
 ) -> Grid:
     """All therapists × all cells × all clients; ``advance`` is told how many more are finished."""
     shape = len(candidates), len(design.cells), design.n_clients
-    dtypes = Outcomes(bool, bool, np.int32, *[np.float32] * 4)
+    floats = [np.float32] * 4
+    dtypes = bool, bool, np.int32, *floats, np.int32, bool, bool, *floats[:2]
     recorded = design.recorded
     record_shape = len(candidates), design.n_sessions, len(recorded[0])
     grid = Grid(
