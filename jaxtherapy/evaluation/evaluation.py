@@ -19,6 +19,7 @@ from jaxtherapy.evaluation.cells import given_cells
 from jaxtherapy.evaluation.control import control_of
 from jaxtherapy.evaluation.course import course_of, therapies_of
 from jaxtherapy.evaluation.episodes import chosen_episodes
+from jaxtherapy.evaluation.for_whom import for_whom
 from jaxtherapy.evaluation.grid import Design, Grid, Programs, play_grid
 from jaxtherapy.evaluation.map_search import FittedMap
 from jaxtherapy.evaluation.planned import Planned
@@ -118,6 +119,8 @@ def evaluate_panel(
         outcomes, differences, scores = compare(request, panel, grid)
         planner = _planner_result(request, panel, grid, planned) if planned else None
         seeds, improvement = across_seeds(request, panel, scores)
+        stage("for whom")
+        whom = for_whom(request, panel, grid, programs)
         stage("course of therapy")
         courses, episodes = follow(request, panel, grid, programs)
     return Evaluation(
@@ -141,6 +144,7 @@ def evaluate_panel(
         courses=courses,
         episodes=episodes,
         planner=planner,
+        for_whom=whom,
     )
 
 

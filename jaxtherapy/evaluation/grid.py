@@ -50,14 +50,13 @@ Family = Callable[[PyTree], Therapist]
 
 
 class Outcomes(NamedTuple):
-    """How therapies ended. RS and bond are those after the last session.
-
-    RS is the share of the client's utility range. Arrays of JAX on the device, of NumPy after.
+    """How therapies ended; RS is the share of the client's range, after the last session as bond.
+    Arrays of JAX on the device, of NumPy after.
 
     Attributes:
         sessions_to_success: until the first success; meaningful where there was one.
-        relapse: success, and RS below the threshold at the end.
-        near_miss: no success, but RS came within ``NEAR`` of the threshold.
+        relapse, near_miss: success with RS below the threshold at the end, and none with RS that
+            came within ``NEAR`` of it.
         one_act: share of sessions in the client's own most frequent act.
         misheard: share of sessions in which the client heard another act than the enacted one.
     """
@@ -168,6 +167,7 @@ def play(
     family: Family,
     n_sessions: int,
     key: PRNGKeyArray,
+    luck: PRNGKeyArray,
     cells: Cells,
     cell: Int[Array, " n"],
     client: Int[Array, " n"],
@@ -178,7 +178,7 @@ def play(
     Args:
         family: of the therapist. Static.
         n_sessions: at least ``max_sessions``; the length of the record. Static.
-        key: decides the clients, by number, and everything that happens to them.
+        key, luck: decide the clients, by number, and all that happens to them; may be the same.
         cells, cell, client: who is treated.
         weights: which therapist of the family.
     """
@@ -191,7 +191,7 @@ def play(
     def hold(
         time: Int[Array, ""], number: Int[Array, ""], before: Meeting, own: dict[str, PyTree]
     ) -> tuple[Meeting, Record]:
-        after, now = session(key, time, number, before, therapist, params(own))
+        after, now = session(luck, time, number, before, therapist, params(own))
         acts = jnp.stack([now.client_act, now.therapist_act, now.heard_act]).astype(jnp.int16)
         code = acts @ jnp.array([N_OCTANTS**2, N_OCTANTS, 1], jnp.int16)
         code = jnp.where(now.therapist_act == INVALID, INVALID, code)
@@ -339,7 +339,7 @@ class Programs:
         _, cells, size = self._structures[structure]
         index = jax.ShapeDtypeStruct((size,), jnp.int32)
         program = jax.jit(partial(play, family, self._n_sessions))
-        compiled = program.lower(self._key, cells, index, index, weights).compile()
+        compiled = program.lower(self._key, self._key, cells, index, index, weights).compile()
         self.compile_seconds += time.perf_counter() - started
         return compiled
 
@@ -354,8 +354,11 @@ class Programs:
         cell: Int[np.ndarray, " n"],
         client: Int[np.ndarray, " n"],
         answers: Float[np.ndarray, "cells 8 8"] | None = None,
+        luck: PRNGKeyArray | None = None,
     ) -> Iterator[Future[Batch]]:
-        """Begins therapies with these clients; ``answers``: those of the control in every cell."""
+        """Begins therapies with these clients; ``answers``: of the control in every cell; ``luck``:
+        another key than theirs."""
+        luck = self._key if luck is None else luck
         for structure, (where, cells, size) in self._structures.items():
             if answers is not None:
                 cells = cells._replace(own=cells.own | {"answers": jnp.asarray(answers[where])})
@@ -364,12 +367,14 @@ class Programs:
                 part = places[start : start + size]
                 pairs = np.searchsorted(where, cell[part]), client[part]
                 program = self._programs[candidate.family, structure]
-                yield self._pool.submit(self._run, program, candidate, cells, size, part, pairs)
+                run = partial(self._run, program, candidate, luck, cells, size)
+                yield self._pool.submit(run, part, pairs)
 
     def _run(
         self,
         program: Future[Any],
         candidate: Candidate,
+        luck: PRNGKeyArray,
         cells: Cells,
         size: int,
         places: np.ndarray,
@@ -377,7 +382,7 @@ class Programs:
     ) -> Batch:
         padded = (jnp.asarray(np.pad(each, (0, size - len(places)), "edge")) for each in pairs)
         cell, client = (each.astype(jnp.int32) for each in padded)
-        ended = program.result()(self._key, cells, cell, client, candidate.weights)
+        ended = program.result()(self._key, luck, cells, cell, client, candidate.weights)
         outcomes, records = jax.tree.map(lambda x: np.asarray(x)[..., : len(places)], ended)
         if not candidate.trusted and np.any(records.acts == INVALID):
             raise RunError(f"therapist {candidate.info.id} does acts outside 0..7")
@@ -402,8 +407,8 @@ def play_grid(
 ) -> Grid:
     """All therapists × all cells × all clients; ``advance`` is told how many more are finished."""
     shape = len(candidates), len(design.cells), design.n_clients
-    floats = [np.float32] * 4
-    dtypes = bool, bool, np.int32, *floats, np.int32, bool, bool, *floats[:2]
+    real, whole = np.float32, np.int32
+    dtypes = bool, bool, whole, *[real] * 4, whole, bool, bool, real, real
     recorded = design.recorded
     record_shape = len(candidates), design.n_sessions, len(recorded[0])
     grid = Grid(
@@ -429,14 +434,16 @@ def play_grid(
     return grid
 
 
-def play_recorded(
+def play_some(
     programs: Programs,
     candidate: Candidate,
-    design: Design,
-    answers: Float[np.ndarray, "cells 8 8"] | None,
+    cell: Int[np.ndarray, " n"],
+    client: Int[np.ndarray, " n"],
+    answers: Float[np.ndarray, "cells 8 8"] | None = None,
+    luck: PRNGKeyArray | None = None,
 ) -> tuple[Outcomes, Record]:
-    """One therapist with the recorded clients; ``answers``: those of the control in every cell."""
-    futures = list(programs.start(candidate, *design.recorded, answers))
+    """One therapist with these clients, in their order; the rest as for :meth:`Programs.start`."""
+    futures = list(programs.start(candidate, cell, client, answers, luck))
     parts = [future.result() for future in futures]
     order = np.argsort(np.concatenate([places for places, *_ in parts]))
     ended = (part[1:] for part in parts)
