@@ -27,7 +27,7 @@ help:
 	@echo "make evaluate POLICY=models/quickstart [ARGS=\"--patterns all\"]   is it any good, and for whom"
 	@echo "make report EVALUATION=reports/quickstart   draw its report again"
 	@echo "make sweep CONFIG=configs/sweeps/advantage.yaml   thousands of kinds of clients, as one map"
-	@echo "make power [ARGS=\"best_cell complementary --outcome success\"]   how many dyads a trial needs"
+	@echo "make power [ARGS=\"complementary random --threshold 0.7\"]   how many dyads a trial needs"
 	@echo "make sensitivity ARGS=\"--threshold '{uniform: [0.65, 0.99]}'\"   which numbers of clients matter"
 	@echo "make play [ARGS=\"--policy models/quickstart/policy_best.pth\"]   be the therapist"
 	@echo "make test         run the tests"

@@ -1,4 +1,4 @@
-"""How many dyads would a trial need? ``python -m jaxtherapy.power myopic complementary``.
+"""How many dyads would a trial need? ``python -m jaxtherapy.power complementary random``.
 
 Simulates trials of two therapists and tests each as a trial of people would be: two proportions
 where each arm has clients of its own, McNemar where both treat the same (t-tests for what is not
@@ -35,8 +35,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """All flags."""
-    told = "two of: a baseline, module:function, a .pth file, an experiment's folder (default "
-    parser = study_parser("power", __doc__, f"{told}best_cell complementary)")
+    told = "two: each a baseline, module:function, a .pth file or an experiment's folder"
+    parser = study_parser("power", __doc__, told)
     add = parser.add_argument
     add("--dyads", nargs="+", metavar="N", help="per arm, the sizes of trials (default 10 … 240)")
     add("--trials", metavar="N", default="1000", help="of each size (default 1000)")
@@ -47,7 +47,7 @@ def build_parser() -> argparse.ArgumentParser:
 
 def run(given: argparse.Namespace) -> int:
     """Simulates, tells and writes."""
-    names = given.therapists or ["best_cell", "complementary"]
+    names = given.therapists
     if len(names) != 2:
         raise ConfigError(f"two therapists are compared, not {len(names)}; name two")
     folder, target = output_folder(given.output_dir), share(given, "target")

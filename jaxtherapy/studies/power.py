@@ -196,7 +196,7 @@ def picture(rows: Sequence[PowerRow], title: str, target: float) -> Picture:
             axes.plot([x for x, _ in known], [y for _, y in known], "o", ms=3.5, color=color)
         axes.axhline(target, color=INK, lw=0.8, ls=":")
         axes.set(xlabel="dyads per arm", ylabel="power", ylim=(0, 1.02))
-        axes.legend(loc="lower right")
+        axes.legend(loc="best")
 
     told = "; ".join(f"{row.design}, {row.n} per arm: {row.power:.0%}" for row in rows)
     caption = (

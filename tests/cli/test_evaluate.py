@@ -121,7 +121,7 @@ def test_the_json_follows_its_schema(told):
         for threshold in ("0.3", "0.6")
         for pattern in ("cold_stuck", "cold_warm")
     ]
-    assert len(told["outcomes"]) == 5 * 5 and len(told["differences"]) == 4 * 5 * 7
+    assert len(told["outcomes"]) == 5 * 5 and len(told["differences"]) == 4 * 5 * 8
     for row in told["outcomes"]:
         assert row["episodes"] == (240 if row["cell"] == "all" else 60)
         success = row["metrics"]["success"]
