@@ -15,17 +15,17 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.grid import Grid, Outcomes, Programs, play_some
-from jaxtherapy.evaluation.properties import LABELS, properties_of
-from jaxtherapy.evaluation.results import (
+from jaxtherapy.evaluation.client_groups import (
     CLIENT_GROUPS,
     ClientGroup,
     ClientLeaf,
     Condition,
-    Estimate,
     ForWhom,
     PropertyEffect,
 )
+from jaxtherapy.evaluation.grid import Grid, Outcomes, Programs, play_some
+from jaxtherapy.evaluation.properties import LABELS, properties_of
+from jaxtherapy.evaluation.results import Estimate
 from jaxtherapy.evaluation.statistics import FEWEST, wilson_interval
 
 if TYPE_CHECKING:

@@ -9,11 +9,11 @@ import msgspec
 
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.errors import RunError
+from jaxtherapy.evaluation.client_groups import CLIENT_GROUPS
 from jaxtherapy.evaluation.results import (
     ACT_KINDS,
     ALL_CELLS,
     CLIENT_ACT_KINDS,
-    CLIENT_GROUPS,
     OUTCOME_KINDS,
     PHASES,
     SCHEMA,

@@ -6,14 +6,12 @@ from typing import Any
 
 from jaxtherapy.client.octants import OCTANT_NAMES, OCTANTS
 from jaxtherapy.config import as_given
+from jaxtherapy.evaluation.client_groups import CLIENT_GROUPS, Condition, ForWhom
 from jaxtherapy.evaluation.results import (
-    CLIENT_GROUPS,
     PHASES,
-    Condition,
     Course,
     DifferenceRow,
     Evaluation,
-    ForWhom,
     MetricInfo,
     Shape,
 )

@@ -2,19 +2,23 @@
 
 import math
 
+from jaxtherapy.evaluation.client_groups import (
+    CLIENT_GROUPS,
+    ClientGroup,
+    ClientLeaf,
+    Condition,
+    ForWhom,
+    PropertyEffect,
+)
 from jaxtherapy.evaluation.results import (
     ALL_CELLS,
     CLIENT_ACT_KINDS,
-    CLIENT_GROUPS,
     OUTCOME_KINDS,
     PHASES,
     QUANTILES,
     SCHEMA,
     Band,
     CellInfo,
-    ClientGroup,
-    ClientLeaf,
-    Condition,
     Course,
     Curve,
     DifferenceRow,
@@ -22,12 +26,10 @@ from jaxtherapy.evaluation.results import (
     Estimate,
     Evaluation,
     Excess,
-    ForWhom,
     GroupInfo,
     ImprovementRow,
     MetricInfo,
     OutcomeRow,
-    PropertyEffect,
     ResponseMap,
     SeedsRow,
     Shape,
