@@ -19,8 +19,8 @@ EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || 
 # tests/conftest.py, the longest first.
 PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup train evaluate report sweep play test test-hard test-long test-torch test-gym test-wheel test-browser \
-	test-r fuzz \
+.PHONY: help setup train evaluate report sweep power sensitivity play test test-hard test-long \
+	test-torch test-gym test-wheel test-browser test-r fuzz \
 	bench bench-gpu bench-old-stack bench-check results lint format hooks pictures clean
 
 help:
@@ -28,6 +28,8 @@ help:
 	@echo "make evaluate POLICY=models/quickstart [ARGS=\"--patterns all\"]   is it any good, and for whom"
 	@echo "make report EVALUATION=reports/quickstart   draw its report again"
 	@echo "make sweep CONFIG=configs/sweeps/advantage.yaml   thousands of kinds of clients, as one map"
+	@echo "make power [ARGS=\"complementary random --threshold 0.7\"]   how many dyads a trial needs"
+	@echo "make sensitivity ARGS=\"--threshold '{uniform: [0.65, 0.99]}'\"   which numbers of clients matter"
 	@echo "make play [ARGS=\"--policy models/quickstart/policy_best.pth\"]   be the therapist"
 	@echo "make test         run the tests"
 	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
@@ -75,6 +77,12 @@ report: setup
 sweep: setup
 	@test -n "$(CONFIG)" || { echo "error: say which sweep: make sweep CONFIG=configs/sweeps/advantage.yaml (there are: $(wildcard configs/sweeps/*.yaml))"; exit 2; }
 	@$(RUN) -m jaxtherapy.sweep --config "$(CONFIG)" $(ARGS)
+
+power: setup
+	@$(RUN) -m jaxtherapy.power $(ARGS)
+
+sensitivity: setup
+	@$(RUN) -m jaxtherapy.sensitivity $(if $(CONFIG),--config "$(CONFIG)") $(ARGS)
 
 play: setup
 	@$(RUN) -m jaxtherapy.play $(ARGS)

@@ -19,6 +19,7 @@ SOURCE = "(default: of the experiment, else of a training)"
 SHARED = (
     *("max_sessions", "bond_alpha", "bond_offset", "history_weight", "bond_power", "smoothing"),
     *("recency_ratio", "enable_parataxic", "baseline_accuracy", "anticomplement"),
+    "stop_at_success",
 )
 """Client settings that are the same in all cells."""
 

@@ -90,10 +90,16 @@ class Game:
     @property
     def outcome(self) -> str:
         """How it ended, in words."""
+        from jaxtherapy.client.dyad import relapsed, sessions_to_success
+
+        reached = "success"
+        if self.dyad.success_time is not None:
+            reached = f"success in session {int(sessions_to_success(self.dyad))}"
         if bool(self.dyad.dropped_out):
-            return "dropout: the client is worse off than at the start and leaves"
+            before = f"{reached}, then " if self.dyad.success else ""
+            return f"{before}dropout: the client is worse off than at the start and leaves"
         if bool(self.dyad.success):
-            return "success"
+            return reached + ", then relapse" * bool(relapsed(self.dyad, self.params))
         return "out of sessions" if self.over else "stopped"
 
 

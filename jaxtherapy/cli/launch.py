@@ -206,3 +206,13 @@ def convert() -> int:
 def sweep() -> int:
     """``jaxtherapy-sweep``."""
     return launch("sweep")
+
+
+def power() -> int:
+    """``jaxtherapy-power``."""
+    return launch("power")
+
+
+def sensitivity() -> int:
+    """``jaxtherapy-sensitivity``."""
+    return launch("sensitivity")

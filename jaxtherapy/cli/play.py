@@ -90,9 +90,9 @@ def reveal(game: Game, out: Console) -> None:
     """The end: outcome, RS and bond, what was heard, and how policy and complement compare."""
     out.print(Text.assemble("\n", (game.outcome, "bold"), f" after {len(game.sessions)} sessions"))
     if game.over:
-        from jaxtherapy.envs.rewards import reward
+        from jaxtherapy.envs.outcomes import total_reward
 
-        out.print(f"reward {float(reward(game.dyad, game.params)):.0f}")
+        out.print(f"reward {float(total_reward(game.dyad, game.params)):.0f}")
     if not game.sessions:
         return
     rs = [game.share(float(game.dyad.initial_rs)), *(each.rs for each in game.sessions)]

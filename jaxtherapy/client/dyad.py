@@ -57,10 +57,12 @@ class Dyad(struct.PyTreeNode):
         time: sessions held so far.
         initial_rs: RS at intake.
         pattern: index of the pattern that the initial memory was drawn from; −1 if it was given.
-        success, dropped_out: how it ended, if it did. Dropout wins over success.
+        success: whether the threshold was reached. Dropout in the same session wins.
+        dropped_out: whether the client left.
         exchanges: how often each client act (rows) got each answer (columns), acts as enacted, in
             all sessions so far; None where nobody asks for it.
         drawn: by name, those numbers of the client that it drew at intake.
+        success_time: the session of the first success, 0 before; None where therapy ends with it.
     """
 
     client: Client
@@ -74,6 +76,7 @@ class Dyad(struct.PyTreeNode):
     dropped_out: Bool[Array, ""]
     exchanges: Int16[Array, "8 8"] | None = None
     drawn: dict[str, Array] = struct.field(default_factory=dict)
+    success_time: Int[Array, ""] | None = None
 
 
 @ordinary
@@ -84,8 +87,8 @@ def intake(key: PRNGKeyArray, params: ClientParams, number: Int[ArrayLike, ""] =
     drawn = draw_numbers(key, params, number)
     params = params.replace(**drawn)
     client, pattern = draw_client(points[:-1], params)
-    opened = open_with(client, clients.act(points[-1], client, params), pattern)
-    return opened.replace(drawn=drawn)
+    client_act = clients.act(points[-1], client, params)
+    return open_with(client, client_act, pattern, params.stop_at_success).replace(drawn=drawn)
 
 
 def intakes(key: PRNGKeyArray, params: ClientParams, numbers: Int[Array, " n"]) -> Dyad:
@@ -94,7 +97,10 @@ def intakes(key: PRNGKeyArray, params: ClientParams, numbers: Int[Array, " n"]) 
 
 
 def open_with(
-    client: Client, client_act: Int[ArrayLike, ""], pattern: Int[ArrayLike, ""] = -1
+    client: Client,
+    client_act: Int[ArrayLike, ""],
+    pattern: Int[ArrayLike, ""] = -1,
+    stop_at_success: bool = True,
 ) -> Dyad:
     """The dyad of a given client whose first act is given too."""
     return Dyad(
@@ -107,6 +113,7 @@ def open_with(
         pattern=jnp.asarray(pattern, jnp.int8),
         success=jnp.bool_(False),
         dropped_out=jnp.bool_(False),
+        success_time=None if stop_at_success else jnp.int32(0),
     )
 
 
@@ -154,6 +161,10 @@ def respond(
     time = dyad.time + 1
     dropped_out = (time == params.dropout_session) & (client.rs < dyad.initial_rs)
     success = (client.rs >= clients.rs_threshold(client, params.threshold)) & ~dropped_out
+    success_time = dyad.success_time
+    if success_time is not None:
+        success_time = jnp.where(success & ~dyad.success, time, success_time)
+        success = success | dyad.success
     return dyad.replace(
         client=client,
         heard_act=heard_act,
@@ -162,6 +173,7 @@ def respond(
         success=success,
         dropped_out=dropped_out,
         exchanges=_one_more(dyad.exchanges, dyad.client_act, therapist_act),
+        success_time=success_time,
     )
 
 
@@ -212,9 +224,25 @@ def _first_point(number: Int[ArrayLike, ""]) -> UInt32[Array, ""]:
     return 3 * jnp.asarray(number, jnp.uint32)
 
 
+def relapsed(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:
+    """There was a success, and RS is below the threshold now."""
+    threshold = clients.rs_threshold(dyad.client, params.numbers_of(dyad).threshold)
+    return dyad.success & (dyad.client.rs < threshold)
+
+
 def terminated(dyad: Dyad) -> Bool[Array, "*dyads"]:
-    """The therapy came to its own end: success or dropout."""
-    return dyad.success | dyad.dropped_out
+    """The therapy came to its own end: dropout, or success if it stops there."""
+    return dyad.dropped_out if dyad.success_time is not None else dyad.success | dyad.dropped_out
+
+
+def sessions_to_success(dyad: Dyad) -> Int[Array, "*dyads"]:
+    """Sessions until the first success; meaningful where there was one."""
+    return dyad.time if dyad.success_time is None else dyad.success_time
+
+
+def just_succeeded(dyad: Dyad) -> Bool[Array, "*dyads"]:
+    """The last session brought the first success."""
+    return dyad.success & (sessions_to_success(dyad) == dyad.time)
 
 
 def truncated(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:
@@ -223,5 +251,5 @@ def truncated(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:
 
 
 def is_over(dyad: Dyad, params: ClientParams) -> Bool[Array, "*dyads"]:
-    """Success, dropout or the last session."""
+    """Its own end, or the last session."""
     return terminated(dyad) | truncated(dyad, params)

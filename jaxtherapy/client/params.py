@@ -23,8 +23,8 @@ from jaxtherapy.config.yaml_files import known_keys
 class ClientParams(ClientNumbers):
     """Everything a researcher may vary about clients: the numbers of
     :class:`~jaxtherapy.config.settings.ClientNumbers`, and the fields below. All leaves but
-    ``mechanism`` can be swept; each is a Python number, a scalar array, or, among the former, a
-    :class:`~jaxtherapy.config.distributions.Distribution` from which each client draws its own.
+    those of ``STATIC`` can be swept; each is a Python number, a scalar array, or, among the former,
+    a :class:`~jaxtherapy.config.distributions.Distribution` from which each client draws its own.
 
     Attributes:
         mechanism: how memory shapes expectations, one of ``MECHANISMS``. Static.
@@ -32,6 +32,7 @@ class ClientParams(ClientNumbers):
         exact_anticomplement: stuck patterns answer pool acts with their anticomplement
             (a later revision of the model) instead of with a uniform draw from a pool.
         u_min, u_max: (8, 8) bounds of the utility draw; equal bounds fix the matrix.
+        stop_at_success: whether therapy ends with success. Static.
     """
 
     mechanism: str = "frequency_amplifier"
@@ -39,6 +40,7 @@ class ClientParams(ClientNumbers):
     exact_anticomplement: Any = False
     u_min: Any = dataclasses.field(default_factory=lambda: U_MIN)
     u_max: Any = dataclasses.field(default_factory=lambda: U_MAX)
+    stop_at_success: bool = True
 
     def __post_init__(self) -> None:
         if self.mechanism not in MECHANISMS:
@@ -54,8 +56,16 @@ class ClientParams(ClientNumbers):
         return self.max_sessions
 
 
-_LEAVES = [field.name for field in dataclasses.fields(ClientParams) if field.name != "mechanism"]
-jax.tree_util.register_dataclass(ClientParams, _LEAVES, ["mechanism"])
+STATIC = ("mechanism", "stop_at_success")
+"""What shapes the program."""
+
+
+def leaves_of(part: type[ClientParams]) -> list[str]:
+    """The names of all that can be swept."""
+    return [field.name for field in dataclasses.fields(part) if field.name not in STATIC]
+
+
+jax.tree_util.register_dataclass(ClientParams, leaves_of(ClientParams), STATIC)
 
 
 def check_params(params: ClientParams) -> None:
@@ -96,6 +106,7 @@ def client_params(settings: ClientSettings) -> ClientParams:
         exact_anticomplement=np.bool_(settings.anticomplement == "exact"),
         u_min=np.asarray(u_min, np.float32),
         u_max=np.asarray(u_max, np.float32),
+        stop_at_success=settings.stop_at_success,
     )
 
 

@@ -125,6 +125,10 @@ class ClientSettings(ClientNumbers):
         "client utilities: drawn anew for each client, a named matrix, or 8 rows of 8 numbers",
         choices=("random", *MATRICES),
     )
+    stop_at_success: bool = _clients(
+        True,
+        "therapy ends with success; no: it goes on to the last session, and its client may leave",
+    )
 
 
 @dataclass(frozen=True)

@@ -15,11 +15,11 @@ from jax.custom_batching import custom_vmap
 from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray
 
 from jaxtherapy.client.client import rs_threshold
-from jaxtherapy.client.dyad import Dyad, hold_session, is_over, terminated
+from jaxtherapy.client.dyad import Dyad, hold_session, is_over
 from jaxtherapy.client.octants import COLD, N_OCTANTS, NEUTRAL, WARM
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist
-from jaxtherapy.envs.rewards import reward
+from jaxtherapy.envs.outcomes import total_reward
 
 Maps = Int8[Array, "maps 8"]
 
@@ -52,7 +52,8 @@ def prospect(dyad: Dyad, params: ClientParams) -> Float[Array, ""]:
     """What the end of a therapy counts: its reward, or how far RS stayed from the threshold."""
     client = dyad.client
     missing = (rs_threshold(client, params.threshold) - client.rs) / (client.u_high - client.u_low)
-    return jnp.where(terminated(dyad), reward(dyad, params), -REWARD_OF_DISTANCE * missing)
+    decided = dyad.success | dyad.dropped_out
+    return jnp.where(decided, total_reward(dyad, params), -REWARD_OF_DISTANCE * missing)
 
 
 def prospects(

@@ -11,7 +11,7 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import simulate
 from jaxtherapy.client.therapists import Answer, Therapist, as_therapist, taking_turns
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.envs.rewards import reward
+from jaxtherapy.envs.outcomes import total_reward
 from jaxtherapy.ppo.evaluation import eval_result
 from jaxtherapy.ppo.types import EvalResult
 
@@ -35,6 +35,6 @@ def compare(
 
     def outcome(which: Int[Array, ""]) -> Comparison:
         ended = simulate(key, clients, taking_turns(everyone, which), ppo.eval_episodes)
-        return Comparison(eval_result(ended, clients), reward(ended, clients))
+        return Comparison(eval_result(ended, clients), total_reward(ended, clients))
 
     return jax.lax.map(outcome, jnp.arange(len(everyone)))

@@ -25,7 +25,7 @@ from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.therapists import Answer, Therapist, as_therapist, taking_turns
 from jaxtherapy.evaluation.course import Therapies, therapies_of
-from jaxtherapy.evaluation.grid import Candidate, Cell, Design, Family, Programs, play_recorded
+from jaxtherapy.evaluation.grid import Candidate, Cell, Design, Family, Programs, play_some
 from jaxtherapy.evaluation.results import TherapistInfo
 
 _STREAM = 0x5457
@@ -74,5 +74,5 @@ def control_of(
         TherapistInfo("control", "control", "control", "control"), family, np.int32(0)
     )
     tables = response_tables(therapies, len(design.cells))
-    ends, records = play_recorded(programs, control, design, tables)
+    ends, records = play_some(programs, control, *design.recorded, tables)
     return therapies_of(design, ends, records)

@@ -28,7 +28,7 @@ from jaxtherapy.evaluation.results import (
     ResponseMap,
     Strand,
 )
-from jaxtherapy.evaluation.shape import Distances, shapes_of, thirds
+from jaxtherapy.evaluation.shape import Answers, shapes_of, thirds
 from jaxtherapy.evaluation.statistics import Intervals
 
 WINDOW = 10
@@ -78,10 +78,11 @@ class Therapies(NamedTuple):
         """What is known of the therapists' acts, of ``ACT_KINDS``."""
         return ACT_KINDS if self.heard_act is not None else ACT_KINDS[:1]
 
-    def distances(self, acts: str) -> Distances:
-        """Octants between the complement and what was ``enacted`` or ``heard``; where held."""
+    def answers(self, acts: str) -> Answers:
+        """How far what was ``enacted`` or ``heard`` is from the complement."""
         answer: Any = self.therapist_act if acts == "enacted" else self.heard_act
-        return distance_from_complement(self.client_act, answer), self.held
+        distance = distance_from_complement(self.client_act, answer)
+        return Answers(distance, self.held, self.client_act)
 
     def where(self, chosen: Any) -> "Therapies":
         """Those at an index."""
@@ -212,7 +213,7 @@ def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence
         for kind, mask in zip(CLIENT_ACT_KINDS, told, strict=True)
     }
     for acts in therapies.act_kinds:
-        distance, _ = therapies.distances(acts)
+        distance = therapies.answers(acts).distance
         measures = (
             (strand.complementarity, (distance == 0).astype(float), 1),
             (strand.distance, distance.astype(float), LARGEST_DISTANCE),
@@ -277,12 +278,12 @@ def course_of(
     chosen = therapies.by_outcome
     parts = {kind: therapies.where(chosen[kind]) for kind in OUTCOME_KINDS}
 
-    def pairs(kind: str, acts: str) -> tuple[Distances, Distances] | None:
+    def pairs(kind: str, acts: str) -> tuple[Answers, Answers] | None:
         """The clients whose therapy ended in this way with both."""
         if control is None:
             return None
         both = chosen[kind] & control.by_outcome[kind]
-        return therapies.where(both).distances(acts), control.where(both).distances(acts)
+        return therapies.where(both).answers(acts), control.where(both).answers(acts)
 
     level = intervals.confidence
     return Course(
@@ -297,7 +298,7 @@ def course_of(
             shape
             for kind, part in parts.items()
             for acts in therapies.act_kinds
-            for shape in shapes_of(kind, acts, part.distances(acts), intervals, pairs(kind, acts))
+            for shape in shapes_of(kind, acts, part.answers(acts), intervals, pairs(kind, acts))
         ],
         response_maps=response_maps(therapies),
     )

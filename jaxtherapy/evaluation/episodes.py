@@ -52,7 +52,7 @@ def chosen_episodes(
     first = np.searchsorted(therapies.cell, therapies.cell)
     order = np.lexsort((therapies.cell, np.arange(len(first)) - first))
     ends, therapies, clients = ends.at(order), therapies.where(order), clients[order]
-    chosen = choose(ends.success, ends.dropout, ends.sessions, ends.rs)
+    chosen = choose(ends.success, ends.dropout, ends.sessions_to_success, ends.rs)
     return [
         _episode(
             therapist,

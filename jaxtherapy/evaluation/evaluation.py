@@ -19,6 +19,7 @@ from jaxtherapy.evaluation.cells import given_cells
 from jaxtherapy.evaluation.control import control_of
 from jaxtherapy.evaluation.course import course_of, therapies_of
 from jaxtherapy.evaluation.episodes import chosen_episodes
+from jaxtherapy.evaluation.for_whom import for_whom
 from jaxtherapy.evaluation.grid import Design, Grid, Programs, play_grid
 from jaxtherapy.evaluation.map_search import FittedMap
 from jaxtherapy.evaluation.planned import Planned
@@ -32,6 +33,7 @@ from jaxtherapy.evaluation.results import (
     Episode,
     Evaluation,
     ImprovementRow,
+    MetricInfo,
     OutcomeRow,
     PlannerResult,
     SeedsRow,
@@ -75,6 +77,12 @@ class Request:
     fitted_map: FittedMap | None = None
 
     @property
+    def metrics(self) -> list[MetricInfo]:
+        """What is told: relapse only where therapies go on after success."""
+        stops = all(each.stop_at_success for each in self.clients)
+        return [each for each in statistics.METRICS if not (stops and each.id == "relapse")]
+
+    @property
     def design(self) -> Design:
         """Which therapies are held; no client is recorded in two cells, if possible."""
         total = sum(self.weights)
@@ -111,6 +119,8 @@ def evaluate_panel(
         outcomes, differences, scores = compare(request, panel, grid)
         planner = _planner_result(request, panel, grid, planned) if planned else None
         seeds, improvement = across_seeds(request, panel, scores)
+        stage("for whom")
+        whom = for_whom(request, panel, grid, programs)
         stage("course of therapy")
         courses, episodes = follow(request, panel, grid, programs)
     return Evaluation(
@@ -126,7 +136,7 @@ def evaluate_panel(
         therapists=panel.therapists,
         groups=panel.groups,
         cells=list(request.cells),
-        metrics=list(statistics.METRICS),
+        metrics=request.metrics,
         outcomes=outcomes,
         differences=differences,
         seeds=seeds,
@@ -134,6 +144,7 @@ def evaluate_panel(
         courses=courses,
         episodes=episodes,
         planner=planner,
+        for_whom=whom,
     )
 
 
@@ -240,14 +251,15 @@ def compare(
     intervals = request.intervals
 
     def metrics_of(number: int) -> Metrics:
-        sums = statistics.metric_sums(grid.outcomes.at(number), weights)
+        every = statistics.metric_sums(grid.outcomes.at(number), weights)
+        sums = {metric.id: every[metric.id] for metric in request.metrics}
         return statistics.bootstrap_metrics(sums, intervals.n_samples, intervals.seed, weights)
 
     reference = panel.position(request.reference)
     theirs = metrics_of(reference)
     outcomes: list[OutcomeRow] = []
     differences: list[DifferenceRow] = []
-    scores: Scores = {metric.id: {} for metric in statistics.METRICS}
+    scores: Scores = {metric.id: {} for metric in request.metrics}
     for number, therapist in enumerate(panel.therapists):
         ours = theirs if number == reference else metrics_of(number)
         outcomes += _outcome_rows(request, therapist.id, grid.outcomes.success[number], ours)

@@ -12,7 +12,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from functools import partial
 from typing import Any, NamedTuple
 
@@ -23,14 +23,14 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.client import share_of_range
-from jaxtherapy.client.dyad import Dyad
+from jaxtherapy.client.dyad import Dyad, relapsed, sessions_to_success
 from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.params import STATIC, ClientParams, leaves_of
 from jaxtherapy.client.simulation import Meeting, begin, params_of, session
 from jaxtherapy.client.therapists import INVALID, Therapist
 from jaxtherapy.config.distributions import largest
 from jaxtherapy.devices.cores import available_cores
-from jaxtherapy.envs.rewards import reward
+from jaxtherapy.envs.outcomes import total_reward
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.results import TherapistInfo
 
@@ -40,6 +40,9 @@ NOT_HELD = -1
 BATCH = {"cpu": 2_000, "gpu": 131_072}
 """Therapies in lockstep: on a CPU few enough that their state stays in a core's cache."""
 
+NEAR = 0.05
+"""Of the client's range of RS: how close to the threshold a failure is a near miss."""
+
 RECORD_BYTES = {"cpu": 2**26, "gpu": 2**31}
 
 Family = Callable[[PyTree], Therapist]
@@ -47,9 +50,15 @@ Family = Callable[[PyTree], Therapist]
 
 
 class Outcomes(NamedTuple):
-    """How therapies ended. RS and bond are those after the last session.
+    """How therapies ended; RS is the share of the client's range, after the last session as bond.
+    Arrays of JAX on the device, of NumPy after. The last three are None where nothing is recorded.
 
-    RS is the share of the client's utility range. Arrays of JAX on the device, of NumPy after.
+    Attributes:
+        sessions_to_success: until the first success; meaningful where there was one.
+        relapse, near_miss: success with RS below the threshold at the end, and none with RS that
+            came within ``NEAR`` of it.
+        one_act: share of sessions in the client's own most frequent act.
+        misheard: share of sessions in which the client heard another act than the enacted one.
     """
 
     success: Bool[Any, "*shape"]
@@ -59,10 +68,15 @@ class Outcomes(NamedTuple):
     rs: Float[Any, "*shape"]
     bond: Float[Any, "*shape"]
     initial_rs: Float[Any, "*shape"]
+    sessions_to_success: Int[Any, "*shape"]
+    relapse: Bool[Any, "*shape"]
+    near_miss: Any = None
+    one_act: Any = None
+    misheard: Any = None
 
     def at(self, place: Any) -> "Outcomes":
         """Those at an index."""
-        return Outcomes(*(part[place] for part in self))
+        return Outcomes(*(None if part is None else part[place] for part in self))
 
 
 class Record(NamedTuple):
@@ -93,24 +107,38 @@ class Cell(ClientParams):
     answers: Any = 1 / N_OCTANTS
 
 
-jax.tree_util.register_dataclass(
-    Cell, [field.name for field in fields(Cell) if field.name != "mechanism"], ["mechanism"]
-)
+jax.tree_util.register_dataclass(Cell, leaves_of(Cell), STATIC)
 
 
 # --- the program ----------------------------------------------------------------------------
 
 
-def outcome(dyad: Dyad, params: ClientParams) -> Outcomes:
-    """How one therapy ended."""
+def ending(dyad: Dyad, params: ClientParams) -> Outcomes:
+    """How one therapy ended, of which nothing was recorded."""
     return Outcomes(
         success=dyad.success,
         dropout=dyad.dropped_out,
         sessions=dyad.time,
-        reward=reward(dyad, params),
+        reward=total_reward(dyad, params),
         rs=share_of_range(dyad.client, dyad.client.rs),
         bond=dyad.client.bond,
         initial_rs=share_of_range(dyad.client, dyad.initial_rs),
+        sessions_to_success=sessions_to_success(dyad),
+        relapse=relapsed(dyad, params),
+    )
+
+
+def outcome(dyad: Dyad, record: Record, params: ClientParams) -> Outcomes:
+    """How one therapy ended, and what its record says."""
+    held = record.acts != NOT_HELD
+    acts = jnp.where(held, record.acts, 0)
+    enacted, heard = acts // N_OCTANTS % N_OCTANTS, acts % N_OCTANTS
+    times = [jnp.sum(held & (acts // N_OCTANTS**2 == octant)) for octant in range(N_OCTANTS)]
+    nearest = params.numbers_of(dyad).threshold - jnp.max(jnp.where(held, record.rs, -jnp.inf))
+    return ending(dyad, params)._replace(
+        near_miss=~dyad.success & (nearest <= NEAR),
+        one_act=jnp.max(jnp.stack(times)) / dyad.time,
+        misheard=jnp.sum(held & (enacted != heard)) / dyad.time,
     )
 
 
@@ -124,12 +152,11 @@ class Cells(NamedTuple):
     def of(cls, cells: Sequence[ClientParams]) -> "Cells":
         """Whatever is the same in all of them stays a scalar, which is cheaper."""
         numbers = {
-            field.name: jax.tree.map(
+            name: jax.tree.map(
                 lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]),
-                *[getattr(cell, field.name) for cell in cells],
+                *[getattr(cell, name) for cell in cells],
             )
-            for field in fields(ClientParams)
-            if field.name != "mechanism"
+            for name in leaves_of(ClientParams)
         }
         own: dict[str, Any] = {
             name: number
@@ -138,13 +165,15 @@ class Cells(NamedTuple):
         }
         shared = jax.tree.map(lambda leaf: leaf[0], numbers)
         own["answers"] = np.full((len(cells), N_OCTANTS, N_OCTANTS), 1 / N_OCTANTS, np.float32)
-        return jax.tree.map(jnp.asarray, cls(Cell(mechanism=cells[0].mechanism, **shared), own))
+        static = {name: getattr(cells[0], name) for name in STATIC}
+        return jax.tree.map(jnp.asarray, cls(Cell(**static, **shared), own))
 
 
 def play(
     family: Family,
     n_sessions: int,
     key: PRNGKeyArray,
+    luck: PRNGKeyArray,
     cells: Cells,
     cell: Int[Array, " n"],
     client: Int[Array, " n"],
@@ -155,7 +184,7 @@ def play(
     Args:
         family: of the therapist. Static.
         n_sessions: at least ``max_sessions``; the length of the record. Static.
-        key: decides the clients, by number, and everything that happens to them.
+        key, luck: decide the clients, by number, and all that happens to them; may be the same.
         cells, cell, client: who is treated.
         weights: which therapist of the family.
     """
@@ -168,7 +197,7 @@ def play(
     def hold(
         time: Int[Array, ""], number: Int[Array, ""], before: Meeting, own: dict[str, PyTree]
     ) -> tuple[Meeting, Record]:
-        after, now = session(key, time, number, before, therapist, params(own))
+        after, now = session(luck, time, number, before, therapist, params(own))
         acts = jnp.stack([now.client_act, now.therapist_act, now.heard_act]).astype(jnp.int16)
         code = acts @ jnp.array([N_OCTANTS**2, N_OCTANTS, 1], jnp.int16)
         code = jnp.where(now.therapist_act == INVALID, INVALID, code)
@@ -194,7 +223,11 @@ def play(
         jnp.zeros((n_sessions, len(cell)), first.dyad.client.rs.dtype),
     )
     _, (last, _), records = jax.lax.while_loop(going, advance, (jnp.int32(0), first, blank))
-    return jax.vmap(lambda dyad, own: outcome(dyad, params(own)))(last, own), records
+
+    def told(dyad: Dyad, record: Record, own: dict[str, PyTree]) -> Outcomes:
+        return outcome(dyad, record, params(own))
+
+    return jax.vmap(told, in_axes=(0, 1, 0))(last, records, own), records
 
 
 # --- batches --------------------------------------------------------------------------------
@@ -312,7 +345,7 @@ class Programs:
         _, cells, size = self._structures[structure]
         index = jax.ShapeDtypeStruct((size,), jnp.int32)
         program = jax.jit(partial(play, family, self._n_sessions))
-        compiled = program.lower(self._key, cells, index, index, weights).compile()
+        compiled = program.lower(self._key, self._key, cells, index, index, weights).compile()
         self.compile_seconds += time.perf_counter() - started
         return compiled
 
@@ -327,8 +360,11 @@ class Programs:
         cell: Int[np.ndarray, " n"],
         client: Int[np.ndarray, " n"],
         answers: Float[np.ndarray, "cells 8 8"] | None = None,
+        luck: PRNGKeyArray | None = None,
     ) -> Iterator[Future[Batch]]:
-        """Begins therapies with these clients; ``answers``: those of the control in every cell."""
+        """Begins therapies with these clients; ``answers``: of the control in every cell; ``luck``:
+        another key than theirs."""
+        luck = self._key if luck is None else luck
         for structure, (where, cells, size) in self._structures.items():
             if answers is not None:
                 cells = cells._replace(own=cells.own | {"answers": jnp.asarray(answers[where])})
@@ -337,12 +373,14 @@ class Programs:
                 part = places[start : start + size]
                 pairs = np.searchsorted(where, cell[part]), client[part]
                 program = self._programs[candidate.family, structure]
-                yield self._pool.submit(self._run, program, candidate, cells, size, part, pairs)
+                run = partial(self._run, program, candidate, luck, cells, size)
+                yield self._pool.submit(run, part, pairs)
 
     def _run(
         self,
         program: Future[Any],
         candidate: Candidate,
+        luck: PRNGKeyArray,
         cells: Cells,
         size: int,
         places: np.ndarray,
@@ -350,7 +388,7 @@ class Programs:
     ) -> Batch:
         padded = (jnp.asarray(np.pad(each, (0, size - len(places)), "edge")) for each in pairs)
         cell, client = (each.astype(jnp.int32) for each in padded)
-        ended = program.result()(self._key, cells, cell, client, candidate.weights)
+        ended = program.result()(self._key, luck, cells, cell, client, candidate.weights)
         outcomes, records = jax.tree.map(lambda x: np.asarray(x)[..., : len(places)], ended)
         if not candidate.trusted and np.any(records.acts == INVALID):
             raise RunError(f"therapist {candidate.info.id} does acts outside 0..7")
@@ -375,7 +413,8 @@ def play_grid(
 ) -> Grid:
     """All therapists × all cells × all clients; ``advance`` is told how many more are finished."""
     shape = len(candidates), len(design.cells), design.n_clients
-    dtypes = Outcomes(bool, bool, np.int32, *[np.float32] * 4)
+    real, whole = np.float32, np.int32
+    dtypes = bool, bool, whole, *[real] * 4, whole, bool, bool, real, real
     recorded = design.recorded
     record_shape = len(candidates), design.n_sessions, len(recorded[0])
     grid = Grid(
@@ -401,14 +440,16 @@ def play_grid(
     return grid
 
 
-def play_recorded(
+def play_some(
     programs: Programs,
     candidate: Candidate,
-    design: Design,
-    answers: Float[np.ndarray, "cells 8 8"] | None,
+    cell: Int[np.ndarray, " n"],
+    client: Int[np.ndarray, " n"],
+    answers: Float[np.ndarray, "cells 8 8"] | None = None,
+    luck: PRNGKeyArray | None = None,
 ) -> tuple[Outcomes, Record]:
-    """One therapist with the recorded clients; ``answers``: those of the control in every cell."""
-    futures = list(programs.start(candidate, *design.recorded, answers))
+    """One therapist with these clients, in their order; the rest as for :meth:`Programs.start`."""
+    futures = list(programs.start(candidate, cell, client, answers, luck))
     parts = [future.result() for future in futures]
     order = np.argsort(np.concatenate([places for places, *_ in parts]))
     ended = (part[1:] for part in parts)

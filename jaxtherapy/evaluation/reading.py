@@ -9,6 +9,7 @@ import msgspec
 
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.errors import RunError
+from jaxtherapy.evaluation.client_groups import CLIENT_GROUPS
 from jaxtherapy.evaluation.results import (
     ACT_KINDS,
     ALL_CELLS,
@@ -163,8 +164,15 @@ def _check_references(evaluation: Evaluation) -> None:
         _require(bool(group.therapists), f"group {group.id!r:.60} is empty")
         _known(group.therapists, therapists, "groups")
     _complete([t for group in evaluation.groups for t in group.therapists], therapists, "groups")
-    every = evaluation.outcomes, evaluation.differences, evaluation.courses, evaluation.episodes
+    rows = evaluation.outcomes, evaluation.differences, evaluation.courses, evaluation.episodes
+    every = *rows, evaluation.for_whom
     _known((row.therapist for part in every for row in part), therapists, "a therapist's entry")
+    for whom in evaluation.for_whom:
+        _complete([each.group for each in whom.groups], CLIENT_GROUPS, "for_whom")
+        for effect in whom.effects:
+            _complete(effect.by_group, CLIENT_GROUPS, "for_whom")
+        for leaf in whom.tree:
+            _complete(leaf.shares, CLIENT_GROUPS, "for_whom")
     _known((row.cell for row in evaluation.outcomes), [*cells, ALL_CELLS], "outcomes")
     across = evaluation.seeds, evaluation.improvement
     _known((row.group for part in across for row in part), groups, "an entry across seeds")

@@ -9,6 +9,9 @@ own utility range, 0..1. Therapists, groups, cells and metrics are referred to b
 from dataclasses import dataclass, field
 from typing import Any
 
+from jaxtherapy.evaluation.client_groups import ForWhom
+from jaxtherapy.evaluation.estimate import Estimate
+
 SCHEMA = "jaxtherapy.evaluation/3"
 ALL_CELLS = "all"
 ACT_KINDS = ("enacted", "heard")
@@ -18,16 +21,6 @@ PHASES = ("early", "middle", "late")
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
 
 Numbers = list[float | None]
-
-
-@dataclass
-class Estimate:
-    """A number with its interval (``Evaluation.settings["confidence"]``) and standard error."""
-
-    estimate: float | None
-    low: float | None
-    high: float | None
-    se: float | None = None
 
 
 @dataclass
@@ -228,7 +221,8 @@ class Shape:
     Attributes:
         outcome: ``all``, ``success`` or ``failure``.
         acts: ``enacted`` or ``heard``.
-        measure: ``complementarity`` (share) or ``closeness`` (1 − distance/4).
+        measure: ``complementarity`` (share), ``closeness`` (1 − distance/4), or the shares of
+            sessions with ``positive`` (warm acts) or ``negative`` (cold acts) complementarity.
         episodes: therapies long enough to enter.
         thirds: mean in the first, middle and last third of therapies.
         first_minus_middle, last_minus_middle: within therapies.
@@ -367,6 +361,7 @@ class Evaluation:
     courses: list[Course] = field(default_factory=list)
     episodes: list[Episode] = field(default_factory=list)
     planner: PlannerResult | None = None
+    for_whom: list[ForWhom] = field(default_factory=list)
 
     @property
     def labels(self) -> dict[str, str]:

@@ -13,15 +13,20 @@ Real therapies are not like that: they stop at success, so their ends are select
 among successes. A therapist who never changes can pass the test on its own. What is claimed
 therefore has to exceed, by the same three criteria paired by client, what the therapist's control
 shows, which never changes and is stopped by the same rules (:mod:`jaxtherapy.evaluation.control`).
+
+Complementarity is *positive* where warm acts are answered by their (warm) complements, *negative*
+where cold ones are by theirs; both are shares of all sessions, neutral acts being neither.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
 from scipy import stats
 
+from jaxtherapy.client.octants import COLD, N_OCTANTS, WARM
 from jaxtherapy.evaluation.results import Estimate, Excess, Shape
 from jaxtherapy.evaluation.statistics import (
     Intervals,
@@ -38,14 +43,29 @@ UNKNOWN = Estimate(None, None, None)
 
 Array = np.ndarray
 
-MEASURES: dict[str, Callable[[Array], Array]] = {
-    "complementarity": lambda distance: (distance == 0).astype(float),
-    "closeness": lambda distance: 1 - distance / 4,
-}
-"""From octants between an answer and the complement."""
 
-Distances = tuple[Array, Array]
-"""Octants between answers and complements, (n, sessions), and where there was a session."""
+class Answers(NamedTuple):
+    """Octants between answers and complements, where there was a session, and what was answered."""
+
+    distance: Int[Array, "n sessions"]
+    held: Bool[Array, "n sessions"]
+    client_act: Int[Array, "n sessions"]
+
+    def complementary_to(self, acts: Sequence[int]) -> Float[Array, "n sessions"]:
+        """1 where one of these acts was answered by its complement."""
+        return ((self.distance == 0) & np.isin(self.client_act, acts)).astype(float)
+
+
+MEASURES: dict[str, Callable[[Answers], Array]] = {
+    "complementarity": lambda answers: answers.complementary_to(range(N_OCTANTS)),
+    "closeness": lambda answers: 1 - answers.distance / 4,
+    "positive": lambda answers: answers.complementary_to(WARM),
+    "negative": lambda answers: answers.complementary_to(COLD),
+}
+"""Of each session."""
+
+Values = tuple[Array, Array]
+"""Of a measure, (n, sessions), and where there was a session."""
 
 
 def curvature(
@@ -82,11 +102,11 @@ def third_means(
 def shapes_of(
     outcome: str,
     acts: str,
-    distances: Distances,
+    answers: Answers,
     intervals: Intervals,
-    pairs: tuple[Distances, Distances] | None = None,
+    pairs: tuple[Answers, Answers] | None = None,
 ) -> list[Shape]:
-    """The shape of both measures.
+    """The shape of every measure.
 
     Args:
         pairs: of the therapist and of its control, for the clients whose therapy ended in this way
@@ -96,9 +116,9 @@ def shapes_of(
     for measure, read in MEASURES.items():
         beyond = None
         if pairs:
-            ours, controls = ((read(distance), held) for distance, held in pairs)
+            ours, controls = ((read(each), each.held) for each in pairs)
             beyond = excess_of(ours, controls, intervals)
-        of_one = shape_of(read(distances[0]), distances[1], intervals, beyond)
+        of_one = shape_of(read(answers), answers.held, intervals, beyond)
         shapes.append(replace(of_one, outcome=outcome, acts=acts, measure=measure))
     return shapes
 
@@ -136,7 +156,7 @@ def shape_of(
     )
 
 
-def excess_of(ours: Distances, controls: Distances, intervals: Intervals) -> Excess:
+def excess_of(ours: Values, controls: Values, intervals: Intervals) -> Excess:
     """What therapies, as values and where they are held, show beyond those of controls, by row.
 
     Only rows that are long enough on both sides enter.

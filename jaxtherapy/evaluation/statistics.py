@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from jaxtherapy.evaluation.grid import Outcomes
+from jaxtherapy.evaluation.grid import NEAR, Outcomes
 from jaxtherapy.evaluation.results import Estimate, MetricInfo
 
 _BOOTSTRAP = "percentile bootstrap over clients"
@@ -26,6 +26,8 @@ _OF_SUCCESSES = (
     "difference of those where both have them"
 )
 
+_NEAR = f"failures whose RS came within {NEAR:g} of the threshold (of the client's range); {_RATE}"
+
 METRICS = (
     MetricInfo("success", "success", "share of therapies", "higher", _RATE),
     MetricInfo("dropout", "dropout", "share of therapies", "lower", _RATE),
@@ -34,8 +36,11 @@ METRICS = (
     MetricInfo("reward", "reward", "points", "higher", _BOOTSTRAP),
     MetricInfo("final_rs", "final RS", "share of the client's range", "higher", _BOOTSTRAP),
     MetricInfo("bond", "final bond", "0 to 1", "higher", _BOOTSTRAP),
+    MetricInfo("near_miss", "near miss", "share of therapies", None, _NEAR),
+    MetricInfo("relapse", "relapse", "share of therapies that succeeded", "lower", _OF_SUCCESSES),
 )
-RATES = ("success", "dropout")
+"""All that may be told; relapse needs therapies that go on after success."""
+RATES = ("success", "dropout", "near_miss")
 
 FEWEST = 10
 """Clients with a success that a ratio needs on either side before it is tested."""
@@ -114,11 +119,13 @@ def metric_sums(outcomes: Outcomes, weights: Weights = None) -> dict[str, Sums]:
     parts = {
         "success": (success, ones),
         "dropout": (np.asarray(outcomes.dropout, np.float32), ones),
-        "sessions_to_success": (sessions * success, success),
+        "sessions_to_success": (outcomes.sessions_to_success * success, success),
         "sessions": (sessions, ones),
         "reward": (np.asarray(outcomes.reward), ones),
         "final_rs": (np.asarray(outcomes.rs), ones),
         "bond": (np.asarray(outcomes.bond), ones),
+        "near_miss": (outcomes.near_miss, ones),
+        "relapse": (outcomes.relapse, success),
     }
     sums = {name: Sums(*(np.asarray(part, float) for part in pair)) for name, pair in parts.items()}
     return {name: _with_average(cells, _defined(cells, weights)) for name, cells in sums.items()}

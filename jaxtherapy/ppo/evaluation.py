@@ -6,14 +6,14 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray, PyTree
 
-from jaxtherapy.client.dyad import Dyad
+from jaxtherapy.client.dyad import Dyad, sessions_to_success
 from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import simulate
 from jaxtherapy.client.therapists import Answer, Therapist
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.envs.observations import VIEWS
-from jaxtherapy.envs.rewards import reward
+from jaxtherapy.envs.outcomes import total_reward
 from jaxtherapy.fast.promotion import ordinary
 from jaxtherapy.fast.random_bits import uniforms
 from jaxtherapy.networks.actor_critic import with_weights
@@ -47,15 +47,16 @@ def evaluate_therapist(
 @ordinary
 def eval_result(ended: Dyad, clients: ClientParams) -> EvalResult:
     """Of therapies that have ended, along a leading axis."""
-    rewards = reward(ended, clients)
+    rewards = total_reward(ended, clients)
     length = ended.time.astype(jnp.float32)
+    to_success = sessions_to_success(ended).astype(jnp.float32)
     return EvalResult(
         reward_mean=jnp.mean(rewards),
         reward_std=jnp.std(rewards),
         length_mean=jnp.mean(length),
         success_rate=jnp.mean(ended.success),
         dropout_rate=jnp.mean(ended.dropped_out),
-        sessions_to_success=statistics_of(length, ended.success).mean,
+        sessions_to_success=statistics_of(to_success, ended.success).mean,
     )
 
 

@@ -26,12 +26,12 @@ def empty_log() -> TrainLog:
 def extend_log(log: TrainLog, rollout: Transition, report: Losses) -> TrainLog:
     """With one more update."""
     ended = rollout.terminated | rollout.truncated
-    dropped_out = rollout.terminated & ~rollout.success
+    paid = rollout.reward if rollout.total is None else rollout.total
     return TrainLog(
-        reward=merge(log.reward, statistics_of(rollout.reward, ended)),
+        reward=merge(log.reward, statistics_of(paid, ended)),
         length=merge(log.length, statistics_of(rollout.length.astype(jnp.float32), ended)),
-        success=log.success + jnp.sum(rollout.success),
-        dropped_out=log.dropped_out + jnp.sum(dropped_out),
+        success=log.success + jnp.sum(rollout.success & ended),
+        dropped_out=log.dropped_out + jnp.sum(rollout.dropped_out),
         losses=jax.tree.map(jnp.add, log.losses, report),
         n_updates=log.n_updates + 1,
     )

@@ -16,6 +16,7 @@ from jaxtyping import Array, ArrayLike, Bool, Float, Int, Key, PRNGKeyArray, PyT
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.config.settings import PPO
+from jaxtherapy.envs.outcomes import total_reward
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.envs.shaping import shaped_range, shaping
 from jaxtherapy.fast.promotion import ordinary
@@ -76,8 +77,10 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
             final_obs=look(ppo, after, clients).critic,
             length=after.time,
             success=after.success,
+            dropped_out=after.dropped_out,
             shaping=shaping(settings.hyperparameters, before, after, clients),
             advice=told,
+            total=None if clients.stop_at_success else total_reward(after, clients),
         )
         # An intake costs as much as several sessions, and few therapies end at the same time.
         fresh, slots = partial(newcomers, ppo, key_intakes, clients), max(1, ppo.n_envs // 32)

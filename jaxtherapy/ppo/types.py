@@ -43,7 +43,8 @@ def make_settings(config: Any) -> Settings:
 
 
 class Transition(NamedTuple):
-    """One session, as the learner keeps it. Without shaping or a teacher's advice they are None."""
+    """One session, as the learner keeps it. Without shaping or a teacher's advice they are None;
+    so is ``total``, what the therapy has paid so far, where it ends with success."""
 
     obs: Seen
     action: Int8[Array, "..."]
@@ -54,8 +55,10 @@ class Transition(NamedTuple):
     final_obs: PyTree  # the critic's
     length: Int[Array, "..."]
     success: Bool[Array, "..."]
+    dropped_out: Bool[Array, "..."]
     shaping: Float[Array, "..."] | None = None
     advice: Int8[Array, "..."] | None = None
+    total: Float[Array, "..."] | None = None
 
     @property
     def shaped_reward(self) -> Float[Array, "..."]:

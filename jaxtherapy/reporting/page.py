@@ -10,7 +10,7 @@ from jaxtherapy.reporting import methods, tables, verdicts
 from jaxtherapy.reporting.csv_files import plain
 from jaxtherapy.reporting.drawing import Picture, PictureError, panel_svg
 from jaxtherapy.reporting.formats import level
-from jaxtherapy.reporting.selection import MOST_FOLLOWED, followed
+from jaxtherapy.reporting.selection import MOST_FOLLOWED, followed, median_seeds
 
 MOST_EPISODES = 150
 _OF_OURS = b'<template id="player-template">'
@@ -33,6 +33,7 @@ def to_html(evaluation: Evaluation, pictures: Sequence[Picture]) -> str:
         subtitle=_subtitle(evaluation),
         provenance=provenance(evaluation.run),
         followed=followed(evaluation),
+        whom=[each for each in evaluation.for_whom if each.therapist in median_seeds(evaluation)],
         most_followed=MOST_FOLLOWED,
         methods=methods,
         tables=tables,

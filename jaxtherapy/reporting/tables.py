@@ -6,6 +6,7 @@ from typing import Any
 
 from jaxtherapy.client.octants import OCTANT_NAMES, OCTANTS
 from jaxtherapy.config import as_given
+from jaxtherapy.evaluation.client_groups import CLIENT_GROUPS, Condition, ForWhom
 from jaxtherapy.evaluation.results import (
     PHASES,
     Course,
@@ -193,6 +194,68 @@ def seeds_against_reference(evaluation: Evaluation) -> Table:
     )
 
 
+# --- for whom -------------------------------------------------------------------------------
+
+
+def client_groups(evaluation: Evaluation, shown: Sequence[ForWhom]) -> Table:
+    """Which clients succeed with whom, and again with other luck."""
+    share, rows = evaluation.metrics_by_id["success"], []
+    for whom in shown:
+        for each in whom.groups:
+            told = [count(each.clients), interval(each.share, share), interval(each.again, share)]
+            name = f"{evaluation.labels[whom.therapist]}: {_group(evaluation, whom, each.group)}"
+            rows.append([name, *told, interval(whom.kappa) if each is whom.groups[0] else ""])
+    repeated = f"{shown[0].repeated:,} clients of each cell" if shown else ""
+    return Table(
+        "Clients by who succeeds with them, and whether other luck leaves them in their group "
+        f"({repeated} again: the same person, history and first act)",
+        ["group", "clients", "share", "again with other luck", "agreement (Cohen’s κ)"],
+        rows,
+    )
+
+
+def _group(evaluation: Evaluation, whom: ForWhom, group: str) -> str:
+    who = {"only_therapist": whom.therapist, "only_reference": whom.reference}.get(group)
+    return group if who is None else f"only {evaluation.labels.get(who, who)}"
+
+
+def client_effects(evaluation: Evaluation, whom: ForWhom) -> Table:
+    """What tells the groups of one comparison apart."""
+    return Table(
+        f"{evaluation.labels[whom.therapist]}: what tells the groups apart (Cohen’s d of each "
+        "against all other clients)",
+        ["property", *(_group(evaluation, whom, group) for group in CLIENT_GROUPS)],
+        [
+            [each.label, *(interval(each.by_group[group], None, True) for group in CLIENT_GROUPS)]
+            for each in whom.effects
+        ],
+    )
+
+
+def client_tree(evaluation: Evaluation, whom: ForWhom) -> Table:
+    """The leaves of its tree."""
+    share = evaluation.metrics_by_id["success"]
+    labels = {each.property: each.label for each in whom.effects}
+
+    def condition(each: Condition) -> str:
+        name = labels.get(each.property, each.property)
+        return f"{name} {'>' if each.above else '≤'} {number(each.value)}"
+
+    return Table(
+        f"{evaluation.labels[whom.therapist]}: a tree by what is there at intake, grown on half of "
+        "the clients and told by the others",
+        ["clients with", "clients", *(_group(evaluation, whom, group) for group in CLIENT_GROUPS)],
+        [
+            [
+                " and ".join(map(condition, leaf.conditions)) or "all",
+                count(leaf.clients),
+                *(f"{number(leaf.shares[group], share)} %" for group in CLIENT_GROUPS),
+            ]
+            for leaf in whom.tree
+        ],
+    )
+
+
 # --- the course of therapy ------------------------------------------------------------------
 
 CONTRASTS = {
@@ -201,6 +264,7 @@ CONTRASTS = {
     "curvature": "curvature",
 }
 THIRDS = ("first", "middle", "last")
+_ENDS = ("first_minus_middle", "last_minus_middle")
 _SHAPE_HEADINGS = {
     **{"therapist": "therapist", "outcome": "therapies", "acts": "acts", "measure": "measure"},
     **{"episodes": "n", "first": "first", "middle": "middle", "last": "last"},
@@ -282,6 +346,24 @@ def thirds_of_therapy(evaluation: Evaluation) -> Table:
         rows,
         TWIN_NOTE if evaluation.outcomes else NO_TWIN_NOTE,
         names=2,
+    )
+
+
+def positive_and_negative(evaluation: Evaluation) -> Table:
+    """Both kinds of complementarity, as enacted, in the thirds of therapy and beyond the twin."""
+    rows = []
+    for course in evaluation.courses:
+        for shape in course.shapes:
+            if shape.measure in ("positive", "negative") and shape.acts == "enacted":
+                told = _told_of_shape(evaluation, course, shape)
+                ends = [getattr(shape.beyond_twin, name, None) for name in _ENDS]
+                name = f"{told['therapist']}: {shape.measure}, {told['outcome']}"
+                rows.append([name, told["episodes"], *map(interval, [*shape.thirds, *ends])])
+    return Table(
+        "Positive and negative complementarity, enacted: shares of all sessions in which a warm, "
+        "or a cold, act of the client got its complement",
+        ["therapist", "n", *THIRDS, *(f"{CONTRASTS[name]}, beyond twin" for name in _ENDS)],
+        rows,
     )
 
 

@@ -16,7 +16,7 @@ from jaxtherapy.reporting.headroom import headroom
 from jaxtherapy.reporting.tables import Table
 
 MOST_CELLS = 40
-_SHOWN = ("success", "dropout", "sessions_to_success", "reward", "final_rs", "bond")
+_SHOWN = ("success", "dropout", "sessions_to_success", "reward", "final_rs", "bond", "relapse")
 _COMPARED = ("success", "dropout", "reward")
 _FRAME = 3
 """Columns that rich's frame and padding take beside every column; and one more at the end."""

@@ -14,7 +14,7 @@ from jaxtherapy.config import (
 from jaxtherapy.errors import RunError
 
 FIXED_ON_RESUME = (
-    *("seed", "n_seeds", "seeds_at_once", "n_envs", "mechanism"),
+    *("seed", "n_seeds", "seeds_at_once", "n_envs", "mechanism", "stop_at_success"),
     *("hidden_size", "shared_trunk", "actor_view", "critic_view", "encoder"),
 )
 """What shapes the stored state or is part of it; beside these, only what clients draw can't change

@@ -22,7 +22,7 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import Meeting, begin, session
 from jaxtherapy.client.therapists import INVALID, Therapist
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.grid import Cells, Family, Outcomes, outcome, worker_count
+from jaxtherapy.evaluation.grid import Cells, Family, Outcomes, ending, worker_count
 from jaxtherapy.fast.row_replacement import replace_rows
 
 LANES = {"cpu": 2_048, "gpu": 131_072}
@@ -166,7 +166,7 @@ class Stream:
 
     def _end(self, lane: _Lanes) -> tuple[Bool[Array, ""], Outcomes]:
         params = self.kinds.shared.replace(**lane.numbers)
-        return dyads.is_over(lane.meeting.dyad, params), outcome(lane.meeting.dyad, params)
+        return dyads.is_over(lane.meeting.dyad, params), ending(lane.meeting.dyad, params)
 
 
 # --- many queues ----------------------------------------------------------------------------

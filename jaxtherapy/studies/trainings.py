@@ -33,7 +33,7 @@ from jaxtherapy.devices.programs import (
 )
 from jaxtherapy.errors import is_out_of_memory
 from jaxtherapy.evaluation.evaluation import evaluation_key
-from jaxtherapy.evaluation.grid import Outcomes, outcome
+from jaxtherapy.evaluation.grid import Outcomes, ending
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, make_settings
 from jaxtherapy.storage.progress import NEVER, Progress
@@ -303,7 +303,7 @@ def _comparison(ppo: PPO, n_clients: int, mesh: Mesh, few: bool) -> Callable[...
 
         def of_therapist(which: Int[Array, ""]) -> Outcomes:
             ended = simulate(key, clients, taking_turns(both, which), n_clients)
-            return jax.vmap(partial(outcome, params=clients))(ended)
+            return jax.vmap(partial(ending, params=clients))(ended)
 
         return jax.lax.map(of_therapist, jnp.arange(len(both)))
 

@@ -121,7 +121,7 @@ def test_the_json_follows_its_schema(told):
         for threshold in ("0.3", "0.6")
         for pattern in ("cold_stuck", "cold_warm")
     ]
-    assert len(told["outcomes"]) == 5 * 5 and len(told["differences"]) == 4 * 5 * 7
+    assert len(told["outcomes"]) == 5 * 5 and len(told["differences"]) == 4 * 5 * 8
     for row in told["outcomes"]:
         assert row["episodes"] == (240 if row["cell"] == "all" else 60)
         success = row["metrics"]["success"]
@@ -189,7 +189,7 @@ def test_the_course_and_the_episodes(told):
     for course in told["courses"]:
         assert course["episodes"]["all"] == 60
         assert len(course["by_session"]["all"]["rs"]["mean"]) == 15
-        assert len(course["shapes"]) == 12
+        assert len(course["shapes"]) == 24
     complementary = told["courses"][3]["by_session"]["all"]["complementarity"]
     assert set(complementary["enacted"]["any"]["value"]) <= {1.0, None}
     shared = [episode for episode in told["episodes"] if episode["reason"] == "shared"]
@@ -204,7 +204,7 @@ def test_the_course_and_the_episodes(told):
 def test_the_csv_says_the_same(evaluated, told):
     with open(evaluated / "evaluation.csv", newline="") as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 5 * 5 * 7
+    assert len(rows) == 5 * 5 * 8
     for row in rows[:50]:
         outcome = next(
             one
@@ -255,7 +255,7 @@ def test_seeds_have_a_csv(evaluated, told):
 def test_shapes_have_a_csv(evaluated, told):
     rows = rows_of(evaluated / "evaluation_shapes.csv")
     shapes = [(course["therapist"], s) for course in told["courses"] for s in course["shapes"]]
-    assert len(rows) == len(shapes) == 5 * 12
+    assert len(rows) == len(shapes) == 5 * 24
     for ours, (therapist, shape) in zip(rows, shapes, strict=True):
         assert ours["therapist"] == therapist and ours["outcome"] == shape["outcome"]
         assert ours["high_low_high"] == str(shape["high_low_high"])

@@ -14,9 +14,10 @@ from pyarrow import parquet
 from jaxtherapy.cli import play
 from jaxtherapy.cli.game import Game
 from jaxtherapy.cli.play import BLOCKS, load_policy, main, named, read_octant, sparkline
+from jaxtherapy.client.dyad import intake
 from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.client.params import client_params
-from jaxtherapy.client.simulation import simulate_course
+from jaxtherapy.client.simulation import Meeting, simulate_course
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.networks.actor_critic import make_networks
@@ -150,6 +151,17 @@ def test_a_therapy_is_that_of_the_first_simulated_client():
     assert [each.heard for each in told] == course.heard_act[:, 0].tolist()
     assert [each.bond for each in told] == pytest.approx(course.bond[:, 0].tolist(), rel=1e-5)
     assert game.over and int(game.dyad.time) == int(dyads.time[0]) == 6
+
+
+def test_what_comes_after_success_is_told():
+    params = client_params(TrainingConfig(threshold=1.0, stop_at_success=False))
+    game = Game.__new__(Game)
+    dyad = intake(jax.random.key(0), params).replace(time=jnp.int32(10), success_time=jnp.int32(4))
+    game.params, succeeded = params, dyad.replace(success=jnp.bool_(True))
+    game._meeting = Meeting(succeeded, ())
+    assert game.outcome == "success in session 4, then relapse"
+    game._meeting = Meeting(succeeded.replace(dropped_out=jnp.bool_(True)), ())
+    assert game.outcome.startswith("success in session 4, then dropout: ")
 
 
 def test_the_first_line_is_told_before_jax_is_there():

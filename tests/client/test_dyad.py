@@ -135,6 +135,25 @@ def test_every_ending():
     assert len(seen) == 4
 
 
+def test_after_success_therapy_may_go_on():
+    """Success counts once; its client may relapse and leave; else the sessions run out."""
+    params = ClientParams(threshold=0.5, max_sessions=30, stop_at_success=False)
+    dyad = dyads.open_with(client_of((6, 2)), 6, stop_at_success=False)
+    respond = jax.jit(lambda dyad, rs: dyads.respond(dyad.replace(initial_rs=rs), 2, 2, params))
+    first = respond(dyad.replace(time=jnp.int32(7)), 0.0)
+    assert first.success and dyads.just_succeeded(first) and not dyads.terminated(first)
+    assert dyads.sessions_to_success(first) == 8
+    later = respond(first, 0.0)
+    assert later.success and not dyads.just_succeeded(later)
+    assert dyads.sessions_to_success(later) == 8
+    left = respond(later, 63.0)
+    assert left.success and left.dropped_out and dyads.terminated(left)
+    last = respond(later.replace(time=jnp.int32(29)), 0.0)
+    assert dyads.truncated(last, params) and not dyads.terminated(last)
+    assert not dyads.relapsed(last, params)
+    assert dyads.relapsed(last, params.replace(threshold=0.9))
+
+
 def test_who_is_as_well_off_as_at_intake_stays():
     """RS recomputed from a memory that looks the same is the same to the last bit.
 

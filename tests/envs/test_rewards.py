@@ -9,6 +9,7 @@ from jaxtherapy.client.client import new_client
 from jaxtherapy.client.dyad import open_with
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.config.distributions import Distribution
+from jaxtherapy.envs.outcomes import total_reward
 from jaxtherapy.envs.rewards import outcome_range, reward
 
 PARAMS = ClientParams(max_sessions=60)
@@ -49,6 +50,17 @@ def test_all_three_numbers_are_settings(success, dropped_out, expected):
     assert reward(ended, params) == expected
 
 
+def test_a_success_before_the_end_is_paid_once():
+    """Of whoever goes on: in its own session, and in the total; a dropout costs as ever."""
+    succeeded = DYAD().replace(success=jnp.bool_(True), success_time=jnp.int32(5))
+    for time, left, last, total in ((5, False, 210, 210), (9, False, 0, 210), (10, True, -150, 60)):
+        now = succeeded.replace(time=jnp.int32(time), dropped_out=jnp.bool_(left))
+        assert reward(now, PARAMS) == last
+        assert total_reward(now, PARAMS) == total
+    stopped = succeeded.replace(time=jnp.int32(5), success_time=None)
+    assert total_reward(stopped, PARAMS) == reward(stopped, PARAMS) == 210
+
+
 def test_many_dyads_at_once_are_rewarded_one_by_one():
     ended = jax.tree.map(lambda x: jnp.stack([x, x]), DYAD()).replace(
         success=jnp.array([True, False]), dropped_out=jnp.array([False, True])
@@ -63,6 +75,7 @@ def test_many_dyads_at_once_are_rewarded_one_by_one():
         ({"dropout_reward": 5.0}, 0, 218),
         ({"reward_per_session_saved": -3.0}, -150, 100),
         ({"success_reward": -10.0, "reward_per_session_saved": -3.0}, -187, 0),
+        ({"stop_at_success": False, "dropout_reward": 5.0}, 0, 223),
     ],
 )
 def test_no_outcome_pays_more_or_less(numbers, least, most):

@@ -10,7 +10,7 @@ import pytest
 import jaxtherapy as jt
 from jaxtherapy.client import client as clients
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.params import STATIC, ClientParams
 from jaxtherapy.envs.flat import flatten
 from jaxtherapy.envs.therapy import TherapyEnv
 from tests.client.replay import arrays
@@ -269,7 +269,7 @@ side_by_side = jax.jit(jax.vmap(one_step))
 
 def test_sweeps_cover_every_leaf():
     fields = {field.name for field in dataclasses.fields(ClientParams)}
-    assert set(SWEEPS) == fields - {"mechanism"}
+    assert set(SWEEPS) == fields - {*STATIC}
 
 
 @pytest.mark.parametrize("name", SWEEPS)

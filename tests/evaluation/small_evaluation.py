@@ -2,6 +2,14 @@
 
 import math
 
+from jaxtherapy.evaluation.client_groups import (
+    CLIENT_GROUPS,
+    ClientGroup,
+    ClientLeaf,
+    Condition,
+    ForWhom,
+    PropertyEffect,
+)
 from jaxtherapy.evaluation.results import (
     ALL_CELLS,
     CLIENT_ACT_KINDS,
@@ -67,6 +75,20 @@ def strand(length, level, intake, n=50):
     return Strand(kinds(1), kinds(3), band(0.5), band(0.2))
 
 
+def for_whom(name):
+    by_group = dict.fromkeys(CLIENT_GROUPS, estimate(0.3)) | {"both": Estimate(None, None, None)}
+    conditions = [Condition("gain_of_best", above, 0.25) for above in (False, True)]
+    return ForWhom(
+        name,
+        "complementary",
+        repeated=50,
+        groups=[ClientGroup(group, 25, estimate(0.25), estimate(0.6)) for group in CLIENT_GROUPS],
+        kappa=estimate(0.4),
+        effects=[PropertyEffect("gain_of_best", "gain of the best answer", by_group)],
+        tree=[ClientLeaf([each], 25, dict.fromkeys(CLIENT_GROUPS, 0.25)) for each in conditions],
+    )
+
+
 def course(name, level):
     shapes = [
         Shape(
@@ -85,7 +107,7 @@ def course(name, level):
         )
         for outcome in OUTCOME_KINDS
         for acts in ("enacted", "heard")
-        for measure in ("complementarity", "closeness")
+        for measure in ("complementarity", "closeness", "positive", "negative")
     ]
     maps = {}
     for phase in PHASES:
@@ -207,6 +229,7 @@ def small_evaluation(label=HOSTILE):
         differences=differences,
         seeds=seeds,
         improvement=[ImprovementRow("study", "random", "success", estimate(0.9))],
+        for_whom=[for_whom(name) for name in levels if name != "complementary"],
         courses=[course(name, level) for name, level in levels.items() if name != "random"],
         episodes=[
             episode(name, cells[client].id, client, "shared")

@@ -55,6 +55,11 @@ def test_an_episode_is_of_its_own_cell_and_client():
         rs=np.take_along_axis(rs, sessions[None] - 1, 0)[0],
         bond=np.zeros((2, 3)),
         initial_rs=initial,
+        sessions_to_success=sessions,
+        relapse=(cells == 2),
+        near_miss=(cells == 2),
+        one_act=np.ones((2, 3)),
+        misheard=np.zeros((2, 3)),
     )
     numbers = np.array([[10, 11, 12], [20, 21, 22]])
     flat = Outcomes(*(part.reshape(-1) for part in ends))

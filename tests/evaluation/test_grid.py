@@ -54,12 +54,14 @@ CANDIDATES = [
 
 CELLS = [
     client_params(replace(SHORT, threshold=0.6)),
-    client_params(replace(SHORT, mechanism="bond_only")),  # a program of its own, amid the others
+    # A program of its own, amid the others.
+    client_params(replace(SHORT, mechanism="bond_only", threshold=0.45, stop_at_success=False)),
     client_params(replace(SHORT, threshold=0.95)),
     client_params(
         replace(SHORT, patterns=("conflictual",), entropy=2.0, utility_matrix="cold_trap")
     ),
 ]
+GOES_ON = 1
 CLIENTS, RECORDED = 31, 7
 
 
@@ -112,7 +114,10 @@ def test_the_grid_is_the_simulation(grid, therapist):
         high_enough = dyad.client.rs >= jax.vmap(lambda c, p=cell: rs_threshold(c, p.threshold))(
             dyad.client
         )
-        np.testing.assert_array_equal(ours.success, high_enough & ~dyad.dropped_out)
+        kept = ours.success & ~ours.relapse & ~ours.dropout
+        np.testing.assert_array_equal(kept, high_enough & ~dyad.dropped_out)
+        assert ours.relapse.any() == (number == GOES_ON)
+        _check_what_happened(ours, told, (told.rs - dyad.client.u_low) / width, cell.threshold)
         who = slice(RECORDED * number, RECORDED * (number + 1))  # others are recorded in each cell
         recorded = decode(
             grids.Record(*(part[therapist][:, of_cell == number] for part in grid.records)),
@@ -134,6 +139,22 @@ def test_the_grid_is_the_simulation(grid, therapist):
             np.testing.assert_array_equal(recorded.therapist_act[held], answered)
 
 
+def _check_what_happened(ours, told, share, threshold):
+    """What outcomes say of a whole therapy, by counting sessions; a clear near miss or none."""
+    best = np.where(told.held, share, 0).max(0)
+    reached = best >= threshold + 1e-6
+    np.testing.assert_array_equal(ours.success[reached], True)
+    first = np.argmax(told.held & (share >= threshold - 1e-6), 0) + 1
+    np.testing.assert_array_equal(ours.sessions_to_success[ours.success], first[ours.success])
+    near = ~ours.success & (best >= threshold - grids.NEAR)
+    clear = np.abs(best - threshold + grids.NEAR) > 1e-5
+    np.testing.assert_array_equal(ours.near_miss[clear], near[clear])
+    misheard = (told.held & (told.heard_act != told.therapist_act)).sum(0)
+    np.testing.assert_allclose(ours.misheard, misheard / told.held.sum(0), rtol=1e-5)
+    times = [(told.held & (told.client_act == act)).sum(0) for act in range(8)]
+    np.testing.assert_allclose(ours.one_act, np.max(times, 0) / told.held.sum(0), rtol=1e-5)
+
+
 def test_clients_are_the_same_for_every_therapist_and_whatever_the_threshold_and_mechanism(grid):
     initial = grid.outcomes.initial_rs
     np.testing.assert_array_equal(initial[RANDOM], initial[COMPLEMENTARY])
@@ -150,7 +171,8 @@ def test_all_results_are_filed(grid):
     held = (grid.records.acts != grids.NOT_HELD).sum(1)
     np.testing.assert_array_equal(held, recorded_sessions(grid))
     drop, success = grid.outcomes.dropout, grid.outcomes.success
-    expected = np.where(drop, -150, np.where(success, 100 + 2 * (20 - grid.outcomes.sessions), 0))
+    saved = 20 - grid.outcomes.sessions_to_success
+    expected = np.where(drop, -150, 0) + np.where(success, 100 + 2 * saved, 0)
     np.testing.assert_array_equal(grid.outcomes.reward, expected)
 
 

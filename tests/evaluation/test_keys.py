@@ -12,7 +12,7 @@ from jaxtherapy.client.perception import habitual_act
 from jaxtherapy.client.simulation import simulate_course
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation.course import decode
-from jaxtherapy.evaluation.grid import play_recorded
+from jaxtherapy.evaluation.grid import play_some
 from tests.evaluation.small_grid import panel_of, play
 from tests.plausibility import assert_all_plausible, independent
 
@@ -34,7 +34,7 @@ def both():
         told = []
         for number, answers in ((1, None), (0, np.full((1, 8, 8), 1 / 8, np.float32))):
             who = replace(panel.candidates[0], weights=np.int32(number))
-            ends, record = play_recorded(programs, who, design, answers)
+            ends, record = play_some(programs, who, *design.recorded, answers)
             told.append(decode(record, ends.initial_rs, ends.success))
         return told
 

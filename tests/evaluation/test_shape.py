@@ -87,11 +87,27 @@ def test_short_therapies_are_left_out():
     assert nobody.episodes == 0 and nobody.p_curvature is None and not nobody.high_low_high
 
 
-def test_both_measures():
+def test_every_measure():
     distance = np.random.default_rng(0).integers(0, 5, (30, 12))
+    client_act = np.random.default_rng(1).integers(0, 8, (30, 12))
     held, intervals = np.ones((30, 12), bool), Intervals(0.9, 100, 0)
-    both = shape.shapes_of("all", "heard", (distance, held), intervals)
+    both = shape.shapes_of("all", "heard", shape.Answers(distance, held, client_act), intervals)
     assert {(one.outcome, one.acts) for one in both} == {("all", "heard")}
     assert [one.measure for one in both] == list(shape.MEASURES)
     assert both[0].thirds[0].estimate == pytest.approx((distance[:, :4] == 0).mean())
     assert both[1].thirds[2].estimate == pytest.approx((1 - distance[:, 8:] / 4).mean())
+    for kind, acts in ((both[2], (1, 2, 3)), (both[3], (5, 6, 7))):
+        expected = ((distance == 0) & np.isin(client_act, acts))[:, 4:8].mean()
+        assert kind.thirds[1].estimate == pytest.approx(expected)
+
+
+def test_a_course_of_positive_complementarity_alone_is_told_from_negative():
+    """Warm acts get their complements at both ends, cold ones throughout."""
+    generator = np.random.default_rng(4)
+    client_act = generator.choice([2, 6], (200, 30))
+    ends = np.abs(np.linspace(-1, 1, 30)) > 0.4
+    distance = np.where((client_act == 2) & ~ends, 4, 0)
+    answers = shape.Answers(distance, np.ones_like(distance, bool), client_act)
+    intervals = Intervals(0.9, 100, 0)
+    found = {one.measure: one for one in shape.shapes_of("all", "enacted", answers, intervals)}
+    assert found["positive"].high_low_high and not found["negative"].high_low_high

@@ -22,7 +22,8 @@ def outcomes_of(generator, n_cells, n_clients, success_rate=0.4, luck=None):
     reward = np.where(dropout, -150, np.where(success, 100 + 2 * (60 - sessions), 0))
     rs = np.clip(generator.normal(0.6, 0.1, success.shape) + 0.1 * luck, 0, 1)
     return Outcomes(
-        success, dropout, sessions, reward.astype(np.float32), rs, rs**2, np.full_like(rs, 0.5)
+        *(success, dropout, sessions, reward.astype(np.float32), rs, rs**2),
+        *(np.full_like(rs, 0.5), sessions, success & (rs < 0.6), ~success & (rs > 0.6), rs, rs),
     )
 
 
@@ -34,6 +35,9 @@ def test_metrics_by_counting():
         assert sums["success"].estimate[cell] == pytest.approx(ends.success[cell].mean())
         assert sums["sessions_to_success"].estimate[cell] == pytest.approx(lengths.mean())
         assert sums["bond"].estimate[cell] == pytest.approx(ends.bond[cell].mean())
+        assert sums["near_miss"].estimate[cell] == pytest.approx(ends.near_miss[cell].mean())
+        relapsed = ends.relapse[cell][ends.success[cell]].mean()
+        assert sums["relapse"].estimate[cell] == pytest.approx(relapsed)
     assert sums["reward"].estimate[-1] == pytest.approx(ends.reward.mean())
     by_cell = sums["sessions_to_success"].estimate[:-1].mean()
     assert sums["sessions_to_success"].estimate[-1] == pytest.approx(by_cell)
@@ -96,7 +100,7 @@ def test_bootstrap_agrees_with_scipy():
 def with_lengths(success, sessions):
     """Outcomes of which only success and sessions matter."""
     zero = np.zeros(success.shape)
-    return Outcomes(success, success & False, sessions, *[zero] * 4)
+    return Outcomes(success, success & False, sessions, *[zero] * 4, sessions, *[zero] * 4)
 
 
 def test_who_is_faster_in_every_cell_is_faster_on_average():

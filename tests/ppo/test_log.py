@@ -22,6 +22,7 @@ def rollout():
         final_obs=None,
         length=jnp.array([[7, 9, 11], [1, 10, 12]]),
         success=jnp.array([[True, False, False], [False, False, False]]),
+        dropped_out=jnp.array([[False, False, False], [False, True, False]]),
     )
 
 
@@ -33,6 +34,16 @@ def test_only_therapies_that_ended_are_told_of():
     np.testing.assert_allclose(log.length.mean, (7 + 10 + 12) / 3, rtol=1e-5)
     assert (log.success, log.dropped_out) == (2, 2)
     np.testing.assert_allclose(log.losses, 2 * np.arange(7))
+
+
+def test_a_success_that_is_no_end_is_told_of_at_the_end():
+    """Of therapies that go on: all that they have paid, and one success each."""
+    true = jnp.ones((2, 3), bool)
+    total = jnp.array([[210.0, 0, 0], [0, 60, 210]])
+    told = rollout()._replace(success=true, total=total)
+    log = extend_log(empty_log(), told, Losses(*map(jnp.float32, range(7))))
+    assert (log.success, log.dropped_out) == (3, 1)
+    np.testing.assert_allclose(log.reward.mean, (210 + 60 + 210) / 3, rtol=1e-5)
 
 
 def test_an_empty_log_tells_of_nothing():

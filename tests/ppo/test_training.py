@@ -66,6 +66,15 @@ def test_three_updates_at_once_are_three_one_by_one(begun, trained):
     assert_identical(train(SMALL, SETTINGS, begun, 3), trained[3])
 
 
+def test_an_update_with_clients_who_go_on_after_success_keeps_the_states_shapes():
+    clients = SETTINGS.clients.replace(stop_at_success=False)
+    settings = SETTINGS.replace(clients=clients)
+    state = jax.eval_shape(partial(ppos.init, SMALL), settings, 5)
+    after = jax.eval_shape(partial(ppos.train, SMALL), settings, state, 2)
+    assert state.dyads.success_time.shape == (SMALL.n_envs,)
+    assert jax.tree.map(jnp.shape, after) == jax.tree.map(jnp.shape, state)
+
+
 def test_no_update_changes_nothing(begun):
     assert_identical(train(SMALL, SETTINGS, begun, 0), begun)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.params import ClientParams, client_params
+from jaxtherapy.client.params import STATIC, ClientParams, client_params
 from jaxtherapy.client.patterns import PATTERNS
 from jaxtherapy.client.utilities import NAMED_MATRICES, U_MAX, U_MIN
 from jaxtherapy.config import TrainingConfig
@@ -65,6 +65,7 @@ def test_all_configurations_fit_one_program():
         ("reward_per_session_saved", 1.5),
         ("dropout_reward", -20.0),
         ("mechanism", "bond_only"),
+        ("stop_at_success", False),
     ],
 )
 def test_settings_of_clients_arrive_under_their_names(name, value):
@@ -93,8 +94,8 @@ def test_defaults_of_the_configuration_are_those_of_the_client():
     """Except for the patterns: a training mixes the five that need help."""
     ours, theirs = client_params(TrainingConfig()), ClientParams()
     for field in dataclasses.fields(ClientParams):
-        if field.name == "mechanism":
-            assert ours.mechanism == theirs.mechanism
+        if field.name in STATIC:
+            assert getattr(ours, field.name) == getattr(theirs, field.name)
         elif field.name != "pattern_weights":
             np.testing.assert_allclose(
                 getattr(ours, field.name), getattr(theirs, field.name), rtol=1e-6

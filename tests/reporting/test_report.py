@@ -20,7 +20,7 @@ from jaxtherapy.evaluation.grid import NOT_HELD, Record
 from jaxtherapy.evaluation.reading import read_evaluation
 from jaxtherapy.evaluation.results import Estimate
 from jaxtherapy.evaluation.statistics import Intervals
-from jaxtherapy.reporting import csv_files, drawing, figures, report, selection
+from jaxtherapy.reporting import csv_files, drawing, figures, report, selection, tables
 from jaxtherapy.reporting.drawing import PAGE_COLORS, panel_svg, paper_files
 from jaxtherapy.reporting.figures import course as course_figures
 from jaxtherapy.reporting.formats import short
@@ -276,6 +276,22 @@ def test_numbers_are_those_of_the_json(told, page):
     assert "10.0 % [5.0, 15.0]" in text
     assert "−40.0 pp [−45.0, −35.0] (0.02)" in text  # not significant, so no star
     assert "+20.0 pp [15.0, 25.0]* (0.02)" in text
+
+
+def test_who_succeeds_with_whom_is_told_of_one_seed_of_a_group(page):
+    assert page.count("what tells the groups apart") == 2 * 2  # the median seed, and random
+    for told in (
+        "only complementary",
+        "gain of the best answer &gt; 0.250",
+        "60.0\N{NO-BREAK SPACE}%",
+    ):
+        assert told in page, told
+
+
+def test_positive_and_negative_complementarity_are_told_apart(told):
+    rows = tables.positive_and_negative(told).rows
+    assert [row[0].rpartition(": ")[2] for row in rows[:2]] == ["positive, all", "negative, all"]
+    assert rows[0][2:] == ["0.800 [0.750, 0.850]", "0.600 [0.550, 0.650]", *rows[0][4:]]
 
 
 def test_the_verdict_is_in_words(told):

@@ -29,6 +29,8 @@ def observe(dyad: Dyad, params: ClientParams) -> dict[str, Float32[Array, "..."]
         "time_left": 1 - dyad.time / params.max_sessions,
         "stays": dyad.time >= params.dropout_session,
     }
+    if dyad.success_time is not None:  # once it is reached, there is nothing more to reach
+        seen["threshold"] = jnp.where(dyad.success, 0, seen["threshold"])
     return jax.tree.map(lambda x: x.astype(jnp.float32), seen)
 
 
