@@ -18,8 +18,8 @@ EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || 
 # tests/conftest.py, the longest first.
 PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup train evaluate report sweep play test test-hard test-long test-torch test-browser \
-	test-r fuzz \
+.PHONY: help setup train evaluate report sweep curves tensorboard play test test-hard test-long \
+	test-torch test-browser test-r fuzz \
 	bench bench-gpu bench-old-stack bench-check results lint format hooks pictures clean
 
 help:
@@ -27,6 +27,8 @@ help:
 	@echo "make evaluate POLICY=models/quickstart [ARGS=\"--patterns all\"]   is it any good, and for whom"
 	@echo "make report EVALUATION=reports/quickstart   draw its report again"
 	@echo "make sweep CONFIG=configs/sweeps/advantage.yaml   thousands of kinds of clients, as one map"
+	@echo "make curves TRAININGS=\"models/a models/b\"   draw their learning curves together"
+	@echo "make tensorboard [ARGS=\"--port 6007\"]   show what --loggers tensorboard has written"
 	@echo "make play [ARGS=\"--policy models/quickstart/policy_best.pth\"]   be the therapist"
 	@echo "make test         run the tests"
 	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
@@ -72,6 +74,13 @@ report: setup
 sweep: setup
 	@test -n "$(CONFIG)" || { echo "error: say which sweep: make sweep CONFIG=configs/sweeps/advantage.yaml (there are: $(wildcard configs/sweeps/*.yaml))"; exit 2; }
 	@$(RUN) -m jaxtherapy.sweep --config "$(CONFIG)" $(ARGS)
+
+curves: setup
+	@test -n "$(TRAININGS)" || { echo "error: say which: make curves TRAININGS=\"models/a models/b\" (there are: $(wildcard models/*))"; exit 2; }
+	@$(RUN) -m jaxtherapy.curves $(TRAININGS) $(ARGS)
+
+tensorboard: setup
+	$(VENV)/bin/tensorboard --logdir logs $(ARGS)
 
 play: setup
 	@$(RUN) -m jaxtherapy.play $(ARGS)

@@ -113,6 +113,10 @@ class RunFiles:
         """A seed's log."""
         return self.log / log_name(self.name, seed if len(self.all_seeds) > 1 else None)
 
+    def events(self, seed: int) -> Path:
+        """The folder of a seed's TensorBoard events."""
+        return self.log / "tensorboard" / self.csv(seed).name.removesuffix("_progress.csv")
+
     @property
     def picture(self) -> Path:
         """The learning curve."""
