@@ -118,7 +118,7 @@ def test_the_tests_of_choices_hold_for_what_is_added(overlay):
 
 # --- what other documents show --------------------------------------------------------------
 
-RUN = ["README.md", "docs/api.md", "docs/evaluation.md"]
+RUN = ["README.md", *(f"docs/{name}.md" for name in ("api", "evaluation", "ppo", "tutorial"))]
 """Their blocks of Python are run, one after the other."""
 
 SMALL = {
