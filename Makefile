@@ -20,7 +20,7 @@ PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reord
 
 .PHONY: help setup train evaluate report sweep curves tensorboard play test test-hard test-long \
 	test-torch test-browser test-r fuzz \
-	bench bench-gpu bench-old-stack bench-check results lint format hooks docs pictures clean
+	bench bench-gpu bench-old-stack bench-check results lint format hooks docs notebooks pictures clean
 
 help:
 	@echo "make train CONFIG=configs/quickstart.yaml [ARGS=\"--seed 7\"]   train a therapist"
@@ -46,6 +46,7 @@ help:
 	@echo "make format       put the style right"
 	@echo "make hooks        lint and the subject's length at every commit"
 	@echo "make docs         the documents as a site in build/site, every link checked"
+	@echo "make notebooks    run docs/notebooks from start to end"
 	@echo "make pictures     draw the pictures in docs/ again"
 	@echo "make setup        install everything, as the others do by themselves"
 	@echo "make clean        remove what setup installed"
@@ -149,7 +150,10 @@ hooks: setup
 	$(VENV)/bin/pre-commit install
 
 docs: setup
-	$(VENV)/bin/mkdocs build --strict --quiet $(ARGS)
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict $(ARGS)
+
+notebooks: setup
+	$(VENV)/bin/jupyter execute --timeout 180 docs/notebooks/*.ipynb
 
 pictures: setup
 	$(RUN) -m docs.circumplex

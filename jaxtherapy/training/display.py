@@ -24,13 +24,14 @@ def console(quiet: bool = False, as_json: bool = False) -> Console:
     Colours and movement are for terminals alone: FORCE_COLOR would fill a log with both.
     """
     stream: Any = LastingStream(sys.stdout)
+    # In a notebook it is text too: Rich would make every line an output of its own.
+    plain: Any = {"file": stream, "quiet": quiet, "force_jupyter": False}
     if as_json:
-        return JsonConsole(file=stream, quiet=quiet, force_terminal=False)
+        return JsonConsole(**plain, force_terminal=False)
+    plain |= {"highlight": False, "markup": False}
     if sys.stdout is not None and sys.stdout.isatty():
-        return Console(file=stream, highlight=False, markup=False, quiet=quiet)
-    return Console(
-        file=stream, highlight=False, markup=False, width=200, quiet=quiet, force_terminal=False
-    )
+        return Console(**plain)
+    return Console(**plain, width=200, force_terminal=False)
 
 
 def format_duration(seconds: float) -> str:
