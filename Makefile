@@ -157,6 +157,7 @@ notebooks: setup
 
 pictures: setup
 	$(RUN) -m docs.circumplex
+	$(RUN) -m docs.curves
 
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(FUZZ_VENV) build *.egg-info

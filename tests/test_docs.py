@@ -14,7 +14,7 @@ import pytest
 import yaml
 
 import jaxtherapy as jt
-from docs import circumplex
+from docs import circumplex, curves
 from jaxtherapy import config as configuration
 from jaxtherapy.config import read_config_file
 
@@ -23,6 +23,7 @@ FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"# (jaxtherapy/\S+\.py)\n")
 SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
 MOST_LINES = 39
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
@@ -196,6 +197,13 @@ def test_a_command_that_is_shown_is_one(document, line):
 
 def test_the_circumplex_is_drawn_from_the_code():
     assert circumplex.FILE.read_text() == circumplex.draw(), "run `make pictures`"
+
+
+def test_the_clients_curves_are_drawn_from_the_code():
+    there, drawn = curves.FILE.read_text(), curves.draw()
+    assert NUMBER.sub("", there) == NUMBER.sub("", drawn), "run `make pictures`"
+    one, other = ([float(each) for each in NUMBER.findall(text)] for text in (there, drawn))
+    assert one == pytest.approx(other, abs=1), "run `make pictures`"  # a pixel of rounding
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)
