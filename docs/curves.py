@@ -2,6 +2,8 @@
 
 from pathlib import Path
 
+import jax
+import jax.numpy as jnp
 import numpy as np
 from numpy.typing import ArrayLike
 
@@ -35,9 +37,11 @@ def panel(left: float, x: ArrayLike, y: ArrayLike, color: str, words: tuple[str,
 
 def draw() -> str:
     """Weights of what is remembered, and the bond, with the default parameters."""
-    params, shares = ClientParams(), np.linspace(0, 1, 51)
+    params, shares = ClientParams(), jnp.linspace(0, 1, 51)
     weights = memory.recency_weights(params.recency_ratio)
-    bonds = memory.bond(shares, 0.0, 1.0, params.bond_alpha, params.bond_offset)
+    low, high = jnp.float32(0), jnp.float32(1)
+    alpha, offset = params.bond_alpha, params.bond_offset
+    bonds = jax.vmap(lambda share: memory.bond(share, low, high, alpha, offset))(shares)
     parts = [
         f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" role="img" '
         'font-family="sans-serif" font-size="14">',
