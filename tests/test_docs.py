@@ -10,6 +10,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 import yaml
 
@@ -119,7 +121,10 @@ def test_the_tests_of_choices_hold_for_what_is_added(overlay):
 
 # --- what other documents show --------------------------------------------------------------
 
-RUN = ["README.md", *(f"docs/{name}.md" for name in ("api", "evaluation", "ppo", "tutorial"))]
+RUN = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("api", "evaluation", "ppo", "studies", "tutorial")),
+]
 """Their blocks of Python are run, one after the other."""
 
 SMALL = {
@@ -137,6 +142,9 @@ def shown(tmp_path_factory):
     for path in (ROOT / "configs").glob("*.yaml"):
         values = read_config_file(path) | SMALL
         (folder / "configs" / path.name).write_text(yaml.safe_dump(values))
+    (folder / "sweeps/advantage").mkdir(parents=True)
+    table = pa.table({"threshold": [0.9]}).replace_schema_metadata({"jaxtherapy": "{}"})
+    pq.write_table(table, folder / "sweeps/advantage/runs.parquet")  # a sweep takes longer
     examples = {}
     for document in RUN:
         blocks = [code for _, code in python_blocks((ROOT / document).read_text())]
