@@ -19,9 +19,9 @@ EXTRAS := $(shell nvidia-smi -L 2>/dev/null | grep -q GPU && echo dev,cuda12 || 
 # tests/conftest.py, the longest first.
 PYTEST := $(RUN) -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup train evaluate report sweep power sensitivity play test test-hard test-long \
-	test-torch test-gym test-wheel test-browser test-r fuzz \
-	bench bench-gpu bench-old-stack bench-check results lint format hooks pictures clean
+.PHONY: help setup train evaluate report sweep power sensitivity curves tensorboard play test \
+	test-hard test-long test-torch test-gym test-wheel test-browser test-r fuzz bench bench-gpu \
+	bench-old-stack bench-check results lint format hooks docs notebooks pictures clean
 
 help:
 	@echo "make train CONFIG=configs/quickstart.yaml [ARGS=\"--seed 7\"]   train a therapist"
@@ -30,6 +30,8 @@ help:
 	@echo "make sweep CONFIG=configs/sweeps/advantage.yaml   thousands of kinds of clients, as one map"
 	@echo "make power [ARGS=\"complementary random --threshold 0.7\"]   how many dyads a trial needs"
 	@echo "make sensitivity ARGS=\"--threshold '{uniform: [0.65, 0.99]}'\"   which numbers of clients matter"
+	@echo "make curves TRAININGS=\"models/a models/b\"   draw their learning curves together"
+	@echo "make tensorboard [ARGS=\"--port 6007\"]   show what --loggers tensorboard has written"
 	@echo "make play [ARGS=\"--policy models/quickstart/policy_best.pth\"]   be the therapist"
 	@echo "make test         run the tests"
 	@echo "make test-torch   check weights against real PyTorch and Tianshou (own environment)"
@@ -48,6 +50,8 @@ help:
 	@echo "make lint         style and types"
 	@echo "make format       put the style right"
 	@echo "make hooks        lint and the subject's length at every commit"
+	@echo "make docs         the documents as a site in build/site, every link checked"
+	@echo "make notebooks    run docs/notebooks from start to end"
 	@echo "make pictures     draw the pictures in docs/ again"
 	@echo "make setup        install everything, as the others do by themselves"
 	@echo "make clean        remove what setup installed"
@@ -83,6 +87,13 @@ power: setup
 
 sensitivity: setup
 	@$(RUN) -m jaxtherapy.sensitivity $(if $(CONFIG),--config "$(CONFIG)") $(ARGS)
+
+curves: setup
+	@test -n "$(TRAININGS)" || { echo "error: say which: make curves TRAININGS=\"models/a models/b\" (there are: $(wildcard models/*))"; exit 2; }
+	@$(RUN) -m jaxtherapy.curves $(TRAININGS) $(ARGS)
+
+tensorboard: setup
+	$(VENV)/bin/tensorboard --logdir logs $(ARGS)
 
 play: setup
 	@$(RUN) -m jaxtherapy.play $(ARGS)
@@ -161,8 +172,15 @@ format: setup
 hooks: setup
 	$(VENV)/bin/pre-commit install
 
+docs: setup
+	NO_MKDOCS_2_WARNING=1 $(VENV)/bin/mkdocs build --strict $(ARGS)
+
+notebooks: setup
+	$(VENV)/bin/jupyter execute --timeout 180 docs/notebooks/*.ipynb
+
 pictures: setup
 	$(RUN) -m docs.circumplex
+	$(RUN) -m docs.curves
 
 clean:
 	rm -rf $(VENV) $(TORCH_VENV) $(FUZZ_VENV) $(GYM_VENV) build *.egg-info

@@ -41,11 +41,11 @@ _NAMES = {
     "compare_therapists": "jaxtherapy.evaluation.evaluation",
     "fit_map": "jaxtherapy.evaluation.map_search",
     "load_config": "jaxtherapy.config",
+    "load_policy": "jaxtherapy.storage.trained_policy",
     "make": "jaxtherapy.envs.therapy",
-    "load_policy": "jaxtherapy.storage.policies",
     "read_evaluation": "jaxtherapy.evaluation.reading",
     "save_config": "jaxtherapy.config",
-    "save_policy": "jaxtherapy.storage.policies",
+    "save_policy": "jaxtherapy.storage.trained_policy",
     "simulate": "jaxtherapy.client.simulation",
     "simulate_course": "jaxtherapy.client.simulation",
     "therapists": "jaxtherapy.client.therapists",
@@ -74,8 +74,8 @@ if TYPE_CHECKING:  # the same names, for editors and type checkers
     from jaxtherapy.evaluation.map_search import fit_map as fit_map
     from jaxtherapy.evaluation.reading import read_evaluation as read_evaluation
     from jaxtherapy.reporting.report import write_report as write_report
-    from jaxtherapy.storage.policies import load_policy as load_policy
-    from jaxtherapy.storage.policies import save_policy as save_policy
+    from jaxtherapy.storage.trained_policy import load_policy as load_policy
+    from jaxtherapy.storage.trained_policy import save_policy as save_policy
     from jaxtherapy.training.callbacks import Change as Change
     from jaxtherapy.training.result import TrainingResult as TrainingResult
     from jaxtherapy.training.trainer import Trainer as Trainer

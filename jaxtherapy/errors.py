@@ -1,9 +1,12 @@
 """Errors that end a run, each with one line that says what to do."""
 
 import difflib
+import json
+import math
 import reprlib
 import signal
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 INTERRUPTED = 130
@@ -20,6 +23,17 @@ class RunError(RuntimeError):
     def __init__(self, message: str, exit_code: int = 2) -> None:
         super().__init__(message)
         self.exit_code = exit_code
+
+
+@contextmanager
+def extra(name: str, needed_by: str) -> Iterator[None]:
+    """While open, what can't be imported ends in one line that says which extra has it."""
+    try:
+        yield
+    except ImportError as error:
+        raise RunError(
+            f"{needed_by} needs {error.name}: pip install 'jaxtherapy[{name}]'"
+        ) from None
 
 
 def is_out_of_memory(error: BaseException) -> bool:
@@ -39,6 +53,19 @@ def nearest(name: Any, known: Iterable[str]) -> str:
     """``; did you mean …?`` where one of the known names is close; else nothing."""
     match = difflib.get_close_matches(str(name)[:100], list(known), 1)
     return f"; did you mean {match[0]}?" if match else ""
+
+
+def json_line(event: str, **told: Any) -> str:
+    """An object of JSON on one line; numbers that JSON lacks become null."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {name: plain(each) for name, each in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(each) for each in value]
+        return None if isinstance(value, float) and not math.isfinite(value) else value
+
+    return json.dumps({"event": event} | plain(told))
 
 
 class LastingStream:

@@ -15,7 +15,7 @@ from tests.training import tiny
 
 FILE = Path(jt.__file__)
 DATA = Path(__file__).parent / "data"
-COMMANDS = {"train", "evaluate", "report", "play", "convert", "coded"}
+COMMANDS = {"train", "evaluate", "report", "curves", "play", "convert", "coded"}
 
 
 @pytest.mark.parametrize("name", jt.__all__)

@@ -24,6 +24,7 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.discovery import Choices
 from jaxtherapy.envs.observations import VIEWS
+from jaxtherapy.errors import RunError
 from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.networks.encoders import ENCODERS, Encoder
 from jaxtherapy.storage.progress_log import COLUMNS
@@ -268,6 +269,10 @@ def test_a_logger_is_told_and_closed(name, folder):
     """Also where there is no folder, and where a run breaks off before its first evaluation."""
     config = TrainingConfig(seed=7)
     for steps in ((), (64, 128)):
+        try:
+            LOGGERS[name]
+        except RunError as error:  # an extra
+            pytest.skip(str(error))
         run = Run(config, None, Console(file=io.StringIO()), lambda job: job())
         logger = LOGGERS[name](run)
         for step in steps:

@@ -1,23 +1,32 @@
 """What the documents show, runs; what they picture, is so."""
 
+import importlib
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
+import yaml
 
-import jaxtherapy
-from docs import circumplex
+import jaxtherapy as jt
+from docs import circumplex, curves
+from jaxtherapy import config as configuration
+from jaxtherapy.config import read_config_file
 
 ROOT = Path(__file__).parent.parent
 FENCED = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 PATH = re.compile(r"# (jaxtherapy/\S+\.py)\n")
 SECTION = re.compile(r"^## (.*)$", re.MULTILINE)
 MOST_LINES = 39
+NUMBER = re.compile(r"\d+(?:\.\d+)?")
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
 
 
 def python_blocks(text):
@@ -43,7 +52,7 @@ FILES = dict(block for block in python_blocks(EXTENDING) if block[0])
 def overlay(tmp_path_factory):
     """A copy of the package with every file that the document adds, and its tests beside it."""
     folder = tmp_path_factory.mktemp("overlay")
-    source = Path(jaxtherapy.__file__).parent
+    source = Path(jt.__file__).parent
     ignored = shutil.ignore_patterns("__pycache__")
     shutil.copytree(source, folder / "jaxtherapy", ignore=ignored)
     shutil.copytree(ROOT / "tests/client", folder / "tests/client", ignore=ignored)
@@ -70,11 +79,11 @@ print(json.dumps(told))
 """
 
 
-def run(overlay, *arguments, **options):
+def run(folder, *arguments, path=None, **options):
     return subprocess.run(
         [sys.executable, *arguments],
-        cwd=overlay,
-        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(overlay)},
+        cwd=folder,
+        env=os.environ | {"JAX_PLATFORMS": "cpu", "PYTHONPATH": str(path or folder)},
         capture_output=True,
         text=True,
         timeout=600,
@@ -110,17 +119,99 @@ def test_the_tests_of_choices_hold_for_what_is_added(overlay):
     assert re.search(r"[1-9]\d* passed", done.stdout)
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/evaluation.md"])
-def test_other_examples_are_python(document):
-    for path, code in python_blocks((ROOT / document).read_text()):
-        compile(code, path or document, "exec")
+# --- what other documents show --------------------------------------------------------------
+
+RUN = [
+    "README.md",
+    *(f"docs/{name}.md" for name in ("api", "evaluation", "ppo", "studies", "tutorial")),
+]
+"""Their blocks of Python are run, one after the other."""
+
+SMALL = {
+    **{"total_timesteps": 512, "n_envs": 16, "n_steps": 16, "batch_size": 64, "n_epochs": 1},
+    **{"hidden_size": 16, "max_sessions": 20, "eval_episodes": 10, "eval_freq": 256},
+}
+"""In place of what the configurations say: that examples run is the question, not how well."""
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory):
+    """{document: what its examples printed, and their error}, of one process for all."""
+    folder = tmp_path_factory.mktemp("documents")
+    (folder / "configs").mkdir()
+    for path in (ROOT / "configs").glob("*.yaml"):
+        values = read_config_file(path) | SMALL
+        (folder / "configs" / path.name).write_text(yaml.safe_dump(values))
+    (folder / "sweeps/advantage").mkdir(parents=True)
+    table = pa.table({"threshold": [0.9]}).replace_schema_metadata({"jaxtherapy": "{}"})
+    pq.write_table(table, folder / "sweeps/advantage/runs.parquet")  # a sweep takes longer
+    examples = {}
+    for document in RUN:
+        blocks = [code for _, code in python_blocks((ROOT / document).read_text())]
+        # PyTorch's part of the README is run where PyTorch is: tests/torch.
+        code = "\n".join(code for code in blocks if "torch.load" not in code)
+        examples[document] = re.sub(r"\b(n_dyads|n_episodes)=[\d_]+", r"\1=50", code)
+    done = run(folder, "-c", RUN_EACH, path=ROOT, input=json.dumps(examples))
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout)
+
+
+@pytest.mark.parametrize("document", RUN)
+def test_other_examples_run(shown, document):
+    assert not shown[document]["error"], shown[document]["error"]
+
+
+def test_every_name_of_the_package_has_an_example():
+    code = "".join(code for _, code in python_blocks((ROOT / "docs/api.md").read_text()))
+    assert {*re.findall(r"\bjt\.(\w+)", code)} >= {*jt.__all__} - {"__version__"}
+
+
+def test_every_document_with_python_is_run():
+    found = {str(each.relative_to(ROOT)) for each in DOCUMENTS if "```python" in each.read_text()}
+    assert found == {*RUN, "docs/extending.md"}
+
+
+def commands():
+    """(document, line) of every command of ours or of make in a block, or between backticks."""
+    ours = re.compile(r"(?:^|`)((?:srun \.venv/bin/)?python -m jaxtherapy\.[^`\n]+|make [^`\n]+)")
+    for document in DOCUMENTS:
+        text = document.read_text().replace("\\\n", " ")
+        for language, block in FENCED.findall(text):
+            lines = [] if language == "python" else block.splitlines()
+            for found in filter(None, (ours.match(line.removeprefix("$ ")) for line in lines)):
+                yield document.name, found[1]
+
+
+@pytest.mark.parametrize(("document", "line"), dict.fromkeys(commands()))
+def test_a_command_that_is_shown_is_one(document, line):
+    words = [word for word in shlex.split(line, comments=True) if word != "…"]
+    if words[0] == "make":
+        if shutil.which("make"):
+            known = ["PYTHON=python3", "TORCH_PYTHON=python3", "EXTRAS=dev"]  # seconds to find out
+            dry = ["make", "--dry-run", *known, *words[1:]]
+            done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, timeout=60)
+            assert done.returncode == 0, done.stderr
+        words = shlex.split(" ".join(word[5:] for word in words if word.startswith("ARGS=")))
+        words = ["-m", f"jaxtherapy.{shlex.split(line)[1]}", *words]
+    module, arguments = words[words.index("-m") + 1], words[words.index("-m") + 2 :]
+    if module == "jaxtherapy.train":
+        given = configuration.parse_flags(configuration.build_parser("train", ""), arguments)
+        path = given.pop("config", None)
+        configuration.load_config(path and ROOT / path, given)
+    elif line.startswith("python"):
+        parser = importlib.import_module(module.replace(".", ".cli.", 1)).build_parser()
+        parser.parse_args(arguments)
 
 
 def test_the_circumplex_is_drawn_from_the_code():
     assert circumplex.FILE.read_text() == circumplex.draw(), "run `make pictures`"
 
 
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(ROOT / "docs").glob("*.md")])
+def test_the_clients_curves_are_drawn_from_the_code():
+    there, drawn = curves.FILE.read_text(), curves.draw()
+    assert NUMBER.sub("", there) == NUMBER.sub("", drawn), "run `make pictures`"
+    one, other = ([float(each) for each in NUMBER.findall(text)] for text in (there, drawn))
+    assert one == pytest.approx(other, abs=1), "run `make pictures`"  # a pixel of rounding
 
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda path: path.name)

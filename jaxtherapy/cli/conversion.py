@@ -27,6 +27,8 @@ from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.start import from_weights
 
+FORMATS = (".pth", policies.SAFETENSORS)
+
 
 def convert(given: argparse.Namespace) -> str:
     """One way or the other; says what was written."""
@@ -39,13 +41,15 @@ def convert(given: argparse.Namespace) -> str:
             raise RunError(f"{flag} has no meaning where {given.source} is {kind}; leave it out")
     if is_folder:
         return to_pth(given.source, given.target, given.step, given.seed, given.weights_only)
+    if policies.SAFETENSORS in (given.source.suffix, given.target.suffix) and given.target.suffix:
+        return to_other_format(given.source, given.target)
     return to_experiment(given.source, given.target, given.config)
 
 
 def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare: bool) -> str:
-    """Writes an Orbax checkpoint as a ``.pth`` file."""
-    if target.suffix != ".pth":
-        raise RunError(f"{target} must end in .pth to convert the folder {source}")
+    """Writes an Orbax checkpoint as a ``.pth`` or ``.safetensors`` file."""
+    if target.suffix not in FORMATS:
+        raise RunError(f"{target} must end in .pth or .safetensors to convert the folder {source}")
     if target.exists():
         raise RunError(f"{target} exists already; name another file")
     if not (source / "config.yaml").is_file():
@@ -66,8 +70,21 @@ def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare:
             steps[-1] if step is None else step, template, devices.on_one_device(template)
         )
     contents = _contents(config, state, group.seeds.index(seed), progress)
+    bare = bare or target.suffix == policies.SAFETENSORS
     policies.write(target, contents["model"] if bare else contents)
     return f"{target}: seed {seed} at step {progress.step:,}"
+
+
+def to_other_format(source: Path, target: Path) -> str:
+    """The weights of a ``.pth`` file as ``.safetensors``, or the other way round."""
+    if {source.suffix, target.suffix} != set(FORMATS):
+        raise RunError(f"{source} and {target} must end in .pth and .safetensors")
+    if not source.exists():
+        raise RunError(f"{source} does not exist")
+    if target.exists():
+        raise RunError(f"{target} exists already; name another file")
+    policies.write(target, policies.state_dict(policies.read(source).weights))
+    return f"{target}: the weights of {source}"
 
 
 def _contents(config: TrainingConfig, state: TrainState, index: int, now: Progress) -> Any:

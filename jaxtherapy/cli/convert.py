@@ -3,7 +3,8 @@
 ``python -m jaxtherapy.convert tianshou_checkpoint.pth models/imported`` makes an experiment's
 folder, with Orbax checkpoint, that ``--resume-from models/imported`` continues.
 ``python -m jaxtherapy.convert models/quickstart therapist.pth`` writes its latest Orbax checkpoint
-as a ``.pth`` file for PyTorch or Tianshou 1.x.
+as a ``.pth`` file for PyTorch or Tianshou 1.x. A target that ends in ``.safetensors`` gets the
+weights of a folder or a ``.pth`` file.
 """
 
 import argparse
@@ -22,19 +23,7 @@ def _path(text: str) -> Path:
 @ends_in_one_line("interrupted; what was to be written may be incomplete")
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0, or 2 with one line on what is wrong."""
-    parser = configuration.OneLineParser(
-        prog="python -m jaxtherapy.convert",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    add = parser.add_argument
-    add("source", type=_path, help="a .pth file, or an experiment's folder")
-    add("target", type=_path, help="a new experiment's folder, or a .pth file")
-    add("--config", help="YAML file of settings for a new experiment")
-    add("--step", type=int, help="which checkpoint of a folder; default the latest")
-    add("--seed", type=int, help="which seed of a folder; default the first")
-    add("--weights-only", action="store_true", help="write a state dict, as policy_*.pth is")
-    arguments = parser.parse_args(argv)
+    arguments = build_parser().parse_args(argv)
     with importing():
         import jax
 
@@ -50,3 +39,20 @@ def main(argv: Sequence[str] | None = None) -> int:
         raise RunError(f"can't convert: {reason}") from None
     print(note)
     return 0
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All flags."""
+    parser = configuration.OneLineParser(
+        prog="python -m jaxtherapy.convert",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("source", type=_path, help="a .pth or .safetensors file, or an experiment's folder")
+    add("target", type=_path, help="a new experiment's folder, or a .pth or .safetensors file")
+    add("--config", help="YAML file of settings for a new experiment")
+    add("--step", type=int, help="which checkpoint of a folder; default the latest")
+    add("--seed", type=int, help="which seed of a folder; default the first")
+    add("--weights-only", action="store_true", help="write a state dict, as policy_*.pth is")
+    return parser

@@ -188,6 +188,11 @@ def report() -> int:
     return launch("report")
 
 
+def curves() -> int:
+    """``jaxtherapy-curves``."""
+    return launch("curves")
+
+
 def play() -> int:
     """``jaxtherapy-play``."""
     return launch("play")

@@ -1,23 +1,34 @@
 """Train a therapist: ``python -m jaxtherapy.train --config configs/quickstart.yaml``."""
 
 import argparse
+import contextlib
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import TrainingConfig
+from jaxtherapy.errors import ConfigError, RunError, json_line
 
 
 @ends_in_one_line("interrupted; continue from the latest checkpoint with --resume")
 def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0, or 2 for what can't be run, 1 for what broke off."""
     arguments = sys.argv[1:] if argv is None else list(argv)
+    with errors_as_json(arguments):
+        return _train(arguments)
+
+
+def _train(arguments: Sequence[str]) -> int:
     config, notes = read_configuration(arguments)
+    if "print_config" in configuration.parse_flags(_parser(), arguments):
+        print(configuration.dump_config(config), end="")
+        return 0
     with importing():
         from jaxtherapy.devices import hosts
         from jaxtherapy.devices.programs import StoppedWhileCompiling
@@ -45,6 +56,18 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 0
 
 
+@contextlib.contextmanager
+def errors_as_json(arguments: Sequence[str]) -> Iterator[None]:
+    """Where JSON is asked for, an error is told on standard output too, as an object."""
+    try:
+        yield
+    except (ConfigError, RunError) as error:
+        words = " ".join(arguments).replace("log_format", "log-format").replace("=", " ").split()
+        if ("--log-format", "json") in pairwise(words):
+            print(json_line("error", message=str(error)), flush=True)
+        raise
+
+
 @cache
 def _parser() -> argparse.ArgumentParser:
     return configuration.build_parser("python -m jaxtherapy.train", __doc__ or "")
@@ -53,6 +76,7 @@ def _parser() -> argparse.ArgumentParser:
 def read_configuration(arguments: Sequence[str]) -> tuple[TrainingConfig, list[str]]:
     """The configuration in force (flag, then file, then default), and what to tell about it."""
     given = configuration.parse_flags(_parser(), arguments)
+    given.pop("print_config", None)
     path = given.pop("config") if "config" in given else _config_to_resume(given)
     config = configuration.load_config(path, given)
     in_file = {} if path is None else configuration.read_config_file(path)

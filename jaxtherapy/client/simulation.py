@@ -16,7 +16,7 @@ from jaxtyping import Array, Bool, Float, Int, Int8, PRNGKeyArray, PyTree
 from jaxtherapy.client.dyad import Dyad, counted, hold_session, intake, is_over
 from jaxtherapy.client.params import ClientParams, check_params
 from jaxtherapy.client.population import draw_numbers
-from jaxtherapy.client.therapists import INVALID, Answer, Therapist, as_therapist, checked
+from jaxtherapy.client.therapists import INVALID, AnyTherapist, Therapist, as_therapist, checked
 from jaxtherapy.fast.promotion import ordinary
 
 _THERAPISTS = 2**31
@@ -91,7 +91,7 @@ def session(
 
 @ordinary
 def simulate(
-    key: PRNGKeyArray, params: ClientParams, therapist: Therapist | Answer, n_dyads: int
+    key: PRNGKeyArray, params: ClientParams, therapist: AnyTherapist, n_dyads: int
 ) -> Dyad:
     """Runs ``n_dyads`` therapies to their end.
 
@@ -127,7 +127,7 @@ def simulate(
 def simulate_course(
     key: PRNGKeyArray,
     params: ClientParams,
-    therapist: Therapist | Answer,
+    therapist: AnyTherapist,
     n_dyads: int,
     n_sessions: int,
 ) -> tuple[Dyad, Course]:
@@ -150,7 +150,7 @@ class _ActsValid(NamedTuple):
     valid: Bool[Array, ""]
 
 
-def _checked(key: PRNGKeyArray, params: ClientParams, therapist: Therapist | Answer) -> Therapist:
+def _checked(key: PRNGKeyArray, params: ClientParams, therapist: AnyTherapist) -> Therapist:
     """The therapist, which remembers whether its acts are valid where numbers are known."""
     if any(isinstance(leaf, jax.core.Tracer) for leaf in jax.tree.leaves((key, params))):
         return as_therapist(therapist)

@@ -9,7 +9,7 @@ import inspect
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import jax
 import jax.numpy as jnp
@@ -52,10 +52,23 @@ class Therapist:
     counts: bool = False
 
 
-def as_therapist(therapist: Therapist | Answer) -> Therapist:
-    """A therapist, from one or from a function without memory."""
+@runtime_checkable
+class HasTherapist(Protocol):
+    """What makes a therapist: a loaded policy, a planner."""
+
+    def therapist(self) -> Therapist:
+        """The therapist."""
+
+
+AnyTherapist = Therapist | HasTherapist | Answer
+
+
+def as_therapist(therapist: AnyTherapist) -> Therapist:
+    """A therapist, from one, from what makes one, or from a function without memory."""
     if isinstance(therapist, Therapist):
         return therapist
+    if isinstance(therapist, HasTherapist):
+        return therapist.therapist()
     if n_required(therapist) == 2:
         return Therapist(lambda key, memory, view: (memory, therapist(key, view)))
     return Therapist(
@@ -64,7 +77,7 @@ def as_therapist(therapist: Therapist | Answer) -> Therapist:
     )
 
 
-def checked(therapist: Therapist | Answer) -> Therapist:
+def checked(therapist: AnyTherapist) -> Therapist:
     """The same therapist, whose acts outside 0..7 become ``INVALID``: no cast hides them.
 
     Raises:

@@ -38,7 +38,9 @@ def checked(name: str, value: Any) -> Any:
 
 def checked_as(about: Setting, value: Any) -> Any:
     """The same for what is declared elsewhere."""
-    if value is None or (about.null and isinstance(value, str) and value.lower() in NULLS):
+    alone = about.type == tuple[str, ...] and isinstance(value, list) and len(value) == 1
+    word = value[0] if alone else value  # --loggers null
+    if word is None or (about.null and isinstance(word, str) and word.lower() in NULLS):
         if not about.null:
             raise _refused(about, value)
         return None

@@ -9,6 +9,7 @@ from typing import Any, NoReturn
 
 import yaml
 
+from jaxtherapy import __version__
 from jaxtherapy.config.checks import TYPE_NAMES, expanded
 from jaxtherapy.config.settings import EXPERIMENT, SETTINGS, Resume
 from jaxtherapy.config.yaml_files import ALIASES, IGNORED, plain
@@ -30,6 +31,8 @@ class OneLineParser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         super().__init__(allow_abbrev=False, **options)
+        version = f"jaxtherapy {__version__}"
+        self.add_argument("--version", action="version", version=version, help="print it and exit")
         self._negative_number_matcher = re.compile(r"-\.?\d")  # as of Python 3.14: -5e-1 too
 
     def parse_known_args(self, args: Any = None, namespace: Any = None) -> Any:  # noqa: D102
@@ -85,6 +88,11 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
             if about.group == EXPERIMENT:
                 groups[about.group].add_argument(
                     "--config", metavar="FILE", help="YAML file of settings; flags win over it"
+                )
+                groups[about.group].add_argument(
+                    "--print-config",
+                    action="store_true",
+                    help="print the configuration in force, as --config takes it, and exit",
                 )
         add_setting(groups[about.group], name, help_text(name))
     for name in IGNORED:

@@ -20,6 +20,7 @@ MECHANISMS = names_in("client/mechanisms")
 MATRICES = tuple(json.loads((ROOT / "client/utility_matrices.json").read_text())["named"])
 VIEWS = names_in("envs/observations")
 ENCODERS = names_in("networks/encoders")
+LOGGERS = names_in("training/loggers")
 
 EXPERIMENT = "Experiment"
 _experiment = partial(setting, EXPERIMENT)
@@ -73,6 +74,13 @@ class Experiment:
         in_file=False,
     )
     overwrite: bool = _experiment(False, "replace an experiment of the same name", in_file=False)
+    quiet: bool = _experiment(False, "print nothing but errors", in_file=False)
+    log_format: str = _experiment(
+        "text",
+        "what is printed; json: an object per line, errors too",
+        choices=("text", "json"),
+        in_file=False,
+    )
 
 
 @dataclass(frozen=True)
@@ -226,6 +234,9 @@ class RunLength:
         None, "end after that many evaluations without a better reward", "[1, 1e6]", null="off"
     )
     log_dir: str = _logging("logs/{experiment_name}", "folder for the CSV log")
+    loggers: tuple[str, ...] | None = _logging(
+        None, "who else is told of evaluations", choices=LOGGERS, null="none"
+    )
     save_freq: int = _logging(10_000, "a checkpoint this often", "[1, 1e12]", unit="steps")
     keep_checkpoints: int = _logging(
         0, "how many checkpoints to keep, the latest; policy_best.pth stays; 0: all", "[0, 1e6]"

@@ -63,12 +63,14 @@ def is_evaluation(path: Path) -> bool:
         return False
 
 
-def read_evaluation(path: Path) -> Evaluation:
-    """The evaluation that a file holds.
+def read_evaluation(path: str | Path) -> Evaluation:
+    """The evaluation that a file holds, or the file of a folder.
 
     Raises:
         RunError: there is none, it is of another version, or it is damaged.
     """
+    path = Path(path).expanduser()
+    path = path / "evaluation.json" if path.is_dir() else path
     try:
         content = path.read_bytes()
         content.decode()

@@ -1,15 +1,25 @@
 """Learning curves: a training's own picture, of one seed or many, and those of a report."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
+from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxtherapy.evaluation.results import Evaluation
-from jaxtherapy.reporting.drawing import BLUE, GREEN, GREY, ORANGE, Panel, Picture, draw
+from jaxtherapy.reporting.drawing import (
+    BLUE,
+    GREEN,
+    GREY,
+    ORANGE,
+    PALETTE,
+    Panel,
+    Picture,
+    draw,
+)
 from jaxtherapy.reporting.formats import printable, short
 from jaxtherapy.reporting.selection import MOST_FOLLOWED
 from jaxtherapy.storage.files import write_atomically
@@ -38,6 +48,10 @@ RATES = (
     Line("test_success_rate", "success", GREEN),
     Line("test_dropout_rate", "dropout", ORANGE, "--"),
 )
+
+
+STYLES = ("-", "--", ":", "-.")
+"""Tell more trainings apart than there are colours."""
 
 
 def _draw_line(axes: "Axes", logs: Sequence[Log], line: Line) -> None:
@@ -109,7 +123,7 @@ def draw_learning_curve(log: ProgressLog, title: str, path: Path) -> None:
         PictureError: it can't be drawn.
         OSError: the folder is gone, read-only or full; ``path`` is as it was.
     """
-    _draw_training([_columns(log.numbers())], (TRAINING, EVALUATION), title, path)
+    write_atomically(path, curves_as_png({0: log.numbers()}, title))
 
 
 def draw_seed_curves(rows: Mapping[int, Sequence[Row]], title: str, path: Path) -> None:
@@ -119,21 +133,36 @@ def draw_seed_curves(rows: Mapping[int, Sequence[Row]], title: str, path: Path) 
         PictureError: it can't be drawn.
         OSError: the folder is gone, read-only or full; ``path`` is as it was.
     """
-    _draw_training([_columns(of_seed) for of_seed in rows.values()], (EVALUATION,), title, path)
+    write_atomically(path, curves_as_png(rows, title, as_seeds=True))
+
+
+def curves_as_png(
+    rows: Mapping[int, Sequence[Row]], title: str, as_seeds: bool | None = None
+) -> bytes:
+    """Reward, success and dropout against steps.
+
+    Args:
+        rows: of each seed's log.
+        title: of the picture.
+        as_seeds: whether evaluations alone are drawn; None: where there are several.
+
+    Raises:
+        PictureError: it can't be drawn.
+    """
+    as_seeds = len(rows) > 1 if as_seeds is None else as_seeds
+    logs = [_columns(of_seed) for of_seed in rows.values()]
+    rewards = (EVALUATION,) if as_seeds else (TRAINING, EVALUATION)
+
+    def paint(figure: "Figure") -> None:
+        paint_training(figure, logs, rewards, printable(title))
+
+    size = 8, 6.5 if as_seeds else 6
+    return draw(title, size, paint, {"png": {"dpi": 120}}, **{"font.size": 10})["png"]
 
 
 def _columns(rows: Sequence[Row]) -> Log:
     columns = ("step", *(line.column for line in (TRAINING, REWARD, *RATES)))
     return {name: [row[name] for row in rows] for name in columns if not rows or name in rows[0]}
-
-
-def _draw_training(logs: Sequence[Log], rewards: Sequence[Line], title: str, path: Path) -> None:
-    def paint(figure: "Figure") -> None:
-        paint_training(figure, logs, rewards, printable(title))
-
-    size = 8, 6 if len(rewards) > 1 else 6.5
-    files = {"png": {"dpi": 120}}
-    write_atomically(path, draw(path.name, size, paint, files, **{"font.size": 10})["png"])
 
 
 def paint_training(
@@ -158,6 +187,43 @@ def _of_seeds(n_seeds: int) -> dict[str, dict[str, Any]]:
     interval = {"its 95 % interval": {"lw": 9, "alpha": 0.35}} if n_seeds >= FEWEST_SEEDS else {}
     each = {f"each of {n_seeds:,} seeds": {"lw": 0.7, "alpha": 0.7}}
     return {"interquartile mean": {}} | interval | each
+
+
+def draw_together(logs: Mapping[str, Sequence[Log]], path: Path) -> None:
+    """Evaluations of several trainings, by name, each with the logs of its seeds.
+
+    Raises:
+        PictureError: it can't be drawn.
+        OSError: the folder is gone, read-only or full; ``path`` is as it was.
+    """
+    colors = dict(zip(logs, cycle(PALETTE), strict=False))
+    styles = {name: STYLES[i // len(PALETTE) % len(STYLES)] for i, name in enumerate(logs)}
+
+    def paint(figure: "Figure") -> None:
+        from matplotlib.ticker import EngFormatter
+
+        panels = figure.subplots(2, 1, sharex=True)
+        for axes, line in zip(panels, (EVALUATION, RATES[0]), strict=True):
+            for name, of_seeds in logs.items():
+                look = replace(line, color=colors[name], style=styles[name])
+                _draw_line(axes, of_seeds, look)
+            axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+        above, below = panels
+        above.set_ylabel("reward per therapy")
+        below.set_ylabel("share of successes")
+        below.set_ylim(-0.02, 1.02)
+        below.set_xlabel("environment steps")
+        entries = {}
+        for name, of_seeds in logs.items():
+            seeds = f" ({len(of_seeds)} seeds)" if len(of_seeds) > 1 else ""
+            label = printable(short(name, 40)) + seeds
+            entries[label] = {"color": colors[name], "ls": styles[name]}
+        _legend(above, entries)
+
+    kind = path.suffix[1:]
+    options = {"dpi": 120} if kind == "png" else {"metadata": {"Date": None}}
+    drawn = draw(path.name, (8, 6.5), paint, {kind: options}, **{"font.size": 10})
+    write_atomically(path, drawn[kind])
 
 
 # --- of a report ----------------------------------------------------------------------------

@@ -17,7 +17,9 @@ FIGURES = "figures"
 
 
 def write_report(
-    source: Path, folder: Path | None = None, tell: Callable[[str], None] = lambda line: None
+    source: str | Path,
+    folder: Path | None = None,
+    tell: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
     """Writes ``report.html`` and ``figures/*.png`` and ``*.svg``.
 
@@ -33,6 +35,7 @@ def write_report(
         RunError: there is no evaluation, the folder can't be written to, or has files there that
             are not ours.
     """
+    source = Path(source).expanduser()
     path = source / "evaluation.json" if source.is_dir() else source
     folder = path.parent if folder is None else folder
     found = read_evaluation(path)

@@ -110,7 +110,7 @@ def _is_ours(path: Path) -> bool:
         return run_info.is_ours(path)
     if path.name == "config.yaml":
         return read_record(path.parent) is not None
-    if path.suffix in (".pth", ".csv", ".png"):
+    if path.suffix in (".pth", ".csv", ".png", ".md"):
         return path.is_file() and not path.is_symlink()
     return is_checkpoint(path) and not path.is_symlink()
 

@@ -3,36 +3,32 @@
 ``policy_*.pth`` holds the weights; ``checkpoint_*.pth`` adds Adam's state and counters, so that
 training can go on in PyTorch, or here from what PyTorch (or Tianshou 1.x) trained. Weights of
 networks that PyTorch's users do not have (of another view or encoder) stand under their own paths,
-such as ``critic.preprocess.hidden_1.kernel``, which the strict old stack refuses.
+such as ``critic.preprocess.hidden_1.kernel``, which the strict old stack refuses. A file that ends
+in ``.safetensors`` holds weights by the same names.
 """
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from functools import cached_property
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 import jax
 import numpy as np
 from flax import nnx, traverse_util
 from jaxtyping import PyTree
 
-from jaxtherapy.client.therapists import Therapist
-from jaxtherapy.config import ConfigError, load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
-from jaxtherapy.networks.actor_critic import param_shapes
-from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.optimizer import adam_state
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import torch_format
-from jaxtherapy.storage.experiment import experiment_folder
 from jaxtherapy.storage.files import write_atomically
 
 Arrays = dict[str, np.ndarray]
 TreePath = tuple[Any, ...]
 
 NETWORKS = ("actor", "critic")
+SAFETENSORS = ".safetensors"
 # PyTorch's name within an actor or critic, our path, and whether PyTorch stores it transposed.
 _LAYERS: tuple[tuple[str, TreePath, bool], ...] = (
     *(
@@ -244,25 +240,44 @@ def of_state(
 
 
 def write(path: Path, contents: dict[str, Any]) -> None:
-    """Writes a ``.pth`` file, whole or not at all."""
-    write_atomically(path, torch_format.dumps(contents))
+    """Writes a ``.pth`` file, or weights alone as ``.safetensors``, whole or not at all."""
+    if path.suffix == SAFETENSORS:
+        from safetensors.numpy import save
+
+        once = {k: x for k, x in contents.items() if not k.startswith(_SECOND_PREFIX)}
+        write_atomically(path, save(once, {"format": "pt"}))
+    else:
+        write_atomically(path, torch_format.dumps(contents))
 
 
 # --- reading ------------------------------------------------------------------------------------
 
 
 def read(path: Path) -> Checkpoint:
-    """Reads a ``policy_*.pth`` or ``checkpoint_*.pth``, ours or PyTorch's.
+    """Reads a ``policy_*.pth`` or ``checkpoint_*.pth``, ours or PyTorch's, or ``.safetensors``.
 
     Raises:
         RunError: one line saying what is wrong with the file.
     """
     try:
-        return _interpret(torch_format.load(path))
+        safe = path.suffix == SAFETENSORS
+        return _interpret(_read_safetensors(path) if safe else torch_format.load(path))
     except torch_format.WeightsFileError as error:
         raise RunError(str(error)) from None
     except _NotAPolicy as error:
         raise RunError(f"{path} {error}") from None
+
+
+def _read_safetensors(path: Path) -> Arrays:
+    from safetensors import SafetensorError
+    from safetensors.numpy import load
+
+    try:
+        return load(path.read_bytes())
+    except OSError as error:
+        raise RunError(f"{path} can't be read: {error.strerror}") from None
+    except (SafetensorError, KeyError, TypeError, ValueError, MemoryError):
+        raise RunError(f"{path} is damaged, or no safetensors file of floats") from None
 
 
 class _NotAPolicy(Exception):
@@ -364,73 +379,3 @@ def _step(value: Any, name: str) -> int:
     if value != int(value):
         raise _NotAPolicy(f"has an Adam step count for {name} that is no whole number")
     return int(value)
-
-
-# --- trained therapists -------------------------------------------------------------------------
-
-
-@dataclass(frozen=True)
-class Policy:
-    """A trained therapist.
-
-    Attributes:
-        weights: by the names of their files; see :func:`to_named_arrays`.
-        ppo: what its networks are and whether it takes its most likely act; the rest is default.
-        experiment: the folder that it comes from, if any.
-    """
-
-    weights: Arrays
-    ppo: PPO
-    experiment: Path | None = None
-
-    @cached_property
-    def params(self) -> PyTree:
-        """Actor and critic, as :func:`jaxtherapy.networks.actor_critic.with_weights` takes them."""
-        return from_named_arrays(self.weights, param_shapes(self.ppo))
-
-    def therapist(self, deterministic: bool | None = None) -> Therapist:
-        """To simulate or evaluate with.
-
-        Args:
-            deterministic: takes its most likely act; None: as its training was evaluated.
-        """
-        ppo = self.ppo
-        if deterministic is not None:
-            ppo = replace(ppo, eval_deterministic=deterministic)
-        return policy_therapist(ppo, self.params)
-
-
-_OF_A_POLICY = ("actor_view", "critic_view", "encoder", "precision", "eval_deterministic")
-
-
-def load_policy(path: str | Path) -> Policy:
-    """A trained therapist, from a ``.pth`` file or the best one of an experiment's folder.
-
-    What its networks see, and how, tells the experiment's ``config.yaml``.
-
-    Raises:
-        RunError: there is none, or it can't be read.
-    """
-    path = Path(path).expanduser()
-    file = path / "policy_best.pth" if path.is_dir() else path
-    if not file.is_file() and (seeds := sorted(path.glob("seed_*/policy_best.pth"))):
-        raise RunError(f"{path} has {len(seeds)} seeds; choose one, such as {seeds[0]}")
-    if not file.is_file():
-        raise RunError(f"{file} does not exist; give a .pth file or an experiment's folder")
-    read_file = read(file)
-    folder = experiment_folder(file)
-    try:
-        config = load_config(folder / "config.yaml")
-    except (ConfigError, OSError, ValueError):  # not ours: an ordinary policy needs none
-        return Policy(read_file.weights, _ppo_of(read_file))
-    known = {name: getattr(config, name) for name in _OF_A_POLICY}
-    return Policy(read_file.weights, replace(_ppo_of(read_file), **known), folder)
-
-
-def _ppo_of(file: Checkpoint) -> PPO:
-    return PPO(hidden_size=file.hidden_size, shared_trunk=file.shared_trunk)
-
-
-def save_policy(path: str | Path, policy: Policy) -> None:
-    """Writes a policy as a ``.pth`` file, whole or not at all."""
-    write(Path(path), cast(dict[str, Any], state_dict(policy.weights)))

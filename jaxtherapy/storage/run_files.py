@@ -89,6 +89,11 @@ class RunFiles:
         return self.output / "run.json"
 
     @property
+    def card(self) -> Path:
+        """What the weights were trained on, how good they are, by which command."""
+        return self.output / "model_card.md"
+
+    @property
     def checkpoints(self) -> Path:
         """Orbax: the complete training state."""
         return self.output / "checkpoints" / self.part
@@ -113,6 +118,10 @@ class RunFiles:
         """A seed's log."""
         return self.log / log_name(self.name, seed if len(self.all_seeds) > 1 else None)
 
+    def events(self, seed: int) -> Path:
+        """The folder of a seed's TensorBoard events."""
+        return self.log / "tensorboard" / self.csv(seed).name.removesuffix("_progress.csv")
+
     @property
     def picture(self) -> Path:
         """The learning curve."""
@@ -136,7 +145,7 @@ class RunFiles:
         elif os.path.lexists(checkpoints):
             found.append(checkpoints)
         logs = [self.csv(seed) for seed in self.all_seeds]
-        named = self.run, *logs, self.picture, self.summary, self.config
+        named = self.run, *logs, self.picture, self.summary, self.card, self.config
         return found + [path for path in named if os.path.lexists(path)]
 
     def exists(self) -> bool:
@@ -170,7 +179,10 @@ class RunFiles:
             self.log, rf"{name}(?:_seed[0-9]+)?_progress\.csv|{name}_(?:progress\.png|summary\.csv)"
         )
         for folder in {self.output, *map(self.weights_folder, self.seeds)}:
-            sweep(folder, rf"config\.yaml|started_from\.txt|run\.json|{_WEIGHTS.pattern}")
+            sweep(
+                folder,
+                rf"config\.yaml|started_from\.txt|run\.json|model_card\.md|{_WEIGHTS.pattern}",
+            )
 
     def later_weights(self, step: int) -> list[Path]:
         """The ``checkpoint_*.pth`` of later steps."""

@@ -7,7 +7,8 @@ import jax
 import numpy as np
 
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.storage.policies import Policy, save_policy, to_named_arrays
+from jaxtherapy.storage.policies import to_named_arrays
+from jaxtherapy.storage.trained_policy import Policy, save_policy
 from jaxtherapy.studies import measures, trainings
 from jaxtherapy.studies.folder import policy_name
 from jaxtherapy.studies.measures import of_clients, total

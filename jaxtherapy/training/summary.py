@@ -22,9 +22,11 @@ from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
 from jaxtherapy.reporting.drawing import import_matplotlib
 from jaxtherapy.storage import checkpoints, run_info
+from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.training import early_stopping
 from jaxtherapy.training.display import format_duration
+from jaxtherapy.training.model_card import model_card
 from jaxtherapy.training.result import Tally
 
 if TYPE_CHECKING:
@@ -103,11 +105,12 @@ class Ending:
         else:
             if files and self.config.n_seeds == 1:
                 self._draw_one(ProgressLog(files.csv(seed)))
-            result = self._compare(seed)
+            result, card = self._compare(seed, info)
             numbers = {name: np.asarray(x).tolist() for name, x in result._asdict().items()}
             info["comparison"] = {"therapists": COMPARED} | numbers
             if files:
                 run_info.write(files.run, info)
+                write_atomically(files.card, card.encode())
         return info.get("comparison") if not self.stopped_by else None
 
     def _info(self) -> dict[str, Any]:
@@ -169,8 +172,12 @@ class Ending:
         self.console.print(seed_summary.seeds_table(rows))
         return seed_summary.ranking(rows).median if n_rows else min(rows)
 
-    def _compare(self, seed: int) -> EvalResult:
-        """Compares a seed's therapist with two that need no training, and lists the files."""
+    def _compare(self, seed: int, info: dict[str, Any]) -> tuple[EvalResult, str]:
+        """Compares a seed's therapist with two that need no training, and lists the files.
+
+        Returns:
+            The comparison, and the model card.
+        """
         config, tally, several = self.config, self.tally, self.config.n_seeds > 1
         ppo, settings = _compared(config), make_settings(config)
         n_episodes = ppo.eval_episodes
@@ -181,7 +188,8 @@ class Ending:
         names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
         self.console.print()
         self.console.print(comparison_table(names, result, n_episodes))
-        self.console.print(verdict(result, rewards, config))
+        told = verdict(result, rewards, config)
+        self.console.print(told)
         each = " of each seed" if several else ""
         self.console.print(
             f"\n{tally.step:,} steps{each} in {format_duration(tally.seconds)} "
@@ -189,7 +197,7 @@ class Ending:
         )
         if tally.files:
             self._list_files(seed)
-        return result
+        return result, model_card(config, info, names, result, told)
 
     def _list_files(self, seed: int) -> None:
         files, several = self.tally.files, self.config.n_seeds > 1

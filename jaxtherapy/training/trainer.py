@@ -29,7 +29,7 @@ from jaxtherapy.training.callbacks import Callback, View
 from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
 from jaxtherapy.training.group import Group
-from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run
+from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run, names_of
 from jaxtherapy.training.result import Tally, TrainingResult, log_arrays, nothing_left
 from jaxtherapy.training.rows import averaged, rows_of_seeds
 from jaxtherapy.training.saving import Saver
@@ -44,7 +44,8 @@ class Trainer:
         config: of the run.
         callback: called after each evaluation; may stop the run or change settings.
         loggers: names of ``LOGGERS``, or objects, that are told of each evaluation beside the CSV
-            log, which every run with a folder has.
+            log, which every run with a folder has, and those of the configuration; None: the
+            terminal, and in a notebook a curve.
         save: whether the run has a folder; without one nothing touches the disk.
         notes: what the user is told at the start.
         command: that started it, for ``run.json``.
@@ -55,7 +56,7 @@ class Trainer:
         config: TrainingConfig,
         *,
         callback: Callback | None = None,
-        loggers: Sequence[str | Logger] = ("terminal",),
+        loggers: Sequence[str | Logger] | None = None,
         save: bool = True,
         notes: Sequence[str] = (),
         command: Sequence[str] = ("jaxtherapy.Trainer",),
@@ -66,7 +67,7 @@ class Trainer:
         self.now: Group
         self.tally = Tally(self.files.all_seeds, self.files if save else None)
         self.stopped_by, self.signalled = "", False
-        self._loggers = list(dict.fromkeys(["csv", *loggers] if save else loggers))
+        self._loggers = names_of(config, loggers, save)
         self._command = list(command)
         self._info: dict[str, Any] = {}
         self._helper = ThreadPoolExecutor(1, "ahead")
@@ -83,12 +84,14 @@ class Trainer:
             early = self._refuse_early()
             device, keep = self.config.device, self.save_files
             self.notes.append(layout.choose_device(device, self.config, keep))
-            self.console = console(not hosts.is_first_host() or "terminal" not in self._loggers)
+            shown = {"terminal", "json"} & {*self._loggers}
+            quiet = not hosts.is_first_host() or not shown
+            self.console = console(quiet, "json" in shown)
             self.signals = held.enter_context(StopRequest())
             starts = self._open(held, early)
             if result := nothing_left(self.config, starts, self.tally):
                 self.console.print(summary.nothing_left(self.config, self.tally))
-                return result
+                return self._tell_end(result)
             for number, (files, start) in enumerate(starts.items(), 1):
                 if len(starts) > 1:
                     first, last = files.seeds[0], files.seeds[-1]
@@ -100,7 +103,7 @@ class Trainer:
                 self.now.release()
                 if not self.now.finished:
                     break
-            return self.end()
+            return self._tell_end(self.end())
 
     # --- beginning --------------------------------------------------------------------------
 
@@ -332,6 +335,12 @@ class Trainer:
             run_info.write(now.saver.files.run, self._info)
 
     # --- the end ----------------------------------------------------------------------------
+
+    def _tell_end(self, result: TrainingResult) -> TrainingResult:
+        for logger in self._told:
+            if tell := getattr(logger, "end", None):
+                tell(result)
+        return result
 
     def end(self) -> TrainingResult:
         """Pictures, tables, the end of ``run.json``; what came of it.

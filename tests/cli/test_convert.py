@@ -37,6 +37,16 @@ def test_an_orbax_checkpoint_becomes_the_pth_beside_it(undisturbed, folder):
     assert (folder / "policy.pth").read_bytes() == (source / "policy_final.pth").read_bytes()
 
 
+def test_weights_become_safetensors_and_come_back(undisturbed, folder):
+    source = undisturbed / "models/tiny"
+    assert main([str(source), "one.safetensors"]) == 0
+    assert main([str(source / "policy_final.pth"), "other.safetensors"]) == 0
+    assert (folder / "one.safetensors").read_bytes() == (folder / "other.safetensors").read_bytes()
+    assert main(["one.safetensors", "back.pth"]) == 0
+    assert (folder / "back.pth").read_bytes() == (source / "policy_final.pth").read_bytes()
+    assert main([str(source / "policy_final.pth"), "one.safetensors"]) == 2  # there already
+
+
 def test_an_imported_experiment_trains_on(undisturbed, folder):
     config = str(tiny.write_config(folder))
     source = str(undisturbed / "models/tiny/checkpoint_224.pth")

@@ -21,6 +21,7 @@ COMMANDS = {
     "train": [],
     "evaluate": [],
     "report": ["nowhere"],
+    "curves": ["nowhere"],
     "play": [],
     "convert": ["nowhere", "nowhere.pth"],
     "coded": ["nowhere.csv"],

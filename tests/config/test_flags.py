@@ -5,6 +5,7 @@ import sys
 
 import pytest
 
+import jaxtherapy
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.train import main, read_configuration
 from jaxtherapy.config import ConfigError, OneLineParser, load_config
@@ -139,3 +140,21 @@ def test_what_is_told_can_be_given(name):
     words = written.split() if name == "patterns" else [written]
     config, _ = read_configuration([configuration.flag(name), *words])
     assert getattr(config, name) == default == getattr(load_config(), name)
+
+
+def test_what_is_in_force_is_printed_as_it_can_be_given(tmp_path, capsys):
+    path = tmp_path / "c.yaml"
+    path.write_text("threshold: {linear: [0.6, 0.8]}\nn_seeds: 3\nloggers: [json]\n")
+    flags = ["--config", str(path), "--gamma", "0.5"]
+    assert main([*flags, "--print-config"]) == 0
+    printed = tmp_path / "printed.yaml"
+    printed.write_text(capsys.readouterr().out)
+    assert load_config(printed) == read_configuration(flags)[0]
+    assert sorted(each.name for each in tmp_path.iterdir()) == ["c.yaml", "printed.yaml"]
+
+
+def test_the_version_is_told(capsys):
+    with pytest.raises(SystemExit) as end:
+        main(["--version"])
+    assert end.value.code == 0
+    assert capsys.readouterr().out == f"jaxtherapy {jaxtherapy.__version__}\n"

@@ -1,6 +1,5 @@
 """Names, orientation and sharing of the exported weights, and what is refused on reading."""
 
-import shutil
 import warnings
 from types import SimpleNamespace
 
@@ -257,46 +256,3 @@ def test_weights_of_other_networks_are_refused_with_one_line(state):
     del arrays["actor.preprocess.hidden_1.kernel"]
     with pytest.raises(RunError, match=r"no actor\.preprocess\.hidden_1\.kernel .*config\.yaml"):
         weights.from_named_arrays(arrays, params)
-
-
-# --- the front door -----------------------------------------------------------------------------
-
-
-def test_a_policy_comes_back_and_plays(undisturbed, tmp_path):
-    from jaxtherapy.client.params import ClientParams
-    from jaxtherapy.client.simulation import simulate
-
-    folder = undisturbed / "models/tiny"
-    policy = weights.load_policy(folder)
-    assert policy.experiment == folder and policy.ppo.hidden_size == H
-    same = weights.load_policy(str(folder / "policy_best.pth"))
-    assert same.ppo == policy.ppo
-    weights.save_policy(tmp_path / "copy.pth", policy)
-    assert (tmp_path / "copy.pth").read_bytes() == (folder / "policy_best.pth").read_bytes()
-    alone = weights.load_policy(tmp_path / "copy.pth")
-    assert alone.experiment is None
-    key, clients = jax.random.key(1), ClientParams(max_sessions=5)
-    ended = [
-        simulate(key, clients, each.therapist(deterministic=True), 20) for each in (policy, alone)
-    ]
-    jax.tree.map(np.testing.assert_array_equal, *[jax.tree.leaves(each.client) for each in ended])
-
-
-def test_a_policy_says_what_its_experiment_does(undisturbed, tmp_path):
-    shutil.copytree(undisturbed / "models/tiny", tmp_path / "a")
-    path = tmp_path / "a/config.yaml"
-    text = path.read_text().replace("eval_deterministic: false", "eval_deterministic: true")
-    path.write_text(text)
-    assert weights.load_policy(tmp_path / "a").ppo.eval_deterministic
-    path.write_text("of: another program\n")
-    assert not weights.load_policy(tmp_path / "a").ppo.eval_deterministic
-
-
-def test_what_is_no_policy_is_refused_with_one_line(undisturbed, tmp_path):
-    for seed in (3, 4):
-        shutil.copytree(undisturbed / "models/tiny", tmp_path / f"two/seed_{seed}")
-    cases = {"two": "2 seeds; choose one, such as", "none.pth": "does not exist", "": "not exist"}
-    for name, expected in cases.items():
-        with pytest.raises(RunError, match=expected) as error:
-            weights.load_policy(tmp_path / name)
-        assert "\n" not in str(error.value)

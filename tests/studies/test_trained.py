@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from jaxtherapy.config import load_config
-from jaxtherapy.storage.policies import load_policy
+from jaxtherapy.storage.trained_policy import load_policy
 from jaxtherapy.studies.settings import load_sweep
 from jaxtherapy.studies.trained import Trainings
 from jaxtherapy.studies.winner import winner

@@ -4,6 +4,8 @@ Needs the environment of requirements.txt (how to make and use it stands there).
 """
 
 import io
+import re
+import shutil
 import subprocess
 import sys
 from collections import OrderedDict
@@ -423,3 +425,15 @@ def test_the_old_stack_learns():
     assert policy.optim.state_dict()["state"][0]["step"] == 8
     assert (torch_loaded(dumps(loads(torch_saved(policy.optim.state_dict()))))["state"][0]["step"]
             == 8)  # fmt: skip
+
+
+def test_what_the_readme_shows_loads_a_policy(tmp_path, monkeypatch):
+    readme = (ROOT / "README.md").read_text()
+    (code,) = re.findall(r"^```python\n(policy = torch\.load.*?)^```$", readme, re.M | re.S)
+    (tmp_path / "models/quickstart").mkdir(parents=True)
+    shutil.copy(DATA / "tianshou_policy.pth", tmp_path / "models/quickstart/policy_best.pth")
+    monkeypatch.chdir(tmp_path)
+    ppo_policy = make_policy(HIDDEN)
+    exec(code, {"torch": torch, "ppo_policy": ppo_policy})
+    wanted = load(DATA / "tianshou_policy.pth")["actor.output_layer.bias"]
+    np.testing.assert_array_equal(ppo_policy.actor.output_layer.bias.detach(), wanted)

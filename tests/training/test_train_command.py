@@ -48,6 +48,7 @@ def test_one_seed_leaves_exactly_the_contracts_files(undisturbed):
             "checkpoint_400.pth",
             "checkpoints",
             "config.yaml",
+            "model_card.md",
             "policy_best.pth",
             "policy_final.pth",
             "run.json",

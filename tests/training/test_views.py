@@ -9,7 +9,8 @@ import pytest
 
 from jaxtherapy.cli import convert, evaluate, play
 from jaxtherapy.storage import torch_format
-from jaxtherapy.storage.policies import expected_shapes, load_policy
+from jaxtherapy.storage.policies import expected_shapes
+from jaxtherapy.storage.trained_policy import load_policy
 from tests.training.tiny import results, train
 
 VIEWS = {

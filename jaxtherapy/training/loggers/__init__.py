@@ -3,7 +3,8 @@
 ``make(run)`` builds a :class:`Logger` for a :class:`Run`.
 """
 
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
@@ -31,6 +32,33 @@ class Row(dict[str, float]):
     time_left: float
 
 
+def names_of(
+    config: TrainingConfig, also: "Iterable[str | Logger] | None", save: bool
+) -> "list[str | Logger]":
+    """Who is told of a run: the log first, so that others may read it.
+
+    Args:
+        config: may name some, or ask for silence or JSON.
+        also: what the program names; None: what suits a terminal or a notebook.
+        save: whether there is a folder.
+
+    Raises:
+        RunError: one needs a package that is not installed.
+    """
+    if also is None:
+        also = ["terminal", *["notebook"] * ("ipykernel" in sys.modules)]
+    names = ["csv"] * save + [*also, *(config.loggers or ())]
+    if config.log_format == "json" or "json" in names:
+        names = [each for each in [*names, "json"] if each != "terminal"]
+    if config.quiet:
+        names = [each for each in names if each not in ("terminal", "json")]
+    names = list(dict.fromkeys(names))
+    for each in names:
+        if isinstance(each, str):
+            LOGGERS[each]  # imports it
+    return names
+
+
 @dataclass(frozen=True)
 class Run:
     """What a logger may know of its run.
@@ -50,7 +78,7 @@ class Run:
 
 class Logger(Protocol):
     """Told of every evaluation. With ``advance(step, rate, reward, success)`` it is told of
-    every chunk of training too."""
+    every chunk of training too, with ``end(result)`` of the :class:`TrainingResult`."""
 
     def log(self, step: int, row: Row) -> None:
         """An evaluation after so many environment steps."""

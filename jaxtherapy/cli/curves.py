@@ -1,0 +1,87 @@
+"""Draw the learning curves of several trainings together, finished or under way.
+
+Folders of experiments, and CSV logs: ``python -m jaxtherapy.curves models/a models/b``.
+"""
+
+import argparse
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.config import OneLineParser, expanded
+from jaxtherapy.errors import RunError
+
+if TYPE_CHECKING:
+    from jaxtherapy.storage.logs import Log
+
+KINDS = (".png", ".svg")
+
+
+@ends_in_one_line("interrupted; nothing was drawn")
+def main(argv: Sequence[str] | None = None) -> int:
+    """The command. Returns its exit code: 0, or 2 for what can't be read, 1 for what broke off."""
+    return run(build_parser().parse_args(argv))
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """All flags."""
+    parser = OneLineParser(prog="python -m jaxtherapy.curves", description=__doc__)
+    parser.add_argument(
+        "trainings", metavar="TRAINING", nargs="+", help="an experiment's folder, or a CSV log"
+    )
+    parser.add_argument(
+        "--output", metavar="FILE", default="curves.png", help="a .png or .svg (%(default)s)"
+    )
+    return parser
+
+
+def run(given: argparse.Namespace) -> int:
+    """Draws and says where."""
+    output = Path(expanded(given.output))
+    if output.suffix not in KINDS:
+        raise RunError(f"--output is {output}; its name must end in {' or '.join(KINDS)}")
+    with importing():
+        from jaxtherapy.reporting.learning_curves import draw_together
+        from jaxtherapy.training.display import console
+
+    out = console()
+    paths = dict.fromkeys(Path(expanded(each)) for each in given.trainings)
+    logs = {str(path): _logs_of(path) for path in paths}
+    try:
+        draw_together(logs, output)
+    except OSError as error:
+        raise RunError(f"can't write {output}: {error.strerror}", exit_code=1) from None
+    for name, each in logs.items():
+        seeds = f"{len(each)} seeds, " if len(each) > 1 else ""
+        out.print(f"{name}: {seeds}{each[0]['step'][-1]:,.0f} steps")
+    out.print(output)
+    return 0
+
+
+def _logs_of(path: Path) -> "list[Log]":
+    """Of every seed."""
+    from jaxtherapy.storage.experiment import read_record
+    from jaxtherapy.storage.logs import find_log, read_log
+
+    if path.is_dir():
+        config = read_record(path)
+        if config is None:
+            raise RunError(f"{path} is no experiment's folder: there is no config.yaml in it")
+        seeds = range(config.seed, config.seed + config.n_seeds)
+        found = [log for log in (find_log(path, seed) for seed in seeds) if log]
+    else:
+        found = [path]
+    logs = [log for log in map(read_log, found) if log]
+    if not logs:
+        what = (
+            "there are no evaluations yet, or its log is elsewhere"
+            if path.is_dir()
+            else (
+                "it is no log of a training, or has no rows"
+                if path.exists()
+                else "it does not exist"
+            )
+        )
+        raise RunError(f"{path} has no learning curve: {what}")
+    return logs

@@ -1,0 +1,120 @@
+"""A trained therapist, from a file or an experiment's folder, and back into a file."""
+
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from typing import Any, cast
+
+from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+
+from jaxtherapy.client.dyad import Dyad
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.therapists import Therapist
+from jaxtherapy.config import ConfigError, load_config
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.errors import RunError
+from jaxtherapy.networks.actor_critic import param_shapes
+from jaxtherapy.ppo.evaluation import policy_therapist
+from jaxtherapy.storage.experiment import experiment_folder
+from jaxtherapy.storage.policies import (
+    Arrays,
+    Checkpoint,
+    from_named_arrays,
+    read,
+    state_dict,
+    write,
+)
+
+
+@dataclass(frozen=True)
+class Policy:
+    """A trained therapist: a function, ``act``, and its memory, which ``begin`` makes.
+
+    >>> policy = load_policy("models/quickstart")
+    >>> memory = policy.begin(clients)
+    >>> memory, act = policy.act(key, memory, observation)
+
+    Attributes:
+        weights: by the names of their files; see :func:`to_named_arrays`.
+        ppo: what its networks are and whether it takes its most likely act; the rest is default.
+        experiment: the folder that it comes from, if any.
+    """
+
+    weights: Arrays
+    ppo: PPO
+    experiment: Path | None = None
+
+    @cached_property
+    def params(self) -> PyTree:
+        """Actor and critic, as :func:`jaxtherapy.networks.actor_critic.with_weights` takes them."""
+        return from_named_arrays(self.weights, param_shapes(self.ppo))
+
+    @cached_property
+    def _as_trained(self) -> Therapist:
+        return self.therapist()
+
+    def begin(self, clients: ClientParams) -> Any:
+        """What it remembers before the first session."""
+        return self._as_trained.begin(clients)
+
+    def act(self, key: PRNGKeyArray, memory: Any, view: Any) -> tuple[Any, Int[Array, ""]]:
+        """What it remembers from now on, and its answer.
+
+        Args:
+            key: decides which of the acts that it finds good it takes.
+            memory: of its last answer to this client.
+            view: what it sees; of an ordinary policy an observation, as ``see`` gives it.
+        """
+        return self._as_trained.act(key, memory, view)
+
+    def see(self, dyad: Dyad, clients: ClientParams) -> Any:
+        """What it sees of a dyad."""
+        return self._as_trained.see(dyad, clients)
+
+    def therapist(self, deterministic: bool | None = None) -> Therapist:
+        """To simulate or evaluate with, where it should not be as it was trained.
+
+        Args:
+            deterministic: takes its most likely act; None: as its training was evaluated.
+        """
+        ppo = self.ppo
+        if deterministic is not None:
+            ppo = replace(ppo, eval_deterministic=deterministic)
+        return policy_therapist(ppo, self.params)
+
+
+_OF_A_POLICY = ("actor_view", "critic_view", "encoder", "precision", "eval_deterministic")
+
+
+def load_policy(path: str | Path) -> Policy:
+    """A trained therapist, from a file of weights or the best one of an experiment's folder.
+
+    Files end in ``.pth`` or ``.safetensors``. What its networks see, and how, tells the
+    experiment's ``config.yaml``.
+
+    Raises:
+        RunError: there is none, or it can't be read.
+    """
+    path = Path(path).expanduser()
+    file = path / "policy_best.pth" if path.is_dir() else path
+    if not file.is_file() and (seeds := sorted(path.glob("seed_*/policy_best.pth"))):
+        raise RunError(f"{path} has {len(seeds)} seeds; choose one, such as {seeds[0]}")
+    if not file.is_file():
+        raise RunError(f"{file} does not exist; give a .pth file or an experiment's folder")
+    read_file = read(file)
+    folder = experiment_folder(file)
+    try:
+        config = load_config(folder / "config.yaml")
+    except (ConfigError, OSError, ValueError):  # not ours: an ordinary policy needs none
+        return Policy(read_file.weights, _ppo_of(read_file))
+    known = {name: getattr(config, name) for name in _OF_A_POLICY}
+    return Policy(read_file.weights, replace(_ppo_of(read_file), **known), folder)
+
+
+def _ppo_of(file: Checkpoint) -> PPO:
+    return PPO(hidden_size=file.hidden_size, shared_trunk=file.shared_trunk)
+
+
+def save_policy(path: str | Path, policy: Policy) -> None:
+    """Writes a policy as a ``.pth`` or ``.safetensors`` file, whole or not at all."""
+    write(Path(path), cast(dict[str, Any], state_dict(policy.weights)))
