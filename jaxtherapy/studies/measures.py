@@ -45,7 +45,7 @@ def of_clients(outcomes: Outcomes, reference: Bool[np.ndarray, " n"]) -> Sums:
         success,
         outcomes.dropout,
         outcomes.sessions,
-        outcomes.sessions * success,
+        outcomes.sessions_to_success * success,
         outcomes.reward,
         outcomes.rs,
         success & ~reference,
