@@ -21,39 +21,36 @@ def main(argv: Sequence[str] | None = None) -> int:
     """The command. Returns its exit code: 0, or 2 for what can't be run, 1 for what broke off."""
     arguments = sys.argv[1:] if argv is None else list(argv)
     with errors_as_json(arguments):
-        return _train(arguments)
+        config, notes = read_configuration(arguments)
+        if "print_config" in configuration.parse_flags(_parser(), arguments):
+            print(configuration.dump_config(config), end="")
+            return 0
+        with importing():
+            from jaxtherapy.devices import hosts
+            from jaxtherapy.devices.programs import StoppedWhileCompiling
+            from jaxtherapy.training.trainer import Trainer
 
-
-def _train(arguments: Sequence[str]) -> int:
-    config, notes = read_configuration(arguments)
-    if "print_config" in configuration.parse_flags(_parser(), arguments):
-        print(configuration.dump_config(config), end="")
+        if hosts.are_several(config):
+            ended = hosts.supervise(config)
+            if isinstance(ended, int):
+                return ended
+            hosts.join_hosts(config)
+            ended()
+        command = ["python", "-m", "jaxtherapy.train", *arguments]
+        trainer = Trainer(config, notes=notes, command=command)
+        try:
+            trainer.run()
+        except StoppedWhileCompiling:
+            trainer.console.print(
+                f"stopped by {trainer.signals.signal_name} before the first update; nothing to save"
+            )
+            sys.stdout.flush()
+            os._exit(0)  # a compiler thread is still at work and can't be asked to stop
+        except BaseException as error:
+            if hosts.are_several(config):  # a good order would wait for hosts that are gone
+                hosts.leave(error)
+            raise
         return 0
-    with importing():
-        from jaxtherapy.devices import hosts
-        from jaxtherapy.devices.programs import StoppedWhileCompiling
-        from jaxtherapy.training.trainer import Trainer
-
-    if hosts.are_several(config):
-        ended = hosts.supervise(config)
-        if isinstance(ended, int):
-            return ended
-        hosts.join_hosts(config)
-        ended()
-    trainer = Trainer(config, notes=notes, command=["python", "-m", "jaxtherapy.train", *arguments])
-    try:
-        trainer.run()
-    except StoppedWhileCompiling:
-        trainer.console.print(
-            f"stopped by {trainer.signals.signal_name} before the first update; nothing to save"
-        )
-        sys.stdout.flush()
-        os._exit(0)  # a compiler thread is still at work and can't be asked to stop
-    except BaseException as error:
-        if hosts.are_several(config):  # leaving in good order would wait for hosts that are gone
-            hosts.leave(error)
-        raise
-    return 0
 
 
 @contextlib.contextmanager

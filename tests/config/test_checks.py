@@ -105,8 +105,12 @@ def test_resuming_may_be_left_to_what_is_there():
         ("reward_per_session_saved", "much", "a number of at least -1e+06"),
         ("dropout_reward", None, "dropout_reward is None"),
         ("actor_view", "histroy", "did you mean history?"),
-        ("critic_view", "all", "one of history"),
-        ("encoder", "histry", "one of auto, flat, history, history_counts; did you mean history?"),
+        ("critic_view", "all", "one of consequences"),
+        (
+            "encoder",
+            "histry",
+            "one of auto, consequences, flat, history, history_counts; did you mean history?",
+        ),
         ("experiment_name", 42, "must be text; put it in quotes"),
     ],
 )

@@ -23,8 +23,11 @@ def test_every_setting_is_a_flag_with_help():
     [
         ("success_reward", "last session (float or schedule or distribution; default 100.0)"),
         ("dropout_session", "0: none (int or distribution; default 10)"),
-        ("actor_view", "what the actor sees; of history, history_counts, omniscient (text; "),
-        ("encoder", "of auto, flat, history, history_counts (text; default auto)"),
+        (
+            "actor_view",
+            "what the actor sees; of consequences, history, history_counts, omniscient (text; ",
+        ),
+        ("encoder", "of auto, consequences, flat, history, history_counts (text; default auto)"),
         ("shaping_rs", "(float or schedule, 100 reward points; default null: off)"),
         ("shared_trunk", "(true or false; default false)"),
         ("max_grad_norm", "(float or schedule; default 0.5)"),

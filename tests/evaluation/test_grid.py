@@ -239,7 +239,7 @@ def test_batches_cover_everything_once(monkeypatch, size):
     monkeypatch.setattr(grids, "batch_size", lambda *_: size)
     monkeypatch.setattr(Programs, "_compile", lambda *_: None)  # nothing is played
     with Programs(DESIGN, {baselines: np.int32(0)}) as programs:
-        monkeypatch.setattr(programs, "_run", lambda *job: job[4])
+        monkeypatch.setattr(programs, "_run", lambda *job: job[-2])
         cell, client = np.divmod(np.arange(CLIENTS * len(CELLS)), CLIENTS)
         batches = [each.result() for each in programs.start(CANDIDATES[0], cell, client)]
     assert all(len(batch) <= size for batch in batches)

@@ -12,7 +12,7 @@ def outcomes(success):
     success = np.array(success, bool)
     n = len(success)
     parts = np.zeros(n, bool), np.arange(1, n + 1), np.full(n, 2.0), *[np.zeros(n)] * 3
-    return Outcomes(success, *parts)
+    return Outcomes(success, *parts, np.arange(1, n + 1), np.zeros(n, bool))
 
 
 def test_a_row_says_what_its_clients_say():

@@ -11,7 +11,7 @@ from jaxtherapy.client.simulation import simulate
 from jaxtherapy.client.therapists import as_therapist, checked, fixed_map, random
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.grid import outcome
+from jaxtherapy.evaluation.grid import ending
 from jaxtherapy.evaluation.map_search import family_of_maps
 from jaxtherapy.studies.therapies import Crowd, Treating
 
@@ -32,7 +32,7 @@ def alone(therapist, kind):
     """As :func:`jaxtherapy.simulate` has it, kind by kind and all in lockstep."""
     params = KINDS[kind]
     ended = jax.jit(lambda: simulate(KEY, params, therapist, N))()
-    return jax.vmap(lambda dyad: outcome(dyad, params))(ended)
+    return jax.vmap(lambda dyad: ending(dyad, params))(ended)
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +46,7 @@ def test_they_end_as_they_do_in_lockstep(n_lanes, in_lockstep):
     with Crowd(KINDS, n_lanes) as crowd:
         played = crowd.start(who, KEY, *PAIRS).result().outcomes
     for kind, expected in enumerate(in_lockstep):
-        for ours, theirs in zip(played, expected, strict=True):
+        for ours, theirs in zip(*map(jax.tree.leaves, (played, expected)), strict=True):
             np.testing.assert_allclose(ours[kind * N : (kind + 1) * N], theirs, rtol=1e-5)
     assert len(np.unique(played.sessions)) > 5
     assert played.success.any() and played.dropout.any()

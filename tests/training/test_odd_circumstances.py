@@ -24,7 +24,8 @@ def test_odd_names_train_and_are_the_title_of_the_picture(undisturbed, folder, m
         return titles[-1]
 
     monkeypatch.setattr(matplotlib.axes.Axes, "set_title", spied)
-    assert tiny.train(folder, "--experiment-name", name, "--total-timesteps", "80") == 0
+    flags = ["--experiment-name", name, "--total-timesteps", "80"]
+    assert tiny.train(folder, *flags, pictures=True) == 0
     assert [title.get_text() for title in titles] == [name]
     assert not titles[0].get_parse_math()
     names = {path.name for path in (folder / "logs" / name).iterdir()}

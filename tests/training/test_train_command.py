@@ -403,7 +403,8 @@ LOG = Path("logs/tiny/tiny_progress.csv")
 FORBIDDEN = """
 import json, locale, os, sys
 from jaxtherapy.cli.train import main
-import jaxtherapy.training.trainer  # now: other users may not read where Python lies
+import jaxtherapy.training.loggers.terminal  # now: other users may not read where Python lies
+import jaxtherapy.training.trainer
 if os.geteuid() == 0:  # whom no folder is read-only for
     os.setgroups([])
     os.setgid(65534)
