@@ -36,7 +36,7 @@ def test_what_breaks_off_a_training_is_its_status(
 def test_a_comparison_that_was_interrupted_is_made_up_by_resuming(folder, monkeypatch, capsys):
     """Ctrl-C twice in the last table: the first is remembered, the second interrupts."""
 
-    def interrupted(self, seed):
+    def interrupted(self, seed, info):
         signal.raise_signal(signal.SIGINT)
         signal.raise_signal(signal.SIGINT)
 
