@@ -65,7 +65,9 @@ def with_bond(client: Client, params: ClientParams) -> Client:
     return client.replace(rs=rs, bond=strength)
 
 
-def rs_threshold(client: Client, threshold: Float[ArrayLike, ""]) -> Float[Array, ""]:
+def rs_threshold(
+    client: Client, threshold: Float[ArrayLike, "*#clients"]
+) -> Float[Array, "*clients"]:
     """``θ = lo + threshold · (hi − lo)``: the RS at which therapy has succeeded."""
     return client.u_low + threshold * (client.u_high - client.u_low)
 

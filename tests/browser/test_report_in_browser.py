@@ -142,6 +142,7 @@ def test_keys_work_where_nothing_is_focused_and_the_player_is_seen(page):
     time.sleep(0.3)
     page.press(Keys.SPACE)
     assert not page.run(PLAYING) and page.run(SESSION) == 0
+    time.sleep(1)  # space scrolls smoothly, and would go on
     page.run("document.querySelector('#player').scrollIntoView()")
     time.sleep(0.3)
     page.press(Keys.RIGHT)
