@@ -16,8 +16,9 @@ from jaxtherapy.client.therapists import Therapist, as_therapist
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.programs import StoppedWhileCompiling
 from jaxtherapy.evaluation.evaluation import evaluation_key
-from jaxtherapy.evaluation.grid import Candidate, Design, Family, Outcomes, Programs
+from jaxtherapy.evaluation.grid import Candidate, Design, Family, Programs
 from jaxtherapy.evaluation.map_search import family_of_maps
+from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.results import TherapistInfo
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.storage import run_info

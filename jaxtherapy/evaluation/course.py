@@ -14,7 +14,8 @@ from jaxtyping import Bool, Float, Int
 from scipy import stats
 
 from jaxtherapy.client.octants import COLD, COMPLEMENT, N_OCTANTS, WARM
-from jaxtherapy.evaluation.grid import NOT_HELD, Design, Outcomes, Record
+from jaxtherapy.evaluation.grid import Design
+from jaxtherapy.evaluation.outcomes import NOT_HELD, Outcomes, Record
 from jaxtherapy.evaluation.results import (
     ACT_KINDS,
     CLIENT_ACT_KINDS,

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from jaxtherapy.evaluation.course import Therapies
-from jaxtherapy.evaluation.grid import Outcomes
+from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.results import CellInfo, Episode
 
 N_SHARED = 2

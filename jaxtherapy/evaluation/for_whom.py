@@ -23,7 +23,8 @@ from jaxtherapy.evaluation.client_groups import (
     ForWhom,
     PropertyEffect,
 )
-from jaxtherapy.evaluation.grid import Grid, Outcomes, Programs, play_some
+from jaxtherapy.evaluation.grid import Grid, Programs, play_some
+from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.properties import LABELS, properties_of
 from jaxtherapy.evaluation.results import Estimate
 from jaxtherapy.evaluation.statistics import FEWEST, wilson_interval

@@ -23,71 +23,24 @@ from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.client import share_of_range
-from jaxtherapy.client.dyad import Dyad, relapsed, sessions_to_success
+from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import STATIC, ClientParams, leaves_of
 from jaxtherapy.client.simulation import Meeting, begin, params_of, session
 from jaxtherapy.client.therapists import INVALID, Therapist
 from jaxtherapy.config.distributions import largest
 from jaxtherapy.devices.cores import available_cores
-from jaxtherapy.envs.outcomes import total_reward
 from jaxtherapy.errors import RunError
+from jaxtherapy.evaluation.outcomes import NOT_HELD, Outcomes, Record, outcome
 from jaxtherapy.evaluation.results import TherapistInfo
-
-NOT_HELD = -1
-"""Code of a record where there was no session; ``INVALID``: one without an act of the eight."""
 
 BATCH = {"cpu": 2_000, "gpu": 131_072}
 """Therapies in lockstep: on a CPU few enough that their state stays in a core's cache."""
-
-NEAR = 0.05
-"""Of the client's range of RS: how close to the threshold a failure is a near miss."""
 
 RECORD_BYTES = {"cpu": 2**26, "gpu": 2**31}
 
 Family = Callable[[PyTree], Therapist]
 """Makes a therapist from what tells it from others of its family: weights, or a number."""
-
-
-class Outcomes(NamedTuple):
-    """How therapies ended; RS is the share of the client's range, after the last session as bond.
-    Arrays of JAX on the device, of NumPy after. The last three are None where nothing is recorded.
-
-    Attributes:
-        sessions_to_success: until the first success; meaningful where there was one.
-        relapse, near_miss: success with RS below the threshold at the end, and none with RS that
-            came within ``NEAR`` of it.
-        one_act: share of sessions in the client's own most frequent act.
-        misheard: share of sessions in which the client heard another act than the enacted one.
-    """
-
-    success: Bool[Any, "*shape"]
-    dropout: Bool[Any, "*shape"]
-    sessions: Int[Any, "*shape"]
-    reward: Float[Any, "*shape"]
-    rs: Float[Any, "*shape"]
-    bond: Float[Any, "*shape"]
-    initial_rs: Float[Any, "*shape"]
-    sessions_to_success: Int[Any, "*shape"]
-    relapse: Bool[Any, "*shape"]
-    near_miss: Any = None
-    one_act: Any = None
-    misheard: Any = None
-
-    def at(self, place: Any) -> "Outcomes":
-        """Those at an index."""
-        return Outcomes(*(None if part is None else part[place] for part in self))
-
-
-class Record(NamedTuple):
-    """What happened: acts coded ``64·client + 8·therapist + heard`` (−1: not held), and RS."""
-
-    acts: Int[Any, " sessions *shape"]
-    rs: Float[Any, " sessions *shape"]
-
-    def at(self, therapist: int) -> "Record":
-        """Of one therapist, where they are along a leading axis."""
-        return Record(self.acts[therapist], self.rs[therapist])
 
 
 @dataclass(frozen=True)
@@ -111,35 +64,6 @@ jax.tree_util.register_dataclass(Cell, leaves_of(Cell), STATIC)
 
 
 # --- the program ----------------------------------------------------------------------------
-
-
-def ending(dyad: Dyad, params: ClientParams) -> Outcomes:
-    """How one therapy ended, of which nothing was recorded."""
-    return Outcomes(
-        success=dyad.success,
-        dropout=dyad.dropped_out,
-        sessions=dyad.time,
-        reward=total_reward(dyad, params),
-        rs=share_of_range(dyad.client, dyad.client.rs),
-        bond=dyad.client.bond,
-        initial_rs=share_of_range(dyad.client, dyad.initial_rs),
-        sessions_to_success=sessions_to_success(dyad),
-        relapse=relapsed(dyad, params),
-    )
-
-
-def outcome(dyad: Dyad, record: Record, params: ClientParams) -> Outcomes:
-    """How one therapy ended, and what its record says."""
-    held = record.acts != NOT_HELD
-    acts = jnp.where(held, record.acts, 0)
-    enacted, heard = acts // N_OCTANTS % N_OCTANTS, acts % N_OCTANTS
-    times = [jnp.sum(held & (acts // N_OCTANTS**2 == octant)) for octant in range(N_OCTANTS)]
-    nearest = params.numbers_of(dyad).threshold - jnp.max(jnp.where(held, record.rs, -jnp.inf))
-    return ending(dyad, params)._replace(
-        near_miss=~dyad.success & (nearest <= NEAR),
-        one_act=jnp.max(jnp.stack(times)) / dyad.time,
-        misheard=jnp.sum(held & (enacted != heard)) / dyad.time,
-    )
 
 
 class Cells(NamedTuple):

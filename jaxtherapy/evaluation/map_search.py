@@ -17,7 +17,8 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist, as_therapist, fixed_map
 from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.grid import Candidate, Design, Outcomes, Programs, play_grid
+from jaxtherapy.evaluation.grid import Candidate, Design, Programs, play_grid
+from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.policies import unused
 from jaxtherapy.evaluation.results import TherapistInfo
 

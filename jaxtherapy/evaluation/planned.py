@@ -15,15 +15,8 @@ from jaxtyping import PyTree
 
 from jaxtherapy.client.therapists import Therapist
 from jaxtherapy.envs.planner import Planner
-from jaxtherapy.evaluation.grid import (
-    Candidate,
-    Design,
-    Grid,
-    Outcomes,
-    Programs,
-    play_grid,
-    worker_count,
-)
+from jaxtherapy.evaluation.grid import Candidate, Design, Grid, Programs, play_grid, worker_count
+from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.results import TherapistInfo
 
 if TYPE_CHECKING:

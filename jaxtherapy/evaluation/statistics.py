@@ -14,7 +14,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from jaxtherapy.evaluation.grid import NEAR, Outcomes
+from jaxtherapy.evaluation.outcomes import NEAR, Outcomes
 from jaxtherapy.evaluation.results import Estimate, MetricInfo
 
 _BOOTSTRAP = "percentile bootstrap over clients"

@@ -6,7 +6,7 @@ import numpy as np
 from jaxtyping import Bool, Float
 from scipy import stats
 
-from jaxtherapy.evaluation.grid import Outcomes
+from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.statistics import wilson_interval
 
 CONFIDENCE = 0.95

@@ -15,7 +15,7 @@ OUTCOMES = {
     "final_rs": "rs",
     "bond": "bond",
 }
-"""By the name that users give, the field of :class:`~jaxtherapy.evaluation.grid.Outcomes`."""
+"""By the name that users give, the field of :class:`~jaxtherapy.evaluation.outcomes.Outcomes`."""
 
 BINARY = ("success", "dropout", "near_miss", "relapse")
 

@@ -22,7 +22,8 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import Meeting, begin, session
 from jaxtherapy.client.therapists import INVALID, Therapist
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.grid import Cells, Family, Outcomes, ending, worker_count
+from jaxtherapy.evaluation.grid import Cells, Family, worker_count
+from jaxtherapy.evaluation.outcomes import Outcomes, ending
 from jaxtherapy.fast.row_replacement import replace_rows
 
 LANES = {"cpu": 2_048, "gpu": 131_072}

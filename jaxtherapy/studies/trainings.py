@@ -33,7 +33,7 @@ from jaxtherapy.devices.programs import (
 )
 from jaxtherapy.errors import is_out_of_memory
 from jaxtherapy.evaluation.evaluation import evaluation_key
-from jaxtherapy.evaluation.grid import Outcomes, ending
+from jaxtherapy.evaluation.outcomes import Outcomes, ending
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, make_settings
 from jaxtherapy.storage.progress import NEVER, Progress

@@ -10,7 +10,7 @@ from jaxtherapy.client.params import client_params
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.evaluation import course as courses
 from jaxtherapy.evaluation.control import control_of, response_tables
-from jaxtherapy.evaluation.grid import Outcomes, Record
+from jaxtherapy.evaluation.outcomes import Outcomes, Record
 from jaxtherapy.evaluation.statistics import Intervals
 from tests.evaluation.small_grid import panel_of, play
 

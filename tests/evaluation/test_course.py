@@ -5,7 +5,7 @@ import pytest
 
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.evaluation import course as courses
-from jaxtherapy.evaluation.grid import NOT_HELD, Record
+from jaxtherapy.evaluation.outcomes import NOT_HELD, Record
 from jaxtherapy.evaluation.statistics import Intervals
 
 N, SESSIONS = 12, 30

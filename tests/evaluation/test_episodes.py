@@ -4,7 +4,7 @@ import numpy as np
 
 from jaxtherapy.evaluation.course import bond_at, decode
 from jaxtherapy.evaluation.episodes import choose, chosen_episodes
-from jaxtherapy.evaluation.grid import NOT_HELD, Outcomes, Record
+from jaxtherapy.evaluation.outcomes import NOT_HELD, Outcomes, Record
 from jaxtherapy.evaluation.results import CellInfo
 
 

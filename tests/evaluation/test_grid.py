@@ -26,6 +26,7 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation import grid as grids
 from jaxtherapy.evaluation.course import decode
 from jaxtherapy.evaluation.grid import Programs, play_grid
+from jaxtherapy.evaluation.outcomes import NEAR
 from tests.evaluation.small_grid import candidate
 
 KEY = jax.random.key(11)
@@ -146,8 +147,8 @@ def _check_what_happened(ours, told, share, threshold):
     np.testing.assert_array_equal(ours.success[reached], True)
     first = np.argmax(told.held & (share >= threshold - 1e-6), 0) + 1
     np.testing.assert_array_equal(ours.sessions_to_success[ours.success], first[ours.success])
-    near = ~ours.success & (best >= threshold - grids.NEAR)
-    clear = np.abs(best - threshold + grids.NEAR) > 1e-5
+    near = ~ours.success & (best >= threshold - NEAR)
+    clear = np.abs(best - threshold + NEAR) > 1e-5
     np.testing.assert_array_equal(ours.near_miss[clear], near[clear])
     misheard = (told.held & (told.heard_act != told.therapist_act)).sum(0)
     np.testing.assert_allclose(ours.misheard, misheard / told.held.sum(0), rtol=1e-5)

@@ -5,7 +5,7 @@ import pytest
 from scipy import stats
 
 from jaxtherapy.evaluation import statistics
-from jaxtherapy.evaluation.grid import Outcomes
+from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.statistics import Sums
 
 

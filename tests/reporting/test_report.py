@@ -16,7 +16,7 @@ from PIL import Image
 from jaxtherapy.cli.report import main
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.course import course_of, decode
-from jaxtherapy.evaluation.grid import NOT_HELD, Record
+from jaxtherapy.evaluation.outcomes import NOT_HELD, Record
 from jaxtherapy.evaluation.reading import read_evaluation
 from jaxtherapy.evaluation.results import Estimate
 from jaxtherapy.evaluation.statistics import Intervals

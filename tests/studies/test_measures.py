@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from jaxtherapy.evaluation.grid import Outcomes
+from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.studies import measures
 from jaxtherapy.studies.measures import Sums, measured, of_clients, paired_interval, total
 

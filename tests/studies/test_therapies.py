@@ -11,8 +11,8 @@ from jaxtherapy.client.simulation import simulate
 from jaxtherapy.client.therapists import as_therapist, checked, fixed_map, random
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.grid import ending
 from jaxtherapy.evaluation.map_search import family_of_maps
+from jaxtherapy.evaluation.outcomes import ending
 from jaxtherapy.studies.therapies import Crowd, Treating
 
 KEY = jax.random.key(3)
