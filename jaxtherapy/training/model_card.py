@@ -32,7 +32,7 @@ def model_card(
     return f"""{TITLE}{config.experiment_name}
 
 A therapist for simulated clients, the CIIT–Tracey model of a person in therapy, trained by PPO with
-[jaxtherapy]. It knows nothing of people, and no outcome here says anything about a real therapy.
+jaxtherapy. It knows nothing of people, and no outcome here says anything about a real therapy.
 
 ## How good it is
 
@@ -69,8 +69,6 @@ python -m jaxtherapy.evaluate {config.output_path}
 ```
 
 `jaxtherapy.load_policy` gives the function; `policy_best.pth` is a PyTorch state dict.
-
-[jaxtherapy]: https://pypi.org/project/jaxtherapy
 """
 
 
