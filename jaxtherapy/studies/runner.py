@@ -12,11 +12,11 @@ from jaxtherapy.studies.table import KEYS, Key, Row, Table
 @dataclass(frozen=True)
 class Forecast:
     """What a short trial says of runs that share a program: seconds to compile it, seconds of
-    each run, bytes."""
+    each run, bytes where they are known."""
 
     compile_seconds: float
     seconds_per_run: float
-    n_bytes: int
+    n_bytes: int | None
 
 
 class Kind(Protocol):

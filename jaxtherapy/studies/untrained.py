@@ -1,6 +1,5 @@
 """A sweep of therapists that need no training, or are given: each treats the same clients."""
 
-import resource
 import sys
 import time
 from collections import deque
@@ -124,8 +123,12 @@ class Untrained:
         return Crowd([clients_of(run) for run in runs], n_therapies)
 
 
-def most_memory() -> int:
-    """Bytes that this process has had at most."""
+def most_memory() -> int | None:
+    """Bytes that this process has had at most; None where the platform does not tell."""
+    try:
+        import resource
+    except ImportError:  # only Unix has it
+        return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
