@@ -12,7 +12,8 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtherapy import config as configuration
-from jaxtherapy.cli.evaluate import about, confidence, draw, list_files, whole_number
+from jaxtherapy.cli.asking import whole
+from jaxtherapy.cli.evaluate import about, confidence, draw, list_files
 from jaxtherapy.cli.folders import prepared, writing_to
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config.checks import check_name, output_folder
@@ -59,8 +60,8 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     name = re.sub(r"[^\w.()-]+", "-", file.stem)[:100] if given.name is None else given.name
     check_name("--name", name)
     folder = output_folder(given.output_dir.replace("{name}", name))
-    samples = whole_number(given, "bootstrap-samples", 100, 100_000)
-    seed = whole_number(given, "seed", 0, 2**31 - 1)
+    samples = whole(given, "bootstrap-samples", 100, 100_000)
+    seed = whole(given, "seed", 0, 2**31 - 1)
     intervals = Intervals(confidence(given.confidence), samples, seed)
     therapies = read_coded(file)
     check_folder_is_ours(folder)

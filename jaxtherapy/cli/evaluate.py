@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 
 import jaxtherapy
 from jaxtherapy import config as configuration
+from jaxtherapy.cli.asking import whole
 from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
 from jaxtherapy.cli.folders import free_for_data, prepared, writing_to
 from jaxtherapy.cli.launch import ends_in_one_line, importing
@@ -56,18 +57,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 # --- from flags to a request ----------------------------------------------------------------
-
-
-def whole_number(given: argparse.Namespace, flag: str, low: int, high: int) -> int:
-    """A whole number from a flag."""
-    text = getattr(given, flag.replace("-", "_"))
-    try:
-        value = int(text.replace("_", ""))
-    except ValueError:
-        value = -1
-    if not low <= value <= high:
-        raise ConfigError(f"--{flag} is {text!r}, must be a whole number from {low} to {high}")
-    return value
 
 
 def confidence(text: str) -> float:
@@ -182,12 +171,12 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
         weights=weights,
         shared={name: plain(getattr(config, name)) for name in SHARED} | {"bond_alpha": alpha},
         reference=REFERENCE,
-        episodes=whole_number(given, "episodes", 2, 10_000_000),
-        course_episodes=whole_number(given, "course-episodes", 0, 1_000_000),
+        episodes=whole(given, "episodes", 2, 10_000_000),
+        course_episodes=whole(given, "course-episodes", 0, 1_000_000),
         intervals=Intervals(
             confidence(given.confidence),
-            whole_number(given, "bootstrap-samples", 100, 100_000),
-            whole_number(given, "seed", 0, 2**31 - 1),
+            whole(given, "bootstrap-samples", 100, 100_000),
+            whole(given, "seed", 0, 2**31 - 1),
         ),
     )
     total = len(cells) * request.episodes * len(panel.therapists)
@@ -203,8 +192,8 @@ def fit_budget(given: argparse.Namespace, request: Request) -> tuple[int, int] |
     if given.fit_map is None:
         return None
     least = MAPS * len(request.cells)
-    budget = whole_number(given, "fit-map", least, max(least, MOST_THERAPIES))
-    return budget, whole_number(given, "fit-seed", 0, 2**31 - 1)
+    budget = whole(given, "fit-map", least, max(least, MOST_THERAPIES))
+    return budget, whole(given, "fit-seed", 0, 2**31 - 1)
 
 
 def make_planner(given: argparse.Namespace, request: Request) -> tuple[Planner, int] | None:
@@ -214,11 +203,11 @@ def make_planner(given: argparse.Namespace, request: Request) -> tuple[Planner, 
     if given.planner is None:
         return None
     planner = Planner(
-        interval=whole_number(given, "planner-interval", 1, 10_000),
-        simulations=whole_number(given, "planner-simulations", 1, 10_000),
+        interval=whole(given, "planner-interval", 1, 10_000),
+        simulations=whole(given, "planner-simulations", 1, 10_000),
         seed=request.intervals.seed,
     )
-    return planner, min(request.episodes, whole_number(given, "planner", 2, 1_000_000))
+    return planner, min(request.episodes, whole(given, "planner", 2, 1_000_000))
 
 
 def notes(given: argparse.Namespace, panel: Panel, request: Request) -> list[str]:

@@ -26,12 +26,13 @@ def free_for_data(flag: str, given: str) -> Path:
 
 
 @contextmanager
-def writing_to(folder: Path) -> Iterator[None]:
-    """What the disk says against it is a line."""
+def writing_to(folder: Path, advice: str = "") -> Iterator[None]:
+    """What the disk says against it is a line, which ends in advice if there is any."""
     try:
         yield
     except OSError as error:
-        raise RunError(f"can't write to {folder}: {error.strerror or error}", exit_code=1) from None
+        reason = "; ".join(filter(None, (error.strerror or str(error), advice)))
+        raise RunError(f"can't write to {folder}: {reason}", exit_code=1) from None
 
 
 @contextmanager

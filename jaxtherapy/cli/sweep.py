@@ -10,15 +10,13 @@ import argparse
 import shlex
 import sys
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from pathlib import Path
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
+from jaxtherapy.cli.folders import writing_to
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import OneLineParser, dump_config, expanded
 from jaxtherapy.config.checks import output_folder
-from jaxtherapy.errors import RunError
 
 if TYPE_CHECKING:  # with JAX, which --help does without
     from rich.console import Console
@@ -113,7 +111,7 @@ def _forecast(sweep: Sweep, kind: Kind, out: Console) -> int:
         out.print(
             f"program {number}: {len(group):,} runs, {found.compile_seconds:.0f} s of compiling, "
             f"then about {format_duration(seconds)} ({3600 / found.seconds_per_run:,.0f} runs/h); "
-            f"memory {found.n_bytes / 1e9:.2f} GB"
+            f"memory {'unknown' if found.n_bytes is None else f'{found.n_bytes / 1e9:.2f} GB'}"
         )
     out.print(f"{len(sweep.runs):,} runs, about {format_duration(total)} in all")
     return 0
@@ -130,16 +128,13 @@ def _sweep(
     from jaxtherapy.cli.progress import Progress
     from jaxtherapy.evaluation.candidates import silent_callbacks
     from jaxtherapy.storage import run_info
-    from jaxtherapy.storage.files import write_atomically
     from jaxtherapy.storage.locks import ExperimentLock
-    from jaxtherapy.studies.report import write_report
     from jaxtherapy.studies.runner import columns_of, run_sweep
     from jaxtherapy.studies.table import Table
-    from jaxtherapy.studies.winner import winner
 
     (command, go_on), started = commands, time.perf_counter()
     table = Table(folder.path, columns_of(sweep, kind), len(kind.therapists))
-    with _disk(folder.path), ExperimentLock(folder.path) as lock:
+    with writing_to(folder.path, "check --output-dir"), ExperimentLock(folder.path) as lock:
         if lock.note:
             out.print(lock.note)
         if given.overwrite:
@@ -176,17 +171,28 @@ def _sweep(
             _write_parquet(table, about, out)
         seconds = time.perf_counter() - started
         out.print(f"{n_left:,} runs in {seconds:.0f} s: {table.csv}")
-        with out.status("drawing the report"):
-            report = write_report(sweep, table.rows, about, folder, out.print)
-        out.print(f"{report}")
-        if found := winner(sweep, table.rows):
-            config, gain = found
-            write_atomically(folder.winner, dump_config(config).encode())
-            out.print(
-                f"{100 * gain:+.1f} pp with the best settings: train with them by "
-                f"python -m jaxtherapy.train --config {shlex.quote(str(folder.winner))}"
-            )
+        _tell_end(sweep, table, about, folder, out)
     return 0
+
+
+def _tell_end(
+    sweep: Sweep, table: Table, about: dict[str, Any], folder: SweepFolder, out: Console
+) -> None:
+    """Draws the report, and writes the best settings as a configuration."""
+    from jaxtherapy.storage.files import write_atomically
+    from jaxtherapy.studies.report import write_report
+    from jaxtherapy.studies.winner import winner
+
+    with out.status("drawing the report"):
+        report = write_report(sweep, table.rows, about, folder, out.print)
+    out.print(f"{report}")
+    if found := winner(sweep, table.rows):
+        config, gain = found
+        write_atomically(folder.winner, dump_config(config).encode())
+        out.print(
+            f"{100 * gain:+.1f} pp with the best settings: train with them by "
+            f"python -m jaxtherapy.train --config {shlex.quote(str(folder.winner))}"
+        )
 
 
 class _Best:
@@ -214,13 +220,3 @@ def _write_parquet(table: Table, about: dict[str, Any], out: Console) -> None:
         table.write_parquet(about)
     except ImportError:
         out.print("no runs.parquet without pyarrow; install it: pip install 'jaxtherapy[studies]'")
-
-
-@contextmanager
-def _disk(folder: Path) -> Iterator[None]:
-    try:
-        yield
-    except OSError as error:
-        raise RunError(
-            f"can't write to {folder}: {error.strerror}; check --output-dir", exit_code=1
-        ) from None

@@ -7,7 +7,7 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.reading import is_evaluation, read_evaluation
 from jaxtherapy.evaluation.results import Evaluation
 from jaxtherapy.reporting import csv_files, drawing, figures, page
-from jaxtherapy.reporting.drawing import PictureError
+from jaxtherapy.reporting.drawing import Picture, PictureError
 from jaxtherapy.reporting.formats import printable
 from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.logs import Log, find_log, read_log
@@ -43,22 +43,34 @@ def write_report(
     logs = {printable(name): log for name, log in find_logs(found).items()}
     evaluation = printable(found)
     pictures = figures.pictures(evaluation, logs)
-    written = [folder / PAGE]
     try:
-        (folder / FIGURES).mkdir(parents=True, exist_ok=True)
-        for picture in pictures:
-            try:
-                files = drawing.paper_files(picture)
-            except PictureError as error:
-                tell(str(error))
-                continue
-            for kind, contents in files.items():
-                written.append(folder / FIGURES / f"{picture.name}.{kind}")
-                write_atomically(written[-1], contents)
+        written = [folder / PAGE, *write_figures(pictures, folder, tell)]
         write_atomically(written[0], page.to_html(evaluation, pictures).encode())
         _remove_figures(folder, keep=written)
     except OSError as error:
         raise RunError(f"can't write to {folder}: {error.strerror}", exit_code=1) from None
+    return written
+
+
+def write_figures(
+    pictures: Sequence[Picture], folder: Path, tell: Callable[[str], None]
+) -> list[Path]:
+    """Writes pictures to ``figures/*.png`` and ``*.svg``; ``tell``: of each that can't be drawn.
+
+    Raises:
+        OSError: the folder can't be written to.
+    """
+    written = []
+    (folder / FIGURES).mkdir(parents=True, exist_ok=True)
+    for picture in pictures:
+        try:
+            files = drawing.paper_files(picture)
+        except PictureError as error:
+            tell(str(error))
+            continue
+        for kind, contents in files.items():
+            written.append(folder / FIGURES / f"{picture.name}.{kind}")
+            write_atomically(written[-1], contents)
     return written
 
 

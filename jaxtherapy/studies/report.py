@@ -6,12 +6,12 @@ from typing import Any
 
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.results import Estimate, MetricInfo
-from jaxtherapy.reporting import drawing, page
-from jaxtherapy.reporting.drawing import PictureError
+from jaxtherapy.reporting import page
 from jaxtherapy.reporting.formats import interval, number, printable
+from jaxtherapy.reporting.report import write_figures
 from jaxtherapy.reporting.tables import Table
 from jaxtherapy.storage.files import write_atomically
-from jaxtherapy.studies.folder import FIGURES, SweepFolder
+from jaxtherapy.studies.folder import SweepFolder
 from jaxtherapy.studies.pictures import pictures
 from jaxtherapy.studies.settings import REFERENCE, Sweep
 from jaxtherapy.studies.table import Row
@@ -35,15 +35,7 @@ def write_report(
     rows = sorted(printable(list(rows)), key=lambda row: (row["seed"], row["point"]))
     drawn = pictures(sweep.axes, rows, REFERENCE)
     try:
-        (folder.path / FIGURES).mkdir(parents=True, exist_ok=True)
-        for picture in drawn:
-            try:
-                files = drawing.paper_files(picture)
-            except PictureError as error:
-                tell(str(error))
-                continue
-            for kind, contents in files.items():
-                write_atomically(folder.path / FIGURES / f"{picture.name}.{kind}", contents)
+        write_figures(drawn, folder.path, tell)
         html = page.render(
             "sweep.html",
             drawn,
@@ -54,7 +46,7 @@ def write_report(
             if len(rows) > MOST_LISTED
             else f"{len(rows):,} rows.",
             all_rows=_listed("All runs", sweep, rows[:MOST_LISTED]),
-            configuration=printable(sweep.dump().splitlines()) and sweep.dump(),
+            configuration=sweep.dump(),
             provenance=page.provenance(about),
         )
         write_atomically(folder.report, html.encode())

@@ -21,14 +21,13 @@ def model_card(
     Args:
         config: at the end.
         info: of ``run.json``.
-        names: of the therapists that were compared.
-        outcomes: theirs.
+        names, outcomes: of the therapists that were compared.
         verdict: in a sentence or two.
     """
     clients, learning = (_table(config, of_clients) for of_clients in (True, False))
     seeds = f"seed {config.seed}" if config.n_seeds == 1 else f"{config.n_seeds} seeds"
     commit = info.get("commit") or "no commit known"
-    versions, device = info.get("versions", {}), info.get("device", {})
+    versions, device = (info.get(name, {}) for name in ("versions", "device"))
     return f"""{TITLE}{config.experiment_name}
 
 A therapist for simulated clients, the CIIT–Tracey model of a person in therapy, trained by PPO with
