@@ -36,6 +36,11 @@ class SweepFolder:
         return self.path / "run.json"
 
     @property
+    def table(self) -> Path:
+        """A row per run and therapist."""
+        return self.path / "runs.csv"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
