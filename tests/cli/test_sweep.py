@@ -105,7 +105,7 @@ def test_files_of_others_are_never_replaced(here, capsys):
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(here, capsys, monkeypatch):
     expected = table(here)
 
-    def interrupted(sweep, kind, table, advance):
+    def interrupted(sweep, kind, table, advance, under_way):
         def stop(rows):
             raise KeyboardInterrupt
 
