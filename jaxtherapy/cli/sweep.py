@@ -150,6 +150,7 @@ def _sweep(
             table.load()
             out.print(f"{len(table.done):,} of {len(sweep.runs):,} runs are there already")
         else:
+            folder.check_free()  # another may have come first
             folder.begin(sweep, about)
             table.create()
         n_left = len(sweep.runs) - len(table.done)

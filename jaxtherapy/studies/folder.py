@@ -83,7 +83,8 @@ class SweepFolder:
         Raises:
             RunError: something is there; says what to do.
         """
-        if not self.files:
+        only_begun = self.files == [self.info] and run_info.is_ours(self.info)  # then killed
+        if not self.files or only_begun:
             return
         if self.is_sweep:
             raise RunError(

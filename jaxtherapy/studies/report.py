@@ -97,7 +97,9 @@ def _listed(caption: str, sweep: Sweep, rows: Sequence[Row]) -> Table:
         ["point", "seed", "therapist", *varied, "success", "difference", "dropout", "sessions"],
         [
             [
-                *(str(row[name]) for name in ("point", "seed", "therapist", *varied)),
+                *(str(row[name]) for name in ("point", "seed")),
+                row["therapist"] + " (diverged)" * (row.get("status") == "diverged"),
+                *(str(row[name]) for name in varied),
                 interval(_with_ends(row, "success"), _SUCCESS),
                 interval(_with_ends(row, "difference"), _SUCCESS, difference=True),
                 number(row["dropout"], _SUCCESS),
