@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from jaxtherapy.config.declare import Setting
 from jaxtherapy.errors import ConfigError, shown
 
 Design = Literal["grid", "random", "sobol"]
-DESIGNS: tuple[Design, ...] = ("grid", "random", "sobol")
+DESIGNS: tuple[Design, ...] = get_args(Design)
 MOST_POINTS = 1_000_000
 _DIGITS = 6
 """Significant ones of drawn numbers: the table has exactly what was tried."""

@@ -96,14 +96,13 @@ class Look:
     @classmethod
     def of(cls, column: str, sweep: Sweep) -> "Look":
         """How a sweep's column is drawn."""
-        told = "over clients"
-        if drawn := sweep.design != "grid":
+        told, drawn = "over clients", sweep.design != "grid"
+        if drawn:
             told = "Student's over the points that were drawn, or over clients where that is wider"
+        elif sweep.train and sweep.seeds > 1:
+            told += "; of trained therapists Student's over seeds, where that is wider"
         elif sweep.train:
-            several = sweep.seeds > 1
-            told += ", of trained ones " + (
-                "Student's over seeds" if several else "of one training"
-            )
+            told += "; the luck of a training, of which there is one, is not in them"
         return cls(column, drawn, f"Intervals: {told}.")
 
     @property
