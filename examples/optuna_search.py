@@ -106,8 +106,10 @@ def main(argv: Sequence[str] | None = None) -> None:
         load_if_exists=True,
     )
     search(sweep, study, sweep.points or 32, given.batch)
-    save_config(config_of(sweep, study.best_params), given.winner)
-    print(f"best: {study.best_value:.1%} with {study.best_params}, in {given.winner}")
+    best = config_of(sweep, study.best_params)
+    save_config(replace(best, seed=best.seed + 1), given.winner)  # other clients, other luck
+    print(f"best: {study.best_value:.1%} with {study.best_params}, some of it luck; train with")
+    print(f"{given.winner}, which has another seed, and see")
 
 
 if __name__ == "__main__":

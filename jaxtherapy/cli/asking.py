@@ -13,6 +13,7 @@ from jaxtherapy.cli.launch import importing
 from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.config import SETTINGS, ConfigError, OneLineParser
 from jaxtherapy.errors import RunError
+from jaxtherapy.studies.questions import OUTCOMES
 
 if TYPE_CHECKING:
     from jaxtherapy.client.params import ClientParams
@@ -20,7 +21,6 @@ if TYPE_CHECKING:
     from jaxtherapy.reporting.drawing import Picture
 
 CLIENT_SETTINGS = tuple(name for name, about in SETTINGS.items() if about.of_clients)
-OUTCOMES = ("success", "dropout", "near_miss", "relapse", "reward", "sessions", "final_rs", "bond")
 
 
 def study_parser(name: str, description: str | None, therapists: str) -> argparse.ArgumentParser:
@@ -32,7 +32,7 @@ def study_parser(name: str, description: str | None, therapists: str) -> argpars
     )
     add = parser.add_argument
     add("therapists", nargs="*", metavar="THERAPIST", help=therapists)
-    add("--outcome", choices=OUTCOMES, default="success", help="(default success)")
+    add("--outcome", choices=tuple(OUTCOMES), default="success", help="(default success)")
     add("--seed", metavar="N", default="0", help="decides the clients (default 0)")
     add("--output-dir", metavar="DIR", default=f"reports/{name}", help=f"default reports/{name}")
     add("--device", choices=("auto", "cpu", "gpu"), default="auto")

@@ -29,6 +29,7 @@ class Progress:
         self._bar = progress.Progress(*columns, console=out, disable=hidden, transient=True)
         self._task = self._bar.add_task("compiling", total=total)
         self._lines = ProgressLines(total, episodes, out.print, what) if hidden else None
+        self._total, self._episodes, self._what, self._done = total, episodes, what, 0.0
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -37,9 +38,11 @@ class Progress:
     def __exit__(self, *error: object) -> None:
         self._bar.stop()
 
-    def advance(self, therapies: int, note: str = "") -> None:
-        """So many more are done; ``note`` is shown beside."""
-        self._bar.update(self._task, advance=therapies, description=note or "therapies")
+    def advance(self, therapies: float, note: str = "") -> None:
+        """So many more are done; ``note`` is shown beside, with how many it were in all."""
+        self._done += therapies
+        told = f"{_count(self._done, self._episodes, self._total, self._what)}  {note}"
+        self._bar.update(self._task, advance=therapies, description=told if note else "therapies")
         if self._lines is not None:
             self._lines.advance(therapies, note)
 
@@ -67,26 +70,31 @@ class ProgressLines:
     ) -> None:
         self._what = what
         self._total, self._episodes, self._tell = total, episodes, tell
-        self._done = self._done_at_first = self._told = 0
+        self._done, self._done_at_first, self._told = 0.0, 0.0, 0
         self._first = self._last = 0.0
 
-    def advance(self, therapies: int, note: str = "") -> None:
+    def advance(self, therapies: float, note: str = "") -> None:
         """Counts, and tells if it is time to."""
         now = time.monotonic()
         self._done += therapies
         if not self._first:  # what came before was compiling, which is no measure of what is left
             self._first = self._last = now
             self._done_at_first = self._done
-        tenth = self._done * self.TENTHS // self._total
+        tenth = int(self._done * self.TENTHS // self._total)
         if tenth > self._told or now - self._last >= self.SECONDS:
             self._told, self._last = tenth, now
             self._tell(self._line(now - self._first) + (note and f"  {note}"))
 
     def _line(self, seconds: float) -> str:
-        cells, done = self._total // self._episodes, self._done // self._episodes
-        line = f"{self._done / self._total:4.0%}  {done:,} of {cells:,} {self._what}"
+        count = _count(self._done, self._episodes, self._total, self._what)
+        line = f"{self._done / self._total:4.0%}  {count}"
         since = self._done - self._done_at_first
         if since:
             left = round(seconds * (self._total - self._done) / since)
             line += f"  {left // 60}:{left % 60:02} left"
         return line
+
+
+def _count(done: float, each: int, total: int, what: str) -> str:
+    whole = int(done / each + 1e-6)  # of parts of runs, which add up to no more than nearly one
+    return f"{whole:,} of {total // each:,} {what}"

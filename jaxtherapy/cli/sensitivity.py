@@ -14,8 +14,7 @@ from jaxtherapy.cli.asking import clients_of, panel_of, study_parser, whole, wri
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import ConfigError
 from jaxtherapy.config.checks import output_folder
-
-METHODS = ("sobol", "morris")
+from jaxtherapy.studies.questions import METHODS
 
 
 @ends_in_one_line("interrupted; nothing was written")

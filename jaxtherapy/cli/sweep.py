@@ -21,6 +21,7 @@ from jaxtherapy.config.checks import output_folder
 if TYPE_CHECKING:  # with JAX, which --help does without
     from rich.console import Console
 
+    from jaxtherapy.cli.progress import Progress
     from jaxtherapy.studies.folder import SweepFolder
     from jaxtherapy.studies.runner import Kind
     from jaxtherapy.studies.settings import Sweep
@@ -89,12 +90,16 @@ def _tell(sweep: Sweep, kind: Kind, out: Console, note: str) -> None:
     device, n_programs = jax.devices()[0], len(by_program(sweep.runs, kind))
     out.print(
         f"{sweep.name} on {device.device_kind} ({device.platform}): "
-        f"{len(sweep.run_points):,} points × {sweep.seeds} seeds × {len(kind.therapists)} "
-        f"therapists × {sweep.clients:,} clients, in {n_programs} "
-        f"program{'s' * (n_programs > 1)}: {', '.join(kind.therapists)}"
+        f"{_several(len(sweep.run_points), 'point')} × {_several(sweep.seeds, 'seed')} × "
+        f"{_several(len(kind.therapists), 'therapist')} × {sweep.clients:,} clients, in "
+        f"{_several(n_programs, 'program')}: {', '.join(kind.therapists)}"
     )
     if note:
         out.print(note)
+
+
+def _several(n: int, what: str) -> str:
+    return f"{n:,} {what}{'s' * (n != 1)}"
 
 
 def _forecast(sweep: Sweep, kind: Kind, out: Console) -> int:
@@ -145,19 +150,15 @@ def _sweep(
             table.load()
             out.print(f"{len(table.done):,} of {len(sweep.runs):,} runs are there already")
         else:
+            folder.check_free()  # another may have come first
             folder.begin(sweep, about)
             table.create()
         n_left = len(sweep.runs) - len(table.done)
         status = "interrupted"
         try:
             with silent_callbacks(), Progress(max(1, n_left), 1, out, "runs") as progress:
-                best = _Best(sweep)
-
-                def advance(rows: Sequence[Row]) -> None:
-                    n_runs = len(rows) // len(kind.therapists)
-                    progress.advance(n_runs, best.after(rows))
-
-                run_sweep(sweep, kind, table, advance)
+                shown = _Shown(sweep, kind, progress)
+                run_sweep(sweep, kind, table, shown.measured, shown.under_way)
             status = "finished"
             if sweep.save_policies == "best":
                 folder.keep_best(table.rows)
@@ -183,36 +184,52 @@ def _tell_end(
     from jaxtherapy.studies.report import write_report
     from jaxtherapy.studies.winner import winner
 
-    with out.status("drawing the report"):
-        report = write_report(sweep, table.rows, about, folder, out.print)
+    try:
+        with out.status("drawing the report"):
+            report = write_report(sweep, table.rows, about, folder, out.print)
+    except KeyboardInterrupt:
+        draw = shlex.join(["python", "-m", "jaxtherapy.report", str(folder.path)])
+        raise KeyboardInterrupt(f"interrupted; draw the report with {draw}") from None
     out.print(f"{report}")
     if found := winner(sweep, table.rows):
         config, gain = found
         write_atomically(folder.winner, dump_config(config).encode())
         out.print(
-            f"{100 * gain:+.1f} pp with the best settings: train with them by "
-            f"python -m jaxtherapy.train --config {shlex.quote(str(folder.winner))}"
+            f"{100 * gain:+.1f} pp with the best settings, some of it luck; train with them and "
+            f"see: python -m jaxtherapy.train --config {shlex.quote(str(folder.winner))}"
         )
 
 
-class _Best:
-    """The point with the largest difference, or the most successes, so far."""
+class _Shown:
+    """Progress of a sweep: runs, rate, and the point with the largest difference so far, or where
+    there is none, the most successes."""
 
-    def __init__(self, sweep: Sweep) -> None:
+    def __init__(self, sweep: Sweep, kind: Kind, progress: Progress) -> None:
         self._names = [axis.name for axis in sweep.axes]
-        self._highest, self._told = -2.0, ""
+        self._several, self._n_therapists = len(kind.therapists) > 1, len(kind.therapists)
+        self._progress, self._begun = progress, time.monotonic()
+        self._measured, self._shown, self._highest, self._best = 0, 0.0, -2.0, ""
 
-    def after(self, rows: Sequence[Row]) -> str:
-        """Takes in rows, and tells."""
-        column = "difference" if len({row["therapist"] for row in rows}) > 1 else "success"
+    def measured(self, rows: Sequence[Row]) -> None:
+        """Takes in all rows of some runs."""
+        column = "difference" if self._several else "success"
         for row in rows:
             value = row.get(column)
             if value is not None and value > self._highest:
                 where = ", ".join(f"{name} {row[name]}" for name in self._names)
-                shown = f"{100 * value:+.1f} pp" if column == "difference" else f"{value:.1%}"
+                shown = f"{100 * value:+.1f} pp" if self._several else f"{value:.1%}"
                 self._highest = value
-                self._told = f"best so far: {row['therapist']} {shown} at {where}"
-        return self._told
+                self._best = f"  best so far: {row['therapist']} {shown} at {where}"
+        self._measured += len(rows) // self._n_therapists
+        self.under_way(0)
+
+    def under_way(self, runs: float) -> None:
+        """So many runs are done beside those that are measured."""
+        done = self._measured + runs
+        rate = done / max(time.monotonic() - self._begun, 1e-9)
+        told = f"{3600 * rate:,.0f} runs/h{self._best}"
+        self._progress.advance(max(0.0, done - self._shown), told)
+        self._shown = max(self._shown, done)
 
 
 def _write_parquet(table: Table, about: dict[str, Any], out: Console) -> None:

@@ -25,6 +25,7 @@ TRUE, FALSE = ("true", "yes", "on"), ("false", "no", "off")
 FLATTEST = 1e-20
 """The least size of an end of an exponential: ratios of two ends fit float32."""
 MOST_CHOICES = 1000
+_OF_FILES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".parquet", ".sav", ".dta", ".rds", ".json")
 
 
 def checked(name: str, value: Any) -> Any:
@@ -81,7 +82,7 @@ def data_folder(flag: str, given: str) -> Path:
     path = Path(expanded(given))
     if not given.strip() or not given.isprintable():
         raise ConfigError(f"{flag} is {shown(given)}, must be printable text")
-    if path.suffix.lower() in (".csv", ".parquet", ".sav") or path.is_file():
+    if path.suffix.lower() in _OF_FILES or path.is_file():
         raise ConfigError(
             f"{flag} is {given!r}, but takes a folder, for several files; leave the suffix away"
         )

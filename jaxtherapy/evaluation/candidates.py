@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 
-from jaxtherapy.client.baselines import BASELINES, no_baseline
+from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, no_baseline
 from jaxtherapy.client.dyad import Dyad, intakes
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import (
@@ -170,6 +170,8 @@ def load_therapist(name: str) -> Therapist:
     """
     if name.startswith(PREFIX) and name.isprintable():
         return as_therapist(coded_therapist(Path(expanded(name.removeprefix(PREFIX)))))
+    if name.startswith(FIXED_MAP):
+        raise RunError(no_baseline(name))
     module_name, colon, attribute = name.partition(":")
     if not (colon and module_name and attribute and name.isprintable()):
         raise RunError(f"therapist {name!r} must be given as module:function")

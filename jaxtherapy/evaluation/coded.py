@@ -5,6 +5,7 @@ optionally success (1, 0 or empty). What is not coded, RS, bond and what clients
 """
 
 import csv
+import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -39,6 +40,8 @@ _CODES = {
     for octant in range(len(OCTANTS))
     for text in (OCTANTS[octant], OCTANT_NAMES[octant], str(octant))
 }
+_WHOLE = re.compile(r"([0-9]+)\.0+")
+"""A whole number as some programs write it."""
 _SUCCESS = {"": np.nan, **dict.fromkeys(("0", "no", "false"), 0.0)}
 _SUCCESS |= dict.fromkeys(("1", "yes", "true"), 1.0)
 
@@ -97,19 +100,28 @@ def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, str]]]:
             ours = set(OURS.values()) <= set(names)
             wanted = {each: OURS.get(each, each) if ours else each for each in COLUMNS}
             missing = [name for name in wanted.values() if name not in names]
+            if twice := [name for name in wanted.values() if names.count(name) > 1]:
+                raise RunError(f"{path} has two columns {twice[0]}; rename one")
             if missing:
                 raise RunError(
                     f"{path} has no column {missing[0]}; its first row must name the columns "
                     f"{', '.join(COLUMNS)}"
                 )
             for number, cells in enumerate(reader, 2):
-                row = dict(zip(names, map(str.strip, cells), strict=False))
+                values = (_whole(cell.strip()) for cell in cells)
+                row = dict(zip(names, values, strict=False))
                 if any(row.values()):
                     found = {each: row.get(name, "") for each, name in wanted.items()}
                     yield f"{path}, row {number}", found | {"success": row.get("success", "")}
     except (OSError, UnicodeDecodeError, csv.Error) as error:
         reason = getattr(error, "strerror", None) or "it is no CSV file in UTF-8"
         raise RunError(f"{path} can't be read: {reason}") from None
+
+
+def _whole(cell: str) -> str:
+    """``3`` for ``3.0``, else the cell as it is."""
+    found = _WHOLE.fullmatch(cell)
+    return found[1] if found else cell
 
 
 def _octant(where: str, who: str, text: str) -> int:

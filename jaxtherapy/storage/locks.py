@@ -43,7 +43,7 @@ class ExperimentLock:
         except Timeout:
             raise RunError(
                 f"another run is writing to {self._folder}; wait for it, or give this one another "
-                "--experiment-name"
+                "name"
             ) from None
         except (OSError, NotImplementedError) as error:
             if isinstance(error, OSError) and error.errno not in _NO_LOCKS:

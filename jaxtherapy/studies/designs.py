@@ -5,7 +5,7 @@ import math
 import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 import numpy as np
 
@@ -15,7 +15,7 @@ from jaxtherapy.config.declare import Setting
 from jaxtherapy.errors import ConfigError, shown
 
 Design = Literal["grid", "random", "sobol"]
-DESIGNS: tuple[Design, ...] = ("grid", "random", "sobol")
+DESIGNS: tuple[Design, ...] = get_args(Design)
 MOST_POINTS = 1_000_000
 _DIGITS = 6
 """Significant ones of drawn numbers: the table has exactly what was tried."""
@@ -97,7 +97,7 @@ def _between(name: str, given: Mapping[Any, Any]) -> Axis:
     scales = [scale for scale in ("linear", "log") if scale in given]
     if len(scales) != 1 or set(given) - {*scales, "points"}:
         raise _refused(name, given)
-    ends, n = given[scales[0]], given.get("points", 0)
+    ends, n = given[scales[0]], given.get("points", 1)
     if not isinstance(ends, list) or len(ends) != 2 or SETTINGS[name].type not in (int, float):
         raise _refused(name, given)
     low, high = (checked(name, end) for end in ends)
@@ -105,9 +105,10 @@ def _between(name: str, given: Mapping[Any, Any]) -> Axis:
         raise ConfigError(f"vary: {name} is {shown(given)}; give two numbers, the lower end first")
     if scales[0] == "log" and low <= 0:
         raise ConfigError(f"vary: {name} is {shown(given)}; a log range must begin above 0")
-    if isinstance(n, bool) or not isinstance(n, int) or not 0 <= n <= MOST_POINTS:
-        raise ConfigError(f"vary: {name} has points {shown(n)}, must be a whole number")
-    return Axis(name, (), scales[0], (low, high), n)
+    if isinstance(n, bool) or not isinstance(n, int) or not 1 <= n <= MOST_POINTS:
+        allowed = f"a whole number from 1 to {MOST_POINTS:,}"
+        raise ConfigError(f"vary: {name} has points {shown(n)}, must be {allowed}")
+    return Axis(name, (), scales[0], (low, high), n if "points" in given else 0)
 
 
 def _refused(name: str, given: Any) -> ConfigError:

@@ -36,6 +36,11 @@ class SweepFolder:
         return self.path / "run.json"
 
     @property
+    def table(self) -> Path:
+        """A row per run and therapist."""
+        return self.path / "runs.csv"
+
+    @property
     def report(self) -> Path:
         """The page."""
         return self.path / "report.html"
@@ -78,7 +83,8 @@ class SweepFolder:
         Raises:
             RunError: something is there; says what to do.
         """
-        if not self.files:
+        only_begun = self.files == [self.info] and run_info.is_ours(self.info)  # then killed
+        if not self.files or only_begun:
             return
         if self.is_sweep:
             raise RunError(

@@ -1,23 +1,10 @@
-"""What studies ask of whole therapies: one number of each, by client."""
+"""One number of each of many therapies, by client."""
 
 import numpy as np
 from jaxtyping import Float, Int
 
 from jaxtherapy.evaluation.grid import Candidate, Programs, play_some
-
-OUTCOMES = {
-    "success": "success",
-    "dropout": "dropout",
-    "near_miss": "near_miss",
-    "relapse": "relapse",
-    "reward": "reward",
-    "sessions": "sessions",
-    "final_rs": "rs",
-    "bond": "bond",
-}
-"""By the name that users give, the field of :class:`~jaxtherapy.evaluation.outcomes.Outcomes`."""
-
-BINARY = ("success", "dropout", "near_miss", "relapse")
+from jaxtherapy.studies.questions import OUTCOMES
 
 _AT_ONCE = 100_000
 """Therapies whose records are kept in memory."""

@@ -24,7 +24,8 @@ from jaxtherapy.evaluation.grid import Design, Programs
 from jaxtherapy.evaluation.statistics import exact_mcnemar, p_of_mean, wilson_interval
 from jaxtherapy.reporting.drawing import BLUE, INK, ORANGE, Picture
 from jaxtherapy.reporting.drawing import Panel as Chart
-from jaxtherapy.studies.played import BINARY, outcome_of
+from jaxtherapy.studies.played import outcome_of
+from jaxtherapy.studies.questions import BINARY
 
 SIZES = (10, 20, 30, 40, 60, 80, 120, 160, 240)
 DESIGNS = ("independent", "paired")

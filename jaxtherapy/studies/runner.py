@@ -19,6 +19,14 @@ class Forecast:
     n_bytes: int | None
 
 
+UnderWay = Callable[[float], None]
+"""Is told how many runs, in parts of them too, are done beside those whose rows are known."""
+
+
+def nobody_asks(runs: float) -> None:
+    """An ``UnderWay`` that does nothing."""
+
+
 class Kind(Protocol):
     """A way to measure runs: of therapists that need no training, or of trainings."""
 
@@ -36,10 +44,13 @@ class Kind(Protocol):
         """Runs for which this is the same are measured by the same compiled program."""
         ...
 
-    def measure(self, runs: Sequence[Run], done: Collection[Key]) -> Iterator[Sequence[Row]]:
+    def measure(
+        self, runs: Sequence[Run], done: Collection[Key], under_way: UnderWay = nobody_asks
+    ) -> Iterator[Sequence[Row]]:
         """Runs of one program but those that are done: now and then all rows of some, in any order.
 
-        A row has ``KEYS`` and ``columns``. A run that diverges has its rows too.
+        A row has ``KEYS`` and ``columns``. A run that diverges has its rows too. ``under_way`` is
+        told of what has no rows yet.
         """
         ...
 
@@ -66,6 +77,7 @@ def run_sweep(
     kind: Kind,
     table: Table,
     advance: Callable[[Sequence[Row]], None] = lambda rows: None,
+    under_way: UnderWay = nobody_asks,
 ) -> None:
     """Measures what the table lacks; rows are on the disk when ``advance`` is told of them.
 
@@ -79,7 +91,7 @@ def run_sweep(
     for group in by_program(sweep.runs, kind):
         if all(run.key in done for run in group):
             continue
-        for rows in kind.measure(group, done):
+        for rows in kind.measure(group, done, under_way):
             complete = [row | values[row["point"]] for row in rows]
             table.append(complete)
             advance(complete)

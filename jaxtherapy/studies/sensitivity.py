@@ -33,9 +33,9 @@ from jaxtherapy.evaluation.grid import Design, Programs
 from jaxtherapy.reporting.drawing import BLUE, GREY, Picture
 from jaxtherapy.reporting.drawing import Panel as Chart
 from jaxtherapy.studies.played import outcome_of
+from jaxtherapy.studies.questions import METHODS
 
 INERT = "inert"
-METHODS = ("sobol", "morris")
 _STREAM = 0x53454E
 _LARGEST_POINT = 1 - 2**-24  # of uniform draws
 

@@ -197,6 +197,8 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
         raise ConfigError(f"config is {shown(config)}, must be the file of a training's settings")
     if settings is not None and not isinstance(settings, dict):
         raise ConfigError(f"settings is {shown(settings)}, must be a mapping of settings")
+    if "n_seeds" in (settings or {}):
+        raise ConfigError("n_seeds is for one training; a sweep has seeds, beside vary")
     values = read_config_file(config) if config else {}
     values |= known_keys(settings or {})
     return {name: value for name, value in values.items() if name not in IGNORED}
@@ -246,6 +248,6 @@ def _check_together(sweep: Sweep) -> None:
             raise ConfigError("save_policies is for trainings; set train: true")
     if sweep.planner is not None and sweep.planner > sweep.clients:
         raise ConfigError(f"planner is {sweep.planner}, must be at most clients, {sweep.clients}")
-    last = sweep.run_points[0].config.seed + sweep.seeds
-    if last > 2**31:
-        raise ConfigError(f"seed + seeds may be at most {2**31}, got {last}")
+    after = sweep.run_points[0].config.seed + sweep.seeds
+    if after >= 2**31:
+        raise ConfigError(f"seed + seeds may be at most {2**31 - 1}, got {after}")

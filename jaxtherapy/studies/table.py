@@ -7,6 +7,8 @@ import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from itertools import compress
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +20,8 @@ Row = dict[str, Any]
 Key = tuple[int, int]
 """Point and seed: what makes a run."""
 
-KEYS = ("point", "seed", "therapist")
+THERAPIST = "therapist"
+KEYS = ("point", "seed", THERAPIST)
 
 
 class Table:
@@ -45,26 +48,18 @@ class Table:
         Raises:
             RunError: the file is no table of this sweep.
         """
-        try:
-            text = self.csv.read_text(encoding="utf-8")
-        except FileNotFoundError:  # killed before the first row
+        text = read_text(self.csv)
+        if text is None:  # killed before the first row
             return self.create()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"{self.csv} can't be read: {error}") from None
         if not text.startswith(header := as_csv(self.columns, []).decode()):
             raise RunError(f"{self.csv} has other columns than this sweep; restore it")
-        whole = text[: text.rfind("\n") + 1]
-        rows = parse_rows(whole)
-        counts = Counter(_key(row) for row in rows)
-        self.rows = [row for row in rows if counts[_key(row)] == self._rows_per_run]
-        if len(self.rows) < len(rows) or whole != text:
-            lines = _lines(whole)[1:]
-            kept = [
-                line
-                for line, row in zip(lines, rows, strict=True)
-                if counts[_key(row)] == self._rows_per_run
-            ]
-            write_atomically(self.csv, (header + "".join(kept)).encode())
+        lines, rows = text.splitlines(keepends=True)[1:], parse_rows(text)
+        counts = Counter(map(_key, rows))
+        whole = [counts[_key(row)] == self._rows_per_run for row in rows]
+        self.rows = list(compress(rows, whole))
+        kept = header + "".join(compress(lines, whole))
+        if kept != text:
+            write_atomically(self.csv, kept.encode())
         return None
 
     @property
@@ -102,26 +97,35 @@ class Table:
         write_atomically(self.parquet, file.getvalue())
 
 
+def read_text(path: Path) -> str | None:
+    """A table as it is; None where there is no file.
+
+    Raises:
+        RunError: it can't be read.
+    """
+    try:
+        return path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise RunError(f"{path} can't be read: {error}") from None
+
+
 def parse_rows(text: str) -> list[Row]:
-    """The rows of a CSV with a heading, numbers as numbers, what is empty as None."""
+    """The rows of a CSV with a heading, numbers as numbers, what is empty as None; what a killed
+    write left of a last one is none."""
+    whole = text[: text.rfind("\n") + 1]
     return [
-        {name: _value(each) for name, each in row.items()}
-        for row in csv.DictReader(io.StringIO(text, newline=""))
+        {name: _value(name, each) for name, each in row.items()}
+        for row in csv.DictReader(io.StringIO(whole, newline=""))
     ]
 
 
-def _value(text: str) -> Any:
-    for kind in (int, float):
-        try:
+def _value(column: str, text: str) -> Any:
+    for kind in () if column == THERAPIST else (int, float):  # a policy may be called 7
+        with suppress(ValueError):
             return kind(text)
-        except ValueError:
-            continue
     return text or None
-
-
-def _lines(text: str) -> list[str]:
-    """One for each row: no cell has a line break."""
-    return text.splitlines(keepends=True)
 
 
 def _column(values: Iterable[Any]) -> list[Any]:

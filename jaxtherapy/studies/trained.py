@@ -7,12 +7,13 @@ import jax
 import numpy as np
 
 from jaxtherapy.config.settings import PPO
+from jaxtherapy.ppo.types import EvalResult
 from jaxtherapy.storage.policies import to_named_arrays
 from jaxtherapy.storage.trained_policy import Policy, save_policy
 from jaxtherapy.studies import measures, trainings
 from jaxtherapy.studies.folder import policy_name
 from jaxtherapy.studies.measures import of_clients, total
-from jaxtherapy.studies.runner import Forecast
+from jaxtherapy.studies.runner import Forecast, UnderWay, nobody_asks
 from jaxtherapy.studies.settings import TRAINED, Run, Sweep
 from jaxtherapy.studies.table import Key, Row
 from jaxtherapy.studies.trainings import Study, TrainedRun, train_points
@@ -48,10 +49,18 @@ class Trainings:
         """What of a training's settings is no number."""
         return trainings.program_of(run.config)
 
-    def measure(self, runs: Sequence[Run], done: Collection[Key]) -> Iterator[list[Row]]:
+    def measure(
+        self, runs: Sequence[Run], done: Collection[Key], under_way: UnderWay = nobody_asks
+    ) -> Iterator[list[Row]]:
         """Rows of the runs that are not done, as they are trained."""
         left_out = [place for place, run in enumerate(runs) if run.key in done]
-        study = Study(self._sweep.clients, keep_weights=self._sweep.save_policies != "none")
+
+        def evaluated(positions: Sequence[int], step: int, result: EvalResult) -> tuple[int, ...]:
+            under_way(len(positions) * min(1.0, step / runs[0].config.total_timesteps))
+            return ()
+
+        keep = self._sweep.save_policies != "none"
+        study = Study(self._sweep.clients, keep, evaluated)
         others = self._of_others(runs, done)
         for each in train_points([run.config for run in runs], study, left_out):
             run = runs[each.position]

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 from jaxtyping import Float, Int, PyTree
 
-from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, map_name
+from jaxtherapy.client.baselines import BASELINES, map_name
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.client.params import ClientParams, client_params
 from jaxtherapy.client.therapists import Therapist, as_therapist, checked, taking_turns
@@ -32,8 +32,8 @@ from jaxtherapy.evaluation.map_search import (
 from jaxtherapy.evaluation.policies import find_all
 from jaxtherapy.studies import measures
 from jaxtherapy.studies.measures import MEASURED, Sums
-from jaxtherapy.studies.runner import Forecast
-from jaxtherapy.studies.settings import REFERENCE, Run, Sweep
+from jaxtherapy.studies.runner import Forecast, UnderWay, nobody_asks
+from jaxtherapy.studies.settings import REFERENCE, TRAINED, Run, Sweep
 from jaxtherapy.studies.table import Key, Row
 from jaxtherapy.studies.therapies import SLOW, Crowd, Played, Treating
 
@@ -82,7 +82,9 @@ class Untrained:
         """Mechanism, and which numbers are drawn from what."""
         return jax.tree.structure(clients_of(run))
 
-    def measure(self, runs: Sequence[Run], done: Collection[Key]) -> Iterator[list[Row]]:
+    def measure(
+        self, runs: Sequence[Run], done: Collection[Key], under_way: UnderWay = nobody_asks
+    ) -> Iterator[list[Row]]:
         """Rows of the runs that are not done, some at a time."""
         left = [(place, run) for place, run in enumerate(runs) if run.key not in done]
         with self._crowd(runs) as crowd:
@@ -251,7 +253,7 @@ def _baselines(names: Sequence[str], n_therapies: int) -> Iterator[Treating]:
     """Baselines and users' own; ``n_therapies``: that each will hold."""
     therapists, trusted = [], []
     for name in names:
-        own = ":" in name and not name.startswith(FIXED_MAP)
+        own = name not in BASELINES
         each = checked(load_therapist(name)) if own else as_therapist(BASELINES[name])
         therapists.append(each)
         trusted.append(not own)
@@ -269,7 +271,8 @@ def _baselines(names: Sequence[str], n_therapies: int) -> Iterator[Treating]:
 
 def _policies(sweep: Sweep) -> Iterator[Treating]:
     paths = [Path(expanded(path)) for path in sweep.policies]
-    files = find_all(paths, sweep.weights, BASELINES) if paths else []
+    taken = {*BASELINES, TRAINED, SEARCHED, PLANNER}
+    files = find_all(paths, sweep.weights, taken) if paths else []
     for each in assemble(files, [], [], None).candidates:
         yield Treating(each.info.id, each.family, each.weights)
 

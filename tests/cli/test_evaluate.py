@@ -102,7 +102,7 @@ def test_the_episodes_are_rows_of_the_data(evaluated, told):
         np.testing.assert_allclose(rows["rs"], episode["rs"], atol=1e-4)
 
 
-@pytest.mark.parametrize("given", ["study.csv", "", "taken"])
+@pytest.mark.parametrize("given", ["study.csv", "study.xlsx", "", "taken"])
 def test_data_go_to_a_folder_that_is_free(tmp_path, capsys, given):
     (tmp_path / "taken").mkdir()
     (tmp_path / "taken/sessions.csv").write_text("mine")

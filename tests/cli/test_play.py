@@ -87,6 +87,22 @@ def test_the_sessions_are_saved_as_tables(at_the_keyboard, tmp_path, last, outco
     assert therapy["therapist"] == "player" and "--seed 5" in (tmp_path / "codebook.md").read_text()
 
 
+def test_ctrl_c_saves_what_was_played(tmp_path, monkeypatch, capsys):
+    lines = iter(["2", "6"])
+
+    def asked(*arguments, **more):
+        for line in lines:
+            return line
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("rich.console.Console.input", asked)
+    flags = ["--seed", "5", "--max-sessions", "5", "--save", str(tmp_path / "saved")]
+    assert main(flags) == 130
+    assert "interrupted; the therapy is left unfinished" in capsys.readouterr().err
+    (therapy,) = parquet.read_table(tmp_path / "saved/therapies.parquet").to_pylist()
+    assert (therapy["outcome"], therapy["sessions"]) == ("unfinished", 2)
+
+
 def test_an_open_client_who_hears_everything_warm_succeeds(at_the_keyboard):
     arguments = ["--open", "--enable-parataxic", "false"]
     sizes = ["--threshold", "0.05", "--seed", "1", "--max-sessions", "5"]

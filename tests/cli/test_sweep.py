@@ -6,6 +6,7 @@ import shutil
 import pytest
 import yaml
 
+from jaxtherapy.cli.report import main as draw
 from jaxtherapy.cli.sweep import main
 from jaxtherapy.studies.runner import run_sweep
 
@@ -65,7 +66,8 @@ def test_the_report_shows_maps_curves_and_tables(made):
     html = (folder / "report.html").read_text()
     for part in ("Success of random minus complementary", "Along each axis", "Ranking of points"):
         assert part in html
-    assert html.count("<svg") == 4  # one pair of axes for each of two, two curves
+    # One pair of axes for each of two, and curves of success and differences along two axes.
+    assert html.count("<svg") == 2 + 2 * 2
     assert (folder / "figures/difference_fixed_map.png").stat().st_size > 1000
 
 
@@ -103,7 +105,7 @@ def test_files_of_others_are_never_replaced(here, capsys):
 def test_an_interruption_keeps_what_is_done_and_says_how_to_go_on(here, capsys, monkeypatch):
     expected = table(here)
 
-    def interrupted(sweep, kind, table, advance):
+    def interrupted(sweep, kind, table, advance, under_way):
         def stop(rows):
             raise KeyboardInterrupt
 
@@ -127,3 +129,35 @@ def test_a_dry_run_tells_and_writes_nothing(here, capsys):
     told = capsys.readouterr().out
     assert "in 2 programs" in told and "program 2: 2 runs" in told and "memory" in told
     assert not (here / "sweeps").exists()
+
+
+def test_the_report_is_drawn_again_also_of_runs_so_far(here, capsys):
+    folder = here / "sweeps/small"
+    (folder / "report.html").unlink()
+    assert draw(["sweeps/small"]) == 0
+    assert "so far" not in (folder / "report.html").read_text()
+    lines = (folder / "runs.csv").read_bytes().splitlines(keepends=True)
+    (folder / "runs.csv").write_bytes(b"".join(lines[:7]) + b"0,4")  # under way
+    assert draw(["sweeps/small"]) == 0
+    assert "so far 2 of 8 runs" in (folder / "report.html").read_text()
+    assert (folder / "runs.csv").read_bytes().endswith(b"\n0,4")
+    (folder / "runs.csv").write_bytes(lines[0])
+    assert draw(["sweeps/small"]) == 2
+    assert "no run of sweeps/small is done yet" in capsys.readouterr().err
+
+
+def test_whoever_interrupts_the_drawing_is_told_how_to_draw(here, capsys, monkeypatch):
+    def interrupted(*arguments):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("jaxtherapy.studies.report.write_report", interrupted)
+    assert main(["--config", "small.yaml", "--resume"]) == 130
+    assert (
+        "draw the report with python -m jaxtherapy.report sweeps/small" in capsys.readouterr().err
+    )
+
+
+def test_a_map_that_is_none_is_refused_in_a_line(here, capsys):
+    (here / "small.yaml").write_text(yaml.safe_dump(SMALL | {"therapists": ["fixed_map:D"]}))
+    assert main(["--config", "small.yaml", "--dry-run"]) == 2
+    assert "'fixed_map:D' is no baseline" in capsys.readouterr().err

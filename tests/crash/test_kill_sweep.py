@@ -12,6 +12,7 @@ import time
 import pytest
 import yaml
 
+from tests.crash import test_kill
 from tests.crash.test_kill import N_KILLS, Trainer
 
 SWEEP = {
@@ -60,10 +61,10 @@ def test_a_sweep_that_is_killed_again_and_again_ends_in_the_same_table(processes
 
     rng, in_the_middle = random.Random(7), 0
     for _ in range(N_KILLS):
-        begun = (killed / "sweeps/killed/run.json").exists()
+        begun = (killed / "sweeps/killed/config.yaml").exists()
         before = n_written(killed)
         process = start(killed, *["--resume"] * begun)
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + test_kill.PATIENCE
         some = before + rng.randint(0, N_ROWS // (N_KILLS + 1))  # rows more
         while n_written(killed) <= some and time.monotonic() < deadline:
             time.sleep(0.001)

@@ -32,6 +32,7 @@ def written(tmp_path):
         f"{HEADING}\na,1,CS,cd\nb,1,0,W\na,2,cold-dominant,5\n",
         "\ufeffTherapist; Client ;session;therapy;note\r\n"
         "cd;CS;1;a;x\r\nw;D;1;b\r\n;;;;\r\n5;CD;2;a;",
+        f"{HEADING}\na,1.0,5.0,7.0\nb,1.0,0.0,2.0\na,2.0,7.0,5.0\n",  # as pandas may write them
         "therapy,therapist,client,session,client_octant,therapist_octant\n"
         "a,me,7,1,CS,CD\nb,me,8,1,D,W\na,me,7,2,CD,CS\n",  # as evaluations write them
     ],
@@ -57,6 +58,7 @@ def test_success_may_be_told(written):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
+        (f"{HEADING},client\na,1,D,S,W\n", "has two columns client; rename one"),
         (f"{HEADING}\n\na,1,D,S\na,2,D,X\n", r"row 4: therapist is 'X', must be one of D WD"),
         (f"{HEADING}\na,1,8,S\n", "row 2: client is '8'"),
         (f"{HEADING}\na,1,D\n", "row 2: therapist is ''"),

@@ -67,6 +67,7 @@ def test_sobol_points_are_spread_evenly():
         ("threshold", {"linear": [0.9, 0.5]}, "the lower end first"),
         ("threshold", {"linear": [0.5, 0.9], "pionts": 3}, "must be a list of values"),
         ("threshold", {"linear": [0.5, 0.9], "points": -1}, "points -1"),
+        ("threshold", {"linear": [0.5, 0.9], "points": 10**9}, "from 1 to 1,000,000"),
         ("bond_offset", {"log": [-1, 1]}, "above 0"),
         ("mechanism", {"linear": [0, 1]}, "must be a list of values"),
     ],

@@ -77,6 +77,7 @@ def test_what_is_recorded_is_complete_and_reads_the_same(load, tmp_path):
         ({"settings": {"entropy": -1}}, "threshold 0.7: entropy is -1"),
         ({"name": "../x"}, "must be usable as a folder's name"),
         ({"planner": 10, "clients": 5}, "at most clients"),
+        ({"settings": {"n_seeds": 3}}, "a sweep has seeds"),
     ],
 )
 def test_what_can_not_be_is_refused_in_one_line(load, given, said):

@@ -45,6 +45,12 @@ def test_rows_are_read_back_as_they_were(table):
     assert again(table).done == {(0, 42), (2, 42)}
 
 
+def test_a_therapist_may_be_called_like_a_number(table):
+    rows = [row(0, "complementary"), row(0, "7")]
+    table.append(rows)
+    assert again(table).rows == table.rows == rows
+
+
 @pytest.mark.parametrize("cut", range(0, 60, 7))
 def test_what_a_killed_write_left_of_a_run_goes(table, cut):
     table.append(of_run(0))

@@ -38,7 +38,10 @@ def read(folder, **changes):
 def test_runs_have_rows_of_everybody_and_leave_weights(sweep, tmp_path):
     kind, done = Trainings(sweep, tmp_path / "policies"), {(1, 42)}
     assert len({kind.program_of(run) for run in sweep.runs}) == 1
-    runs = list(kind.measure(sweep.runs, done))
+    told = []
+    runs = list(kind.measure(sweep.runs, done, told.append))
+    # Of four evaluations: one run of the first group is done already.
+    assert told == [0.5, 1.0, 1.0, 2.0]
     assert [rows[0]["point"] for rows in runs] == [0, 2, 3]
     for rows in runs:
         assert [row["therapist"] for row in rows] == list(kind.therapists)
@@ -66,7 +69,9 @@ def test_the_winner_is_a_training_of_its_own(sweep, tmp_path):
     ]
     config, gain = winner(sweep, rows)
     assert gain == 0.2 and config.learning_rate == 1e-2
-    assert config == replace(sweep.run_points[2].config, experiment_name="small_winner")
+    # Its seed is another: the highest of many is so by luck too.
+    best = sweep.run_points[2].config
+    assert config == replace(best, experiment_name="small_winner", seed=43)
     of_clients = read(tmp_path, vary={"threshold": [0.4, 0.5]})
     assert winner(of_clients, rows) is None
 
