@@ -232,7 +232,7 @@ def test_seeds_may_be_named_one_by_one():
 
 
 def test_what_many_clients_can_not_do_is_told():
-    with pytest.raises(ValueError, match="gymnasium.make draws one"):
+    with pytest.raises(ValueError, match=r"gymnasium\.make draws one"):
         many(3, render_mode="ansi")
     with pytest.raises(ValueError, match="num_envs is 0, must be at least 1"):
         many(0)
