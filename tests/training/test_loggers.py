@@ -149,7 +149,9 @@ def test_a_group_of_seeds_is_a_run_at_wandb(wandb, of_run):
     assert [step for step, _ in one.rows] == [step for step, _ in other.rows] == [80, 160]
     assert one.rows[0][1]["losses/policy_loss"] == 0.5 and one.finished == other.finished == 1
     assert one.options["config"]["threshold"] == 0.6 and one.options["resume"] == "allow"
-    assert one.options["id"] != other.options["id"]
+    assert one.options["id"] != other.options["id"] and not one.options["settings"]["silent"]
+    LOGGERS["wandb"](of_run(quiet=True))
+    assert wandb.runs[-1].options["settings"]["silent"]
 
 
 def test_an_experiment_keeps_its_run_at_wandb(wandb, folder):

@@ -65,6 +65,7 @@ class WandbLogger:
                 config=config_as_dict(config.replace(seed=seed)),
                 dir=None if files is None else files.output,
                 mode=None if hosts.is_first_host() else "disabled",
+                settings={"silent": config.quiet},
             )
         except wandb.Error as error:
             raise RunError(f"Weights & Biases: {' '.join(str(error).split())}") from None
