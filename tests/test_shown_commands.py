@@ -81,27 +81,30 @@ the small configuration that all share. Others are only parsed, for they take lo
 sweeps, power, sensitivity, several seeds and hosts."""
 
 
-@pytest.fixture(scope="module")
-def place(tmp_path_factory):
-    """A folder with configurations that share one small program."""
-    folder = tmp_path_factory.mktemp("shown")
-    (folder / "configs").mkdir()
+@pytest.fixture
+def place(tmp_path, monkeypatch):
+    """The current folder: configurations that share one small program."""
+    (tmp_path / "configs").mkdir()
     base = configuration.read_config_file(ROOT / "configs/first_steps.yaml") | SMALL
     for name in ("quickstart", "first_steps"):
         text = yaml.safe_dump(base | {"experiment_name": name, "device": "cpu"})
-        (folder / f"configs/{name}.yaml").write_text(text)
-    return folder
+        (tmp_path / f"configs/{name}.yaml").write_text(text)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
 
 
 def test_what_is_run_is_shown():
     assert {*REAL} <= {*commands()}
 
 
-@pytest.mark.parametrize("line", REAL)
-def test_a_command_does_what_is_shown(place, monkeypatch, capsys, line):
-    monkeypatch.chdir(place)
-    monkeypatch.setattr("sys.stdin", io.StringIO("2\n2\n2\n"))
-    for module, arguments in ours(line):
-        command = importlib.import_module(f"jaxtherapy.cli.{module}")
-        assert command.main([*arguments, *REAL[line].split()]) == 0, capsys.readouterr().err
-    assert capsys.readouterr().out
+def test_commands_do_what_is_shown(place, monkeypatch, capsys):
+    for line, added in REAL.items():
+        monkeypatch.setattr("sys.stdin", io.StringIO("2\n2\n2\n"))
+        for module, arguments in ours(line):
+            command = importlib.import_module(f"jaxtherapy.cli.{module}")
+            code = command.main([*arguments, *added.split()])
+            out, err = capsys.readouterr()
+            assert code == 0 and out, (line, err)
+    for written in ("curves.png", "therapist.pth", "reports/quickstart/evaluation.json"):
+        assert (place / written).exists()
+    assert list(place.glob("logs/quickstart/tensorboard/quickstart/events.out.tfevents.*"))
