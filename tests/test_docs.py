@@ -1,10 +1,8 @@
 """What the documents show, runs; what they picture, is so."""
 
-import importlib
 import json
 import os
 import re
-import shlex
 import shutil
 import subprocess
 import sys
@@ -17,7 +15,6 @@ import yaml
 
 import jaxtherapy as jt
 from docs import circumplex, curves
-from jaxtherapy import config as configuration
 from jaxtherapy.config import read_config_file
 
 ROOT = Path(__file__).parent.parent
@@ -169,38 +166,6 @@ def test_every_name_of_the_package_has_an_example():
 def test_every_document_with_python_is_run():
     found = {str(each.relative_to(ROOT)) for each in DOCUMENTS if "```python" in each.read_text()}
     assert found == {*RUN, "docs/extending.md"}
-
-
-def commands():
-    """(document, line) of every command of ours or of make in a block, or between backticks."""
-    ours = re.compile(r"(?:^|`)((?:srun \.venv/bin/)?python -m jaxtherapy\.[^`\n]+|make [^`\n]+)")
-    for document in DOCUMENTS:
-        text = document.read_text().replace("\\\n", " ")
-        for language, block in FENCED.findall(text):
-            lines = [] if language == "python" else block.splitlines()
-            for found in filter(None, (ours.match(line.removeprefix("$ ")) for line in lines)):
-                yield document.name, found[1]
-
-
-@pytest.mark.parametrize(("document", "line"), dict.fromkeys(commands()))
-def test_a_command_that_is_shown_is_one(document, line):
-    words = [word for word in shlex.split(line, comments=True) if word != "…"]
-    if words[0] == "make":
-        if shutil.which("make"):
-            known = ["PYTHON=python3", "TORCH_PYTHON=python3", "EXTRAS=dev"]  # seconds to find out
-            dry = ["make", "--dry-run", *known, *words[1:]]
-            done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, timeout=60)
-            assert done.returncode == 0, done.stderr
-        words = shlex.split(" ".join(word[5:] for word in words if word.startswith("ARGS=")))
-        words = ["-m", f"jaxtherapy.{shlex.split(line)[1]}", *words]
-    module, arguments = words[words.index("-m") + 1], words[words.index("-m") + 2 :]
-    if module == "jaxtherapy.train":
-        given = configuration.parse_flags(configuration.build_parser("train", ""), arguments)
-        path = given.pop("config", None)
-        configuration.load_config(path and ROOT / path, given)
-    elif line.startswith("python"):
-        parser = importlib.import_module(module.replace(".", ".cli.", 1)).build_parser()
-        parser.parse_args(arguments)
 
 
 def test_the_circumplex_is_drawn_from_the_code():

@@ -8,6 +8,7 @@ import numpy as np
 from jaxtyping import Array, Bool, Float32, Int, PRNGKeyArray, UInt32
 
 from jaxtherapy.client.dyad import Dyad, Observation, observe, terminated, truncated
+from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import Meeting, begin, session
 from jaxtherapy.client.therapists import Therapist
@@ -43,6 +44,20 @@ class Told(NamedTuple):
     terminated: Any
     truncated: Any
     info: dict[str, Any]
+
+
+def checked_acts(acts: Any, shape: tuple[int, ...]) -> np.ndarray:
+    """Acts as programs take them.
+
+    Raises:
+        ValueError: they have another shape, or are none: JAX would take the nearest octant.
+    """
+    found = np.asarray(acts)
+    if found.shape != shape:
+        raise ValueError(f"actions have shape {found.shape}, must be {shape}")
+    if found.dtype.kind not in "iu" or (found < 0).any() or (found >= N_OCTANTS).any():
+        raise ValueError(f"action is {acts!r}, must be whole numbers from 0 to {N_OCTANTS - 1}")
+    return found.astype(np.int8).reshape(-1)
 
 
 def therapy_key(seed: UInt32[Array, ""], number: Int[Array, ""] | int) -> PRNGKeyArray:

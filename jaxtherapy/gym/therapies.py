@@ -43,8 +43,13 @@ class Therapies(VectorEnv[Any, Any, np.ndarray]):
         config: TrainingConfig | str | os.PathLike[str] | None = None,
         *,
         flat: bool = False,
+        render_mode: None = None,
         **settings: Any,
     ) -> None:
+        if num_envs < 1:
+            raise ValueError(f"num_envs is {num_envs}, must be at least 1")
+        if render_mode is not None:
+            raise ValueError("many clients are not drawn; gymnasium.make draws one")
         self.num_envs, self._flat = num_envs, flat
         self._params = jax.device_put(clients_of(config, **settings))
         self.single_action_space = spaces.Discrete(N_OCTANTS)
@@ -72,9 +77,7 @@ class Therapies(VectorEnv[Any, Any, np.ndarray]):
         """One session with every client."""
         if self._clients is None:
             raise RuntimeError("call reset() before step()")
-        acts = np.asarray(actions, np.int8)
-        if acts.shape != (self.num_envs,):
-            raise ValueError(f"actions have shape {acts.shape}, must be ({self.num_envs},)")
+        acts = programs.checked_acts(actions, (self.num_envs,))
         self._clients, packed = programs.hold_sessions(self._clients, acts, self._params)
         told = programs.unpacked(np.asarray(packed), self._opened)
         over, final = told.terminated | told.truncated, {}
@@ -95,6 +98,8 @@ class Therapies(VectorEnv[Any, Any, np.ndarray]):
             return np.array([(first + i) % 2**32 for i in range(self.num_envs)], np.uint32)
         if len(seed) != self.num_envs:
             raise ValueError(f"{len(seed)} seeds for {self.num_envs} clients; give as many")
+        if any(not isinstance(each, int | np.integer) or each < 0 for each in seed):
+            raise ValueError(f"seed is {seed!r}, must be whole numbers from 0 on")
         return np.array([int(each) % 2**32 for each in seed], np.uint32)
 
     def _final(self, over: np.ndarray, told: programs.Told) -> dict[str, Any]:

@@ -66,7 +66,7 @@ class Therapy(gymnasium.Env[Any, np.int64]):
         """One session."""
         if self._clients is None:
             raise gymnasium.error.ResetNeeded("call reset() before step()")
-        acts = np.array([action], np.int8)
+        acts = programs.checked_acts(action, ())
         self._clients, packed = programs.hold_sessions(self._clients, acts, self._params)
         told = programs.unpacked(np.asarray(packed), self._opened)
         seen, known = self._told(told)

@@ -10,7 +10,7 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.storage import run_info
 from jaxtherapy.storage.experiment import is_checkpoint, read_record
 from jaxtherapy.storage.logs import log_folder
-from jaxtherapy.storage.run_files import RunFiles
+from jaxtherapy.storage.run_files import EVENTS, RunFiles
 
 
 @dataclass(frozen=True)
@@ -26,8 +26,9 @@ class Removal:
         if not self.paths:
             return ""
         weights = sum(path.suffix == ".pth" for path in self.paths)
-        orbax = sum(path.is_dir() for path in self.paths)
-        logs = [path for path in self.paths if path.suffix in (".csv", ".png")]
+        events = [path for path in self.paths if _are_events(path)]
+        orbax = sum(path.is_dir() for path in self.paths) - len(events)
+        logs = [path for path in self.paths if path.suffix in (".csv", ".png")] + events
         told = [f"{weights} .pth files", f"{orbax} Orbax checkpoints"]
         told += map(str, logs) if len(logs) <= 3 else [f"{len(logs)} files in {logs[0].parent}"]
         return f"--overwrite removes the experiment in {self.output}: {', '.join(told)}"
@@ -55,7 +56,8 @@ class Removal:
                 ) from None
         folders = {path.parent for path in self.paths} - {self.output}
         for folder in sorted(folders, key=lambda path: -len(path.parts)):
-            if folder.is_relative_to(self.output) and not folder.is_symlink():
+            inside = folder.is_relative_to(self.output) or folder.name == EVENTS
+            if inside and not folder.is_symlink():
                 _remove_if_empty(folder)
 
 
@@ -86,8 +88,8 @@ def plan(files: RunFiles) -> Removal:
             f"{stranger} is nothing that an experiment in {files.output} says it wrote, so "
             "--overwrite leaves it alone; move it, or choose another --experiment-name"
         )
-    if recorded and recorded.started_from.is_file():
-        own.insert(0, recorded.started_from)
+    if recorded:
+        own[:0] = filter(Path.is_file, (recorded.started_from, recorded.wandb_id))
     return Removal(files.output, own)
 
 
@@ -112,7 +114,14 @@ def _is_ours(path: Path) -> bool:
         return read_record(path.parent) is not None
     if path.suffix in (".pth", ".csv", ".png", ".md"):
         return path.is_file() and not path.is_symlink()
-    return is_checkpoint(path) and not path.is_symlink()
+    return (is_checkpoint(path) or _are_events(path)) and not path.is_symlink()
+
+
+def _are_events(path: Path) -> bool:
+    """Whether it is a folder of TensorBoard's event files and nothing else."""
+    if path.parent.name != EVENTS or not path.is_dir():
+        return False
+    return all(each.name.startswith("events.out.tfevents.") for each in path.iterdir())
 
 
 def occupied(files: RunFiles) -> str:

@@ -12,6 +12,9 @@ from jaxtherapy.config import TrainingConfig
 from jaxtherapy.storage.experiment import checkpoint_folders, log_name
 from jaxtherapy.storage.files import sweep
 
+EVENTS = "tensorboard"
+"""The folder of event files within that of logs."""
+
 _SEED = re.compile(r"seed_[0-9]+")
 _ASIDE = re.compile(r"later_than_[0-9]+(?:_[0-9]+)?")
 _WEIGHTS = re.compile(r"policy_(?:best|final)\.pth|checkpoint_([0-9]+)\.pth")
@@ -120,7 +123,12 @@ class RunFiles:
 
     def events(self, seed: int) -> Path:
         """The folder of a seed's TensorBoard events."""
-        return self.log / "tensorboard" / self.csv(seed).name.removesuffix("_progress.csv")
+        return self.log / EVENTS / self.csv(seed).name.removesuffix("_progress.csv")
+
+    @property
+    def wandb_id(self) -> Path:
+        """Which run it is at Weights & Biases, where it is told of this one."""
+        return self.output / "wandb_id.txt"
 
     @property
     def picture(self) -> Path:
@@ -144,7 +152,7 @@ class RunFiles:
             found += checkpoint_folders(self.output)
         elif os.path.lexists(checkpoints):
             found.append(checkpoints)
-        logs = [self.csv(seed) for seed in self.all_seeds]
+        logs = [of(seed) for of in (self.csv, self.events) for seed in self.all_seeds]
         named = self.run, *logs, self.picture, self.summary, self.card, self.config
         return found + [path for path in named if os.path.lexists(path)]
 
@@ -181,7 +189,8 @@ class RunFiles:
         for folder in {self.output, *map(self.weights_folder, self.seeds)}:
             sweep(
                 folder,
-                rf"config\.yaml|started_from\.txt|run\.json|model_card\.md|{_WEIGHTS.pattern}",
+                r"config\.yaml|(?:started_from|wandb_id)\.txt|run\.json|model_card\.md"
+                rf"|{_WEIGHTS.pattern}",
             )
 
     def later_weights(self, step: int) -> list[Path]:

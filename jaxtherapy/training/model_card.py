@@ -1,5 +1,6 @@
 """What goes with the weights: what they were trained on, how good they are, by which command."""
 
+import shlex
 from collections.abc import Sequence
 from typing import Any
 
@@ -19,13 +20,13 @@ def model_card(
     """The card, in Markdown.
 
     Args:
-        config: at the end.
+        config: in force at the end, its schedules as they are.
         info: of ``run.json``.
         names, outcomes: of the therapists that were compared.
         verdict: in a sentence or two.
     """
     clients, learning = (_table(config, of_clients) for of_clients in (True, False))
-    seeds = f"seed {config.seed}" if config.n_seeds == 1 else f"{config.n_seeds} seeds"
+    seeds = f"seed {config.seed}" if config.n_seeds == 1 else f"each of {config.n_seeds} seeds"
     commit = info.get("commit") or "no commit known"
     versions, device = (info.get(name, {}) for name in ("versions", "device"))
     return f"""{TITLE}{config.experiment_name}
@@ -45,7 +46,7 @@ On the same clients, new to all:
 
 ## What it was trained on
 
-{info.get("steps", 0):,} sessions of each of {seeds}, with clients of
+{info.get("steps", 0):,} sessions of {seeds}, with clients of
 
 {clients}
 
@@ -64,7 +65,7 @@ and, where they are not the defaults,
 ## How to use it
 
 ```
-python -m jaxtherapy.evaluate {config.output_path}
+python -m jaxtherapy.evaluate {shlex.quote(str(config.output_path))}
 ```
 
 `jaxtherapy.load_policy` gives the function; `policy_best.pth` is a PyTorch state dict.

@@ -77,11 +77,13 @@ class Ending:
     """The end of a run, whether it is finished or not.
 
     Attributes:
-        config: in force at the end, its schedules replaced by their last values.
+        given: in force at the end.
+        config: the same, its schedules replaced by their last values.
         tally: of all groups.
         stopped_by: why it is not finished; empty if it is.
     """
 
+    given: TrainingConfig
     config: TrainingConfig
     tally: Tally
     stopped_by: str
@@ -197,7 +199,7 @@ class Ending:
         )
         if tally.files:
             self._list_files(seed)
-        return result, model_card(config, info, names, result, told)
+        return result, model_card(self.given, info, names, result, told)
 
     def _list_files(self, seed: int) -> None:
         files, several = self.tally.files, self.config.n_seeds > 1

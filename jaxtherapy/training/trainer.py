@@ -205,6 +205,7 @@ class Trainer:
             self._info.update(run_info.describe(state.params, self._command))
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
             run_info.write(files.run, self._info)
+            files.card.unlink(missing_ok=True)  # of weights that were the last until now
 
     def _expect(self, files: RunFiles) -> prospects.Prospects | None:
         """Has it found out whether anybody could succeed; once, and where somebody reads it."""
@@ -280,6 +281,7 @@ class Trainer:
         now.state = now.programs.reset_log(state)
         own = range(len(rows)) if now.saver is None else now.saver.own
         row = averaged(rows, {now.seeds[i]: rows[i] for i in own})
+        row["learning_rate"] = now.config_now.learning_rate
         row.is_best = bool(improved)
         left = max(0, now.config.total_timesteps - progress.step)
         row.time_left = left / max(progress.steps_per_second, 1e-9)
@@ -353,7 +355,8 @@ class Trainer:
         now, files = self.now, self.tally.files
         status = "finished" if now.finished else "interrupted" if self.signalled else "stopped"
         stopped_by = "" if now.finished else self.stopped_by
-        ending = summary.Ending(now.config_now, self.tally, stopped_by, status, self.console)
+        configs = now.config, now.config_now
+        ending = summary.Ending(*configs, self.tally, stopped_by, status, self.console)
         with trouble.at_the_end(files.output if files else None, now.finished):
             if self._ahead:
                 wait([self._ahead])

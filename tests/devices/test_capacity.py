@@ -1,11 +1,15 @@
 """How many seeds fit: the estimate against what the compiler counts, and what follows from it."""
 
 from functools import cache, partial
+from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import jax.numpy as jnp
 import pytest
+from jaxlib import xla_client
 
+import jaxtherapy
 from jaxtherapy.config import TrainingConfig, load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import capacity as memory
@@ -209,6 +213,20 @@ def test_a_device_out_of_memory_ends_the_run_with_one_line(folder, monkeypatch, 
     assert tiny.train(folder, "--n-seeds", "6") == 1
     error = capsys.readouterr().err
     assert error == "error: out of memory; pass --seeds-at-once 3, or lower n_seeds from 6 to 3\n"
+
+
+def test_how_much_of_a_gpu_jax_takes_is_the_users_choice(monkeypatch):
+    """README's variables are JAX's; nothing of ours sets or reads them, and seeds fit the rest."""
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_MEM_FRACTION", "0.4")
+    monkeypatch.setenv("XLA_PYTHON_CLIENT_PREALLOCATE", "false")
+    options = xla_client.generate_pjrt_gpu_plugin_options()
+    assert options["memory_fraction"] == 0.4 and not options["preallocate"]
+    for path in Path(jaxtherapy.__file__).parent.rglob("*.py"):
+        assert "XLA_PYTHON_CLIENT" not in path.read_text(), path
+    limits = [{"bytes_limit": 900, "bytes_in_use": 100}, {"bytes_limit": 700}]
+    gpus = [SimpleNamespace(memory_stats=lambda each=each: each) for each in limits]
+    monkeypatch.setattr(jax, "local_devices", lambda: gpus)
+    assert memory.available_bytes() == 700
 
 
 def test_little_memory_is_planned_with_before_anything_is_compiled(folder, monkeypatch, capsys):

@@ -146,6 +146,19 @@ def test_steps_before_a_reset_are_refused():
         many().step(np.zeros(5, int))
 
 
+@pytest.mark.parametrize("act", [8, -1, 300, 2.5, True, "2", None])
+def test_acts_that_are_none_are_refused(act):
+    env, envs = one(), many(2)
+    for each in (env, envs):
+        each.reset(seed=0)
+    with pytest.raises(ValueError, match=r"must be whole numbers from 0 to 7"):
+        env.step(act)
+    with pytest.raises(ValueError, match=r"must be whole numbers from 0 to 7"):
+        envs.step([act, act])
+    with pytest.raises(ValueError, match=r"shape \(1,\), must be \(\)"):
+        env.step([2])
+
+
 @pytest.mark.parametrize("mode", ["ansi", "rgb_array"])
 def test_a_therapy_is_drawn(mode):
     env = one(render_mode=mode)
@@ -213,6 +226,16 @@ def test_seeds_may_be_named_one_by_one():
         envs.reset(seed=[1, 2])
     with pytest.raises(ValueError, match=r"must be \(3,\)"):
         envs.step([1, 2])
+    for wrong in ([-1, 2, 3], [1.5, 2, 3], "abc"):
+        with pytest.raises(ValueError, match="must be whole numbers from 0 on"):
+            envs.reset(seed=wrong)
+
+
+def test_what_many_clients_can_not_do_is_told():
+    with pytest.raises(ValueError, match=r"gymnasium\.make draws one"):
+        many(3, render_mode="ansi")
+    with pytest.raises(ValueError, match="num_envs is 0, must be at least 1"):
+        many(0)
 
 
 def test_gymnasium_s_wrappers_take_it():

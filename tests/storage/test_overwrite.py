@@ -40,10 +40,12 @@ def test_what_a_record_names_goes_and_nothing_else(tmp_path):
     ours = ["seed_3/policy_best.pth", "seed_4/checkpoint_5.pth", "started_from.txt"]
     ours += ["seed_3/policy_final.pth", "therapy_ppo_seed3_progress.csv", "therapy_ppo_summary.csv"]
     ours += ["seed_4/later_than_5/checkpoint_9.pth", "checkpoints/seeds_3_3/5/about/metadata"]
-    ours += ["checkpoints/7/state/x", "checkpoints/7/about/metadata"]
+    ours += ["checkpoints/7/state/x", "checkpoints/7/about/metadata", "wandb_id.txt"]
+    ours += ["tensorboard/therapy_ppo_seed3/events.out.tfevents.1.here"]
     theirs = ["notes.txt", "seed_3/plot.png", "weights.pth", "policy_mine.pth", "seed_x/a.txt"]
     theirs += ["seed_3/checkpoint_5_mine.pth", "seed_3/checkpoint_x.pth"]
     theirs += ["seed_3/policy_of_mine.pth", "seed_best/policy_best.pth", "seed_best/x.pth"]
+    theirs += ["tensorboard/therapy_ppo_seed5/events.out.tfevents.1.here"]
     theirs += ["seed_7/policy_best.pth", "policy_best.pth"]  # seeds that it has not
     theirs += ["checkpoints/epoch_1.ckpt", "checkpoints/tensorboard/5/x"]
     # Of other experiments that log to the same folder.

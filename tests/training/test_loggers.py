@@ -12,7 +12,8 @@ import pytest
 from rich.console import Console
 
 from jaxtherapy.config import load_config
-from jaxtherapy.storage.progress_log import COLUMNS
+from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.loggers import LOGGERS, Row, Run
 from tests.training import tiny
 
@@ -25,6 +26,7 @@ def evaluation(step, seeds=(42,)):
         dict.fromkeys(COLUMNS, 0.5) | {"step": step, "test_sessions_to_success": float("nan")}
     )
     row.by_seed, row.is_best, row.time_left = {seed: dict(row) for seed in seeds}, True, 1.0
+    row["learning_rate"] = 0.25
     return row
 
 
@@ -40,14 +42,14 @@ def of_run(folder):
 # --- TensorBoard ----------------------------------------------------------------------------
 
 
-def written(folder):
+def written(folder, what=lambda event, value: event.step):
     """{tag: steps} of all event files as they are: nothing that was taken back is left out."""
     loader = importlib.import_module("tensorboard.backend.event_processing.event_file_loader")
     found = {}
     for path in sorted(folder.glob("events.out.tfevents.*")):
         for event in loader.EventFileLoader(str(path)).Load():
             for value in event.summary.value:
-                found.setdefault(value.tag, []).append(event.step)
+                found.setdefault(value.tag, []).append(what(event, value))
     return found
 
 
@@ -60,7 +62,7 @@ def test_a_resumed_run_doubles_no_step_in_tensorboard(undisturbed, folder):
     assert written(events)["charts/SPS"] == [80, 160, 240, 999]
     assert tiny.train(folder, "--resume", "--loggers", "tensorboard") == 0
     found = written(events)
-    for tag in ("charts/SPS", "eval/episodic_return", "losses/policy_loss", "losses/approx_kl"):
+    for tag in ("charts/SPS", "eval/episodic_return", "losses/policy_loss", "charts/learning_rate"):
         assert found[tag] == STEPS
     assert found["hyperparameters/text_summary"] == [0]
     assert "_hparams_/session_start_info" in found
@@ -72,6 +74,22 @@ def test_each_seed_has_its_events_and_what_is_no_number_is_left_out(of_run, fold
     for seed in (42, 43):
         found = written(folder / f"logs/tiny/tensorboard/tiny_seed{seed}")
         assert found["eval/success_rate"] == [80] and "eval/sessions_to_success" not in found
+
+
+def test_the_learning_rate_is_the_one_in_force(folder):
+    config = load_config(None, tiny.TINY | {"learning_rate": {"linear": [1.0, 0.0]}})
+    files = RunFiles.of(config)
+    files.create()
+    log = ProgressLog(files.csv(42))
+    log.create()
+    for step in (80, 160, 240):
+        log.append(evaluation(step) | {"epoch": step // 16})
+    run = Run(config, files, Console(file=io.StringIO()), lambda job: job())
+    logger = LOGGERS["tensorboard"](run)
+    for step in (240, 320):
+        logger.log(step, evaluation(step))
+    found = written(files.events(42), lambda _, value: sum(value.tensor.float_val))
+    assert found["charts/learning_rate"] == pytest.approx([0.8, 0.6, 0.25, 0.25])
 
 
 @pytest.mark.parametrize(
@@ -131,7 +149,9 @@ def test_a_group_of_seeds_is_a_run_at_wandb(wandb, of_run):
     assert [step for step, _ in one.rows] == [step for step, _ in other.rows] == [80, 160]
     assert one.rows[0][1]["losses/policy_loss"] == 0.5 and one.finished == other.finished == 1
     assert one.options["config"]["threshold"] == 0.6 and one.options["resume"] == "allow"
-    assert one.options["id"] != other.options["id"]
+    assert one.options["id"] != other.options["id"] and not one.options["settings"]["silent"]
+    LOGGERS["wandb"](of_run(quiet=True))
+    assert wandb.runs[-1].options["settings"]["silent"]
 
 
 def test_an_experiment_keeps_its_run_at_wandb(wandb, folder):
@@ -141,6 +161,12 @@ def test_an_experiment_keeps_its_run_at_wandb(wandb, folder):
     assert one.options["id"] == other.options["id"]
     assert [step for step, _ in one.rows] == [80] and [step for step, _ in other.rows] == [96]
     assert "final/random" in one.summary
+    kept = folder / "models/tiny/wandb_id.txt"
+    assert tiny.train(folder, "--overwrite", loggers=["wandb"], total_timesteps=80) == 0
+    assert wandb.runs[2].options["id"] != one.options["id"]
+    assert wandb.runs[2].options["id"] == f"{kept.read_text().strip()}-42"
+    assert tiny.train(folder, "--overwrite", total_timesteps=80) == 0
+    assert not kept.exists()
 
 
 # --- what is printed ------------------------------------------------------------------------

@@ -42,6 +42,12 @@ def test_the_exported_rate_is_the_value_now(scheduled, step, rate):
     assert saved["optim"]["param_groups"][0]["lr"] == pytest.approx(rate)
 
 
+def test_the_model_card_shows_them(scheduled):
+    card = (scheduled / "models/tiny/model_card.md").read_text()
+    assert "| learning_rate | {linear: [0.003, 0.0003]" in card
+    assert "| threshold | {linear: [0.2, 0.6]" in card
+
+
 def test_a_longer_run_keeps_the_horizon(scheduled, folder):
     shutil.copytree(scheduled, folder, dirs_exist_ok=True)
     flags = ["--resume-from", "models/tiny", "--total-timesteps", "480"]

@@ -19,10 +19,11 @@ LOGGERS = Choices("training/loggers", "make", first=("csv", "terminal"))
 
 
 class Row(dict[str, float]):
-    """An evaluation: the columns of the log, averaged over the seeds that are trained together.
+    """An evaluation: the columns of the log, averaged over the seeds that are trained together,
+    and the learning rate.
 
     Attributes:
-        by_seed: the same of each seed that this host writes; of all of them where it is alone.
+        by_seed: the columns of each seed that this host writes; of all where it is alone.
         is_best: whether a seed has never earned more.
         time_left: seconds, at the rate so far.
     """

@@ -8,6 +8,7 @@ TAGS = {
     "train_success_rate": "charts/success_rate",
     "train_dropout_rate": "charts/dropout_rate",
     "steps_per_second": "charts/SPS",
+    "learning_rate": "charts/learning_rate",
     "test_reward_mean": "eval/episodic_return",
     "test_length_mean": "eval/episodic_length",
     "test_success_rate": "eval/success_rate",

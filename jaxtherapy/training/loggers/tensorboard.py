@@ -4,6 +4,7 @@ import os
 import socket
 import struct
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -38,16 +39,24 @@ class TensorBoardLogger:
 
         def write() -> None:
             for seed, of_seed in row.by_seed.items():
+                now = of_seed | {"learning_rate": row["learning_rate"]}
                 if seed in self._events:
-                    self._events[seed].append(of_seed)
+                    self._events[seed].append(now)
                     continue
-                rows = [dict(of_seed)]
-                if self._run.files:
-                    rows = ProgressLog(self._run.files.csv(seed)).numbers()
                 hyperparameters = config_as_dict(self._run.config.replace(seed=seed))
-                self._events[seed] = Events.create(self._files.events(seed), hyperparameters, rows)
+                folder, rows = self._files.events(seed), [*self._earlier(seed), now]
+                self._events[seed] = Events.create(folder, hyperparameters, rows)
 
         self._run.defer(write)
+
+    def _earlier(self, seed: int) -> Iterator[dict[str, float]]:
+        """The rows of the log before the last one; it does not tell the learning rate."""
+        if self._run.files is None:
+            return
+        config = self._run.config
+        for row in ProgressLog(self._run.files.csv(seed)).numbers()[:-1]:
+            then = config.at(int(row["epoch"]) * config.steps_per_update)
+            yield row | {"learning_rate": then.learning_rate}
 
     def close(self) -> None:
         """Nothing is open between rows."""

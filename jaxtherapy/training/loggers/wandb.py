@@ -30,6 +30,8 @@ class WandbLogger:
 
     def log(self, step: int, row: Row) -> None:
         """An evaluation."""
+        if not self._step:
+            self._keep_id()
         if step <= self._step:  # the next group of seeds
             self._there.finish()
             self._there = self._begin(min(row.by_seed))
@@ -47,6 +49,11 @@ class WandbLogger:
         """Has all sent."""
         self._there.finish()
 
+    def _keep_id(self) -> None:
+        """Only now: --overwrite has taken away what was there."""
+        if self._run.files and hosts.is_first_host():
+            write_atomically(self._run.files.wandb_id, f"{self._id}\n".encode())
+
     def _begin(self, seed: int) -> Any:
         config, files = self._run.config, self._run.files
         try:
@@ -58,6 +65,7 @@ class WandbLogger:
                 config=config_as_dict(config.replace(seed=seed)),
                 dir=None if files is None else files.output,
                 mode=None if hosts.is_first_host() else "disabled",
+                settings={"silent": config.quiet},
             )
         except wandb.Error as error:
             raise RunError(f"Weights & Biases: {' '.join(str(error).split())}") from None
@@ -65,15 +73,9 @@ class WandbLogger:
 
 def _id_of(run: Run) -> str:
     """Of this experiment there, which its folder keeps; a new one for what replaces another."""
-    new = secrets.token_hex(4)
-    if run.files is None:
-        return new
-    path = run.files.output / "wandb_id.txt"
-    if path.is_file() and not run.config.overwrite:
-        return path.read_text().strip()
-    run.files.output.mkdir(parents=True, exist_ok=True)
-    write_atomically(path, f"{new}\n".encode())
-    return new
+    if run.files is None or run.config.overwrite or not run.files.wandb_id.is_file():
+        return secrets.token_hex(4)
+    return run.files.wandb_id.read_text().strip()
 
 
 make = WandbLogger
