@@ -96,7 +96,7 @@ class Saver:
             here = state.replace(params=learned[0], opt_state=learned[1])
             side_by_side((partial(write_one, i, here) for i in self.own), _bytes_per_seed(learned))
             self._prune()  # the one to come is not complete yet, and can't stand for another
-            self.checkpoints.save_flat(leaves, progress)
+            self.checkpoints.save(leaves, progress)
 
         self.submit(write)
 
