@@ -74,6 +74,11 @@ class Programs:
     mesh: Mesh
 
 
+def shapes_of(tree: Tree) -> Tree:
+    """What its arrays look like."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
+
+
 def stacked(settings: Sequence[Tree]) -> Tree:
     """The settings of several runs, or parts of them, along a leading axis.
 
@@ -106,8 +111,7 @@ def compile_programs(
         StoppedWhileCompiling: ``stopped`` said so.
     """
     mesh = layout.make_mesh(len(seeds), ppo)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), settings)
-    shape = Shape(ppo, shapes, mesh, len(seeds))
+    shape = Shape(ppo, shapes_of(settings), mesh, len(seeds))
     quickly = {"init", "reset_log"} | ({"evaluate"} if n_evaluations <= FEW_EVALUATIONS else set())
     pool = ThreadPoolExecutor(4, "compiler")  # threads, so that a signal is heard meanwhile
     submit = partial(pool.submit, _compiled, shape)
