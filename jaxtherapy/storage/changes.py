@@ -59,16 +59,13 @@ def changes_since(experiment: Path, config: TrainingConfig) -> tuple[dict[str, s
         )
     try:
         trained_with = load_config(path)
-    except ConfigError as error:
-        raise RunError(f"{experiment} can't be continued: {error}") from None
-    for name in FIXED_ON_RESUME:
-        then, wanted = getattr(trained_with, name), getattr(config, name)
-        if then != wanted:
-            raise RunError(
-                f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
-                "resumption, because the stored state depends on it; leave it as it was"
-            )
-    try:
+        for name in FIXED_ON_RESUME:
+            then, wanted = getattr(trained_with, name), getattr(config, name)
+            if then != wanted:
+                raise RunError(
+                    f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
+                    "resumption, because the stored state depends on it; leave it as it was"
+                )
         refuse_other_draws(trained_with, config)
     except ConfigError as error:
         raise RunError(f"{experiment} can't be continued: {error}") from None
