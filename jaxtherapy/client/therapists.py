@@ -79,10 +79,7 @@ def as_therapist(therapist: AnyTherapist) -> Therapist:
 
 def checked(therapist: AnyTherapist) -> Therapist:
     """The same therapist, whose acts outside 0..7 become ``INVALID``: no cast hides them.
-
-    Raises:
-        ValueError: when it acts, with anything but one whole number.
-    """
+    Raises ValueError: when it acts, with anything but one whole number."""
     own = as_therapist(therapist)
 
     def act(key: PRNGKeyArray, memory: Any, view: Any) -> tuple[Any, Int[Array, ""]]:

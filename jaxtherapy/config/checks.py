@@ -30,10 +30,7 @@ _OF_FILES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".parquet", ".sav", ".dta"
 
 def checked(name: str, value: Any) -> Any:
     """The value of one setting in its right type.
-
-    Raises:
-        ConfigError: it is none that the setting can have.
-    """
+    Raises ConfigError: it is none that the setting can have."""
     return checked_as(SETTINGS[name], value)
 
 
@@ -50,10 +47,7 @@ def checked_as(about: Setting, value: Any) -> Any:
 
 def check_name(about: str, name: str) -> None:
     """Refuses what becomes the name of files and folders, where it can't be one everywhere.
-
-    Raises:
-        ConfigError: ``about`` says whose name it is.
-    """
+    Raises ConfigError: ``about`` says whose name it is."""
     odd = not name.isprintable() or set(name) & set("/\\") or len(name.encode()) > 200
     if not name or odd or name != name.strip() or name.endswith("."):
         raise ConfigError(
@@ -63,11 +57,7 @@ def check_name(about: str, name: str) -> None:
 
 
 def output_folder(given: str) -> Path:
-    """The folder of an ``--output-dir``.
-
-    Raises:
-        ConfigError: it is blank or can't be printed.
-    """
+    """The folder of an ``--output-dir``. Raises ConfigError: it is blank or can't be printed."""
     if not given.strip() or not given.isprintable():
         raise ConfigError(f"--output-dir is {shown(given)}, must be printable text")
     return Path(expanded(given))
@@ -75,10 +65,7 @@ def output_folder(given: str) -> Path:
 
 def data_folder(flag: str, given: str) -> Path:
     """The folder behind a flag that wants tables written.
-
-    Raises:
-        ConfigError: it is blank, can't be printed, is a file, or looks like one.
-    """
+    Raises ConfigError: it is blank, can't be printed, is a file, or looks like one."""
     path = Path(expanded(given))
     if not given.strip() or not given.isprintable():
         raise ConfigError(f"{flag} is {shown(given)}, must be printable text")

@@ -142,10 +142,7 @@ def help_text(name: str) -> str:
 
 def parse_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     """The flags that were given, by setting (and ``config``); no value is checked yet.
-
-    Raises:
-        ConfigError: an unknown flag or a missing value.
-    """
+    Raises ConfigError: an unknown flag or a missing value."""
     given, unknown = parser.parse_known_args(list(argv))
     if unknown:
         name = unknown[0].split("=")[0]

@@ -52,12 +52,11 @@ def _how_to_join(config: TrainingConfig) -> str:
 
 
 def supervise(config: TrainingConfig) -> int | Callable[[], None]:
-    """Goes on in a child process, so that its end can be explained.
+    """Goes on in a child process, so that its end can be explained; where none can be forked, in
+    this one.
 
     When the first host is lost, JAX's runtime ends the others on the spot, from a thread of its
     own: only another process can still say what to do.
-
-    Where processes can't be forked, this one goes on, and its end may go unexplained.
 
     Returns:
         In the child what to call when the hosts have found each other; in the parent, later, the
@@ -108,10 +107,7 @@ def _silent_runtime() -> Iterator[None]:
 
 def join_hosts(config: TrainingConfig) -> None:
     """Makes this process one of several: as told, or as the cluster's scheduler announces it.
-
-    Raises:
-        RunError: nothing is announced, or the coordinator does not answer.
-    """
+    Raises RunError: nothing is announced, or the coordinator does not answer."""
     if jax.distributed.is_initialized():
         return
     try:

@@ -37,14 +37,7 @@ class StoppedWhileCompiling(Exception):
 
 @dataclass(frozen=True)
 class Shape:
-    """All that decides the programs: everything but numbers. Hashable.
-
-    Attributes:
-        ppo: the static part.
-        settings: of all runs, as shapes and dtypes.
-        mesh: the devices.
-        n_runs: how many run together.
-    """
+    """All that decides the programs: everything but numbers. Hashable. Of the settings, shapes."""
 
     ppo: PPO
     settings: Settings
@@ -80,11 +73,8 @@ def shapes_of(tree: Tree) -> Tree:
 
 
 def stacked(settings: Sequence[Tree]) -> Tree:
-    """The settings of several runs, or parts of them, along a leading axis.
-
-    Raises:
-        ValueError: their structures differ: other mechanisms, or a schedule beside a constant.
-    """
+    """The settings of several runs, or parts of them, along a leading axis. Raises ValueError:
+    their structures differ: other mechanisms, or a schedule beside a constant."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *settings)
 
 
@@ -102,8 +92,7 @@ def compile_programs(
 
     Args:
         ppo: static, the same for all.
-        settings: of each run along a leading axis; see :func:`stacked`.
-        seeds: of each run.
+        settings, seeds: of each run, along a leading axis; see :func:`stacked`.
         stopped: whether to give up; asked ten times a second.
         n_evaluations: of all runs together.
 

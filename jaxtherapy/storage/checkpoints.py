@@ -180,11 +180,8 @@ class Checkpoints:
         self._manager.reload()
 
     def wait(self) -> None:
-        """Returns when everything saved is on the disk.
-
-        Raises:
-            RunError: something went wrong in the background, usually because the disk is full.
-        """
+        """Returns when everything saved is on the disk. Raises RunError: something went wrong in
+        the background, usually because the disk is full."""
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # Orbax reports a full disk in many ways

@@ -12,10 +12,7 @@ from pathlib import Path
 
 def write_atomically(path: Path, contents: bytes) -> None:
     """Writes beside, flushes to the disk and renames: readers see the old file or the new one.
-
-    Raises:
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
+    Raises OSError: the folder is gone, read-only or full; ``path`` is as it was."""
     with written_beside(path) as beside, open(beside, "wb") as file:
         file.write(contents)
         file.flush()
@@ -42,10 +39,7 @@ def written_beside(path: Path) -> Iterator[Path]:
 def side_by_side(jobs: Iterable[Callable[[], None]], n_bytes: int = 0) -> None:
     """Does jobs that write files of ``n_bytes`` each, small ones a few at once: most of the time
     they wait for the disk.
-
-    Raises:
-        Exception: of the first job that raised one; jobs not begun by then are not done.
-    """
+    Raises Exception: of the first job that raised one; jobs not begun by then are not done."""
     with ThreadPoolExecutor(4 if n_bytes < 2**26 else 1, "files") as pool:
         for _ in pool.map(operator.call, jobs):  # an error here cancels the others
             pass

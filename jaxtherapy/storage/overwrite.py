@@ -36,10 +36,7 @@ class Removal:
 
     def carry_out(self) -> None:
         """Removes all of it.
-
-        Raises:
-            RunError: something can't be removed; says what is gone by then.
-        """
+        Raises RunError: something can't be removed; says what is gone by then."""
         for path in self.paths:
             for folder in [path.parent, *[path] * _is_real_folder(path)]:
                 if not os.access(folder, os.W_OK | os.X_OK):
@@ -73,10 +70,7 @@ def _is_real_folder(path: Path) -> bool:
 
 def plan(files: RunFiles) -> Removal:
     """What a run under this name replaces.
-
-    Raises:
-        RunError: it would replace something that no experiment's record in its folder names.
-    """
+    Raises RunError: it would replace something that no experiment's record in its folder names."""
     recorded = _recorded(files.output)
     own = [path for path in recorded.present() if _is_ours(path)] if recorded else []
     if stranger := next((path for path in files.present() if path not in own), None):

@@ -165,10 +165,7 @@ def from_named_arrays(
     advice: str = "give the config.yaml that they were trained with as --config",
 ) -> PyTree:
     """The inverse of :func:`to_named_arrays`, in the structure of ``template``.
-
-    Raises:
-        RunError: the networks are others than those of the template; ends with ``advice``.
-    """
+    Raises RunError: the networks are others than those of the template; ends with ``advice``."""
     ours = {path: (name, transposed) for name, path, transposed in _LAYERS}
     leaves = _leaves(template)
     for path, like in leaves.items():
@@ -255,10 +252,7 @@ def write(path: Path, contents: dict[str, Any]) -> None:
 
 def read(path: Path) -> Checkpoint:
     """Reads a ``policy_*.pth`` or ``checkpoint_*.pth``, ours or PyTorch's, or ``.safetensors``.
-
-    Raises:
-        RunError: one line saying what is wrong with the file.
-    """
+    Raises RunError: one line saying what is wrong with the file."""
     try:
         safe = path.suffix == SAFETENSORS
         return _interpret(_read_safetensors(path) if safe else torch_format.load(path))

@@ -367,10 +367,7 @@ def _dropped(
     overwriting: bool,
 ) -> list[str]:
     """What going back to a step costs, in words.
-
-    Raises:
-        RunError: a log is missing, has lost rows, or has cells that are no numbers.
-    """
+    Raises RunError: a log is missing, has lost rows, or has cells that are no numbers."""
     told = []
     if later := files.later_weights(step):
         done = "removed"

@@ -53,11 +53,7 @@ class Column:
 
 
 def check_extras() -> None:
-    """That tables can be written.
-
-    Raises:
-        RunError: an extra is missing.
-    """
+    """That tables can be written. Raises RunError: an extra is missing."""
     if missing := [name for name in _EXTRAS if importlib.util.find_spec(name) is None]:
         raise RunError(
             f"tables need {', '.join(missing)}; install what is missing with "
@@ -183,11 +179,8 @@ def write_codebook(
 
 
 def check_tables_are_ours(folder: Path, names: Sequence[str]) -> None:
-    """That files with these names may be written to a folder, with a codebook.
-
-    Raises:
-        RunError: they would replace a file, and there is no codebook of ours that vouches for it.
-    """
+    """That files with these names may be written to a folder, with a codebook. Raises RunError:
+    they would replace a file, and there is no codebook of ours that vouches for it."""
     try:
         with open(folder / CODEBOOK, "rb") as file:
             ours = file.read(len(_OURS)) == _OURS.encode()

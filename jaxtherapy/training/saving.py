@@ -122,10 +122,7 @@ class Saver:
 
     def submit(self, job: Callable[[], None]) -> None:
         """Has a job done after those before it.
-
-        Raises:
-            RunError: an earlier one found the disk full or the folder gone.
-        """
+        Raises RunError: an earlier one found the disk full or the folder gone."""
 
         def told() -> None:
             try:

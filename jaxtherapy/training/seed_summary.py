@@ -38,10 +38,7 @@ def _column(rows: Rows, name: str) -> np.ndarray:
 
 def _steps(rows: Rows) -> np.ndarray:
     """The steps at which all seeds were evaluated.
-
-    Raises:
-        ValueError: there is no seed, or not all have the same steps.
-    """
+    Raises ValueError: there is no seed, or not all have the same steps."""
     steps = [[row["step"] for row in of_seed] for of_seed in rows.values()]
     if not steps:
         raise ValueError("there is no seed to summarise")

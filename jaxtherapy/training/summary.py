@@ -94,10 +94,7 @@ class Ending:
 
     def tell(self) -> dict[str, Any] | None:
         """Tables and pictures, and the end of ``run.json``. Returns the comparison, if any.
-
-        Raises:
-            OSError: the folder is gone, read-only or full.
-        """
+        Raises OSError: the folder is gone, read-only or full."""
         files = self.tally.files
         info = run_info.read(files.run) | self._info() if files else {}
         if files:  # complete but for the comparison, which a resumption makes up

@@ -90,11 +90,7 @@ class Writer:
         return b"".join([function, pickle.MARK, *storage, *view, pickle.TUPLE, pickle.REDUCE])
 
     def contents(self) -> bytes:
-        """The file.
-
-        Raises:
-            Exception: it could not be read back.
-        """
+        """The file. Raises Exception: it could not be read back."""
         program = b"".join([pickle.PROTO + b"\x02", *self.operations, pickle.STOP])
         arrays = [elements for _, elements in self.storages.values()]
         storages = [each.view(np.uint8).data for each in arrays]
