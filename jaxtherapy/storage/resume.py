@@ -113,13 +113,8 @@ def _config_beside(path: Path) -> Path | None:
 
 
 def where_it_lies(config: TrainingConfig, given: Collection[str] = ()) -> TrainingConfig:
-    """With the places of the experiment to continue, where no other name or place is given.
-
-    Args:
-        config: of the run.
-        given: the settings that were given explicitly, beside those that differ from defaults and
-            from what the experiment was trained with; the name also where a file gives it.
-    """
+    """With the places of the experiment to continue, where no other name or place is given:
+    explicitly, or by differing from defaults and from what the experiment was trained with."""
     if not (config.resume or config.resume_from):
         return config
     try:
@@ -170,11 +165,8 @@ def as_trained(config: TrainingConfig) -> TrainingConfig:
 
 
 def find_start(config: TrainingConfig, files: RunFiles, again: bool = False) -> Start:
-    """Decides where to start, touching nothing.
-
-    Args:
-        config, files: of the run.
-        again: this experiment began from there already, but has no checkpoint of its own yet.
+    """Decides where to start, touching nothing. ``again``: this experiment began from there
+    already, but has no checkpoint of its own yet.
 
     Raises:
         RunError: there is something that would be overwritten, nothing to resume, or a mismatch.

@@ -40,12 +40,8 @@ Program = Callable[[ClientParams, Any], Float[Array, " therapists"]]
 
 @dataclass
 class Prospects:
-    """A simulation of therapists that need no training, with the clients that training begins with.
-
-    Attributes:
-        config: of the run, its schedules at their first values.
-        program: on its way.
-    """
+    """A simulation of therapists that need no training, with the clients that training begins with:
+    the configuration has its schedules' first values, the program is on its way."""
 
     config: TrainingConfig
     program: Future[Program]

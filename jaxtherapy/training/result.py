@@ -31,7 +31,6 @@ class Tally:
     """What all groups of seeds have come to.
 
     Attributes:
-        all_seeds: of the run.
         files: of the whole run; None without a folder.
         best_reward: of each seed that was trained.
         diverged: the seeds that stood still, and from which step.

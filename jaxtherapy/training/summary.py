@@ -76,14 +76,8 @@ def nothing_left(config: TrainingConfig, tally: Tally) -> str:
 
 @dataclass
 class Ending:
-    """The end of a run, whether it is finished or not.
-
-    Attributes:
-        given: in force at the end.
-        config: the same, its schedules replaced by their last values.
-        tally: of all groups.
-        stopped_by: why it is not finished; empty if it is.
-    """
+    """The end of a run: the configuration in force then as it was given and without schedules, what
+    all groups have come to, and by what it was stopped; empty where it is finished."""
 
     given: TrainingConfig
     config: TrainingConfig
@@ -160,11 +154,8 @@ class Ending:
         return seed_summary.ranking(rows).median if n_rows else min(rows)
 
     def _compare(self, seed: int, info: dict[str, Any]) -> tuple[EvalResult, str]:
-        """Compares a seed's therapist with two that need no training, and lists the files.
-
-        Returns:
-            The comparison, and the model card.
-        """
+        """Compares a seed's therapist with two that need no training, and lists the files; returns
+        the comparison, and the model card."""
         config, tally, several = self.config, self.tally, self.config.n_seeds > 1
         ppo, settings = _with_enough_episodes(PPO.of(config)), make_settings(config)
         trained = tuple(tally.weights(ppo, which, seed) for which in ("final", "best"))
@@ -291,11 +282,8 @@ def verdict(
     success = np.asarray(result.success_rate)
     trained, complementary = success[0], success[2]
     if trained < HARDLY_EVER:
-        also = (
-            " (nor do the untrained ones: these clients are hard)"
-            if complementary < HARDLY_EVER
-            else ""
-        )
+        hard = complementary < HARDLY_EVER
+        also = " (nor do the untrained ones: these clients are hard)" if hard else ""
         return (
             f"The trained therapist hardly ever succeeds{also}. At threshold "
             f"{as_given(config.for_evaluation().threshold)} success is so rare that there is "

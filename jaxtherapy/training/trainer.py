@@ -119,11 +119,8 @@ class Trainer:
         return resume.find_start(replace(self.config, overwrite=True), files)
 
     def _open(self, held: ExitStack, early: list[Start]) -> dict[RunFiles, Start]:
-        """Locks folders, plans memory, says what is going to happen, makes the loggers.
-
-        Returns:
-            Where each group of seeds starts.
-        """
+        """Locks folders, plans memory, says what is going to happen, makes the loggers; returns
+        where each group of seeds starts."""
         ppo, settings = PPO.of(self.config), make_settings(self.config)
         shapes = param_shapes(ppo)  # refuses what no network can be made of
         for start in early:
@@ -197,7 +194,8 @@ class Trainer:
             self.save()
             saver.wait()
         if not self.now.finished and hosts.is_first_host():
-            self._info.update(run_info.describe(state.params, self._command))
+            counts = run_info.parameter_counts(state.params)
+            self._info |= run_info.about(self._command) | {"parameters": counts}
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
             run_info.write(files.run, self._info)
             files.card.unlink(missing_ok=True)  # of weights that were the last until now
@@ -343,9 +341,8 @@ class Trainer:
         return result
 
     def end(self) -> TrainingResult:
-        """Pictures, tables, the end of ``run.json``; what came of it.
-
-        A run that was finished before tells what it had no time to tell then.
+        """Pictures, tables, the end of ``run.json``; what came of it, also of a run that was
+        finished before and had no time to tell.
 
         Raises:
             RunError: seeds have diverged, or something can't be written.

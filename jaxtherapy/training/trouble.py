@@ -22,12 +22,8 @@ from jaxtherapy.training.saving import cannot_write
 
 @contextlib.contextmanager
 def in_one_line(config: TrainingConfig, files: RunFiles, info: dict[str, Any]) -> Iterator[None]:
-    """Turns what can go wrong while training into one line, which ``run.json`` has too.
-
-    Args:
-        config, files: of the seeds that are trained together.
-        info: what ``run.json`` says; empty where there is none yet.
-    """
+    """Turns what can go wrong while training into one line, which ``run.json`` has too, with the
+    ``info`` that it has already."""
     try:
         yield
     except BaseException as error:
