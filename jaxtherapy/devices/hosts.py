@@ -51,7 +51,7 @@ def _how_to_join(config: TrainingConfig) -> str:
     )
 
 
-def supervise(config: TrainingConfig) -> int | Callable[[], None]:
+def supervise(config: TrainingConfig) -> int | Callable[[], object]:
     """Goes on in a child process, so that its end can be explained; where none can be forked, in
     this one.
 
@@ -70,7 +70,7 @@ def supervise(config: TrainingConfig) -> int | Callable[[], None]:
         child = os.fork()
     if child == 0:
         os.close(reading)
-        return partial(_announce, writing)
+        return partial(os.write, writing, b"!")
     os.close(writing)
     # Ctrl-C at a terminal reaches the child as well: it must not hear it twice and not save.
     instead: dict[int, int] = {signal.SIGINT: signal.SIGTERM}
@@ -85,10 +85,6 @@ def supervise(config: TrainingConfig) -> int | Callable[[], None]:
     if not joined and code in (-signal.SIGINT, -signal.SIGTERM):
         print("interrupted before anything began", file=sys.stderr)
     return code if code >= 0 else 128 - code
-
-
-def _announce(writing: int) -> None:
-    os.write(writing, b"!")
 
 
 @contextlib.contextmanager

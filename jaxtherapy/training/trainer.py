@@ -261,10 +261,10 @@ class Trainer:
         """Evaluates; has the best weights written, and tells loggers and callback."""
         now, progress, state = self.now, self.now.progress, self.now.state
         evaluated = now.programs.evaluate(state)
-        result, log, return_stats = hosts.fetch((evaluated, state.log, state.return_stats))
+        measured = hosts.fetch((evaluated, state.log, state.return_stats))
         (elapsed,) = hosts.largest(now.lap())
         progress.duration += elapsed
-        rows = rows_of_seeds(progress, now.take_rate(), result, log, return_stats)
+        rows = rows_of_seeds(progress, now.take_rate(), measured)
         rewards = [row["test_reward_mean"] for row in rows]
         improved = [i for i, reward in enumerate(rewards) if reward > progress.best_reward[i]]
         for i in improved:
@@ -343,10 +343,7 @@ class Trainer:
     def end(self) -> TrainingResult:
         """Pictures, tables, the end of ``run.json``; what came of it, also of a run that was
         finished before and had no time to tell.
-
-        Raises:
-            RunError: seeds have diverged, or something can't be written.
-        """
+        Raises RunError: seeds have diverged, or something can't be written."""
         now = self.now
         status = "finished" if now.finished else "interrupted" if self.signalled else "stopped"
         stopped_by = "" if now.finished else self.stopped_by
