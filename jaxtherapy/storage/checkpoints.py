@@ -95,16 +95,9 @@ class Checkpoints:
             raise self._cannot_save(error) from None
 
     def restore(self, step: int, template: PyTree, sharding: PyTree) -> tuple[PyTree, Progress]:
-        """The state and progress saved at ``step``, on whatever devices there are now.
-
-        Args:
-            step: one of :meth:`steps`.
-            template: a state (or its shapes) as this run would start with.
-            sharding: where its parts belong.
-
-        Raises:
-            RunError: damaged, of other shapes than ``template``, or too large for the device.
-        """
+        """The state and progress saved at ``step``, on whatever devices there are now: as in
+        ``template``, a state or its shapes, and where ``sharding`` says.
+        Raises RunError: damaged, of other shapes than ``template``, or too large for the device."""
         places = {_name(path): each for path, each in jax.tree.leaves_with_path(sharding)}
         wanted = {
             path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=places[path])

@@ -137,11 +137,8 @@ def _has_own_names(network: str, leaves: dict[TreePath, Any], ppo: PPO | None) -
 def to_named_arrays(params: PyTree, ppo: PPO | None = None) -> Arrays:
     """Parameters by PyTorch's names, in PyTorch's orientation (out, in), or by their own paths.
 
-    With a shared trunk, its arrays stand under both names and share memory.
-
-    Args:
-        params: of one actor-critic.
-        ppo: its settings; without them, views are taken for the ordinary ones.
+    With a shared trunk, its arrays stand under both names and share memory. Without settings, views
+    are taken for the ordinary ones.
     """
     leaves = {path: np.asarray(leaf) for path, leaf in _leaves(params).items()}
     arrays: Arrays = {}

@@ -13,7 +13,7 @@ class Progress:
 
     Attributes:
         step: environment steps so far, per seed.
-        n_updates: so far, per seed.
+        n_updates: likewise.
         duration: seconds spent training, over all runs.
         csv_rows: rows written to each log.
         best_reward: best evaluation reward so far, of each seed.

@@ -67,19 +67,15 @@ class ProgressLog:
         """Adds a row.
         Raises OSError: the file is gone, or the disk is full; earlier rows are intact."""
         line = (",".join(_format(row[name]) for name in COLUMNS) + "\n").encode()
-        # Opened anew for each row, so that a folder that vanished is noticed.
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
-        try:
-            size = os.fstat(handle).st_size
+        with open(self.path, "r+b", buffering=0) as file:  # anew: a folder may have vanished
+            size = file.seek(0, os.SEEK_END)
             try:
-                if os.write(handle, line) < len(line):
+                if os.write(file.fileno(), line) < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-                os.fsync(handle)
+                os.fsync(file.fileno())
             except OSError:
-                os.ftruncate(handle, size)
+                file.truncate(size)
                 raise
-        finally:
-            os.close(handle)
 
     def rows(self) -> list[list[str]]:
         """The complete rows, as text; what follows the last line break is none."""
