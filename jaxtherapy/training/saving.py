@@ -3,7 +3,6 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jax
@@ -14,7 +13,6 @@ from jaxtyping import PyTree
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.programs import snapshot
-from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import policies
 from jaxtherapy.storage.files import side_by_side
@@ -57,7 +55,7 @@ class Saver:
             named = policies.to_named_arrays(of_seed, self._ppo)
             policies.write(self.files.best(self.files.seeds[i]), policies.state_dict(named))
 
-        self.submit(lambda: _for_each(own, write_one, layout.fetch_own(params, self._mesh)))
+        self._writer.submit(lambda: _for_each(own, write_one, layout.fetch_own(params, self._mesh)))
 
     def save(
         self, state: TrainState, progress: "Progress", learning_rate: float, finished: bool
@@ -91,7 +89,7 @@ class Saver:
             self._prune()  # the one to come is not complete yet, and can't stand for another
             self.checkpoints.save(leaves, progress)
 
-        self.submit(write)
+        self._writer.submit(write)
 
     def _prune(self) -> None:
         """Removes all but the last checkpoints, ``.pth`` files last."""
@@ -113,18 +111,6 @@ class Saver:
         if "checkpoints" in vars(self):
             self._prune()
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Has a job done after those before it.
-        Raises RunError: an earlier one found the disk full or the folder gone."""
-
-        def told() -> None:
-            try:
-                job()
-            except OSError as error:
-                raise cannot_write(error, self.files.output) from None
-
-        self._writer.submit(told)
-
     def wait(self) -> None:
         """Returns when everything is on the disk."""
         self._writer.wait()
@@ -137,16 +123,6 @@ class Saver:
             self._writer.close()
         if "checkpoints" in vars(self):
             self.checkpoints.close()
-
-
-def cannot_write(error: OSError, folder: Path) -> RunError:
-    """One line for a full disk, a read-only or vanished folder."""
-    path = error.filename or folder
-    return RunError(
-        f"can't write {path}: {error.strerror or error}; what was saved before is intact: make "
-        "room or put the folder back, then continue with --resume",
-        exit_code=1,
-    )
 
 
 def _for_each(seeds: Sequence[int], write: Callable[[Any, int], None], here: Any) -> None:

@@ -1,7 +1,7 @@
 """A run's whole life: begin, chunks of compiled updates, evaluations, saves, end."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
@@ -150,16 +150,12 @@ class Trainer:
             self.console.print(note)
         self._writer = Writer(jax.process_count() == 1)
         held.callback(self._writer.close)
-        about = Run(self.config, self.tally.files, self.console, self._defer)
+        about = Run(self.config, self.tally.files, self.console, self._writer.submit)
         self._told: list[Logger] = []
         for each in self._loggers:
             self._told.append(LOGGERS[each](about) if isinstance(each, str) else each)
             held.callback(self._told[-1].close)
         return starts
-
-    def _defer(self, job: Callable[[], None]) -> None:
-        """Has a logger's job done in the background."""
-        (self.now.saver or self._writer).submit(job)
 
     def begin(self, files: RunFiles, start: Start, opened: ExitStack) -> None:
         """Compiles the programs of a group of seeds, and makes or restores its state.
