@@ -8,7 +8,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from jaxtherapy.devices.cores import available_cores
+from jaxtherapy.devices.layout import available_cores
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "jaxtherapy")
 OLD_PACKAGES = ("torch", "tianshou", "gymnasium", "numpy")

@@ -161,7 +161,6 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
     group = re.sub(r"[^\w.()-]+", "-", panel.therapists[0].group)
     name = (group[:100].rstrip(".") or "evaluation") if given.name is None else given.name
     check_name("--name", name)
-    output_folder(given.output_dir)
     cells, weights = make_cells(given, config)
     alpha = 5.0 if config.bond_alpha is None else plain(config.bond_alpha)
     request = Request(
@@ -322,9 +321,9 @@ def _write_data(
             paths = write_study_data(
                 folder, chunks(request.design, panel, progress.advance), *names, about
             )
-    except KeyboardInterrupt:
-        told = "interrupted; the evaluation is written, its data are not"
-        raise KeyboardInterrupt(told) from None
+    except KeyboardInterrupt as error:
+        error.args = ("interrupted; the evaluation is written, its data are not",)
+        raise
     list_files(paths, out)
 
 
@@ -335,9 +334,10 @@ def draw(folder: Path, out: Console) -> None:
             from jaxtherapy.reporting.report import write_report
 
             report = write_report(folder, tell=out.print)[0]
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         draw = f"python -m jaxtherapy.report {shlex.quote(str(folder))}"
-        raise KeyboardInterrupt(f"interrupted; draw the report with {draw}") from None
+        error.args = (f"interrupted; draw the report with {draw}",)
+        raise
     out.print(f"  {report}\n  {report.parent / 'figures'}")
 
 

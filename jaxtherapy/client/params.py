@@ -70,10 +70,7 @@ jax.tree_util.register_dataclass(ClientParams, leaves_of(ClientParams), STATIC)
 
 def check_params(params: ClientParams) -> None:
     """Refuses numbers that no client can have, as configurations do.
-
-    Raises:
-        ValueError: one line that names the number and what is allowed.
-    """
+    Raises ValueError: one line that names the number and what is allowed."""
     for field in dataclasses.fields(ClientNumbers):
         about, given = field.metadata["setting"], getattr(params, field.name)
         for each in given.support if isinstance(given, Distribution) else [given]:

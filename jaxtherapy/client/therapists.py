@@ -16,7 +16,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, ArrayLike, Int, PRNGKeyArray
 
 from jaxtherapy.client.baselines import BASELINES
-from jaxtherapy.client.dyad import Dyad, Observation, observe
+from jaxtherapy.client.dyad import Dyad, observe
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
 
@@ -79,10 +79,7 @@ def as_therapist(therapist: AnyTherapist) -> Therapist:
 
 def checked(therapist: AnyTherapist) -> Therapist:
     """The same therapist, whose acts outside 0..7 become ``INVALID``: no cast hides them.
-
-    Raises:
-        ValueError: when it acts, with anything but one whole number.
-    """
+    Raises ValueError: when it acts, with anything but one whole number."""
     own = as_therapist(therapist)
 
     def act(key: PRNGKeyArray, memory: Any, view: Any) -> tuple[Any, Int[Array, ""]]:
@@ -122,11 +119,6 @@ def taking_turns(therapists: Sequence[Therapist], which: Int[Array, ""]) -> Ther
 
     counts = any(each.counts for each in therapists)
     return Therapist(act, begin, see=lambda dyad, params: (dyad, params), counts=counts)
-
-
-def from_observation(respond: Callable[[PRNGKeyArray, Observation], Int[Array, ""]]) -> Answer:
-    """``(key, dyad, params) -> act`` from a function of what a therapist may see."""
-    return lambda key, dyad, params: respond(key, observe(dyad, params))
 
 
 def constant(octant: int) -> Answer:

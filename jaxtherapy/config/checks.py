@@ -4,6 +4,7 @@ What stands in a file and what stands behind a flag are read alike, so numbers, 
 may be written as text.
 """
 
+import contextlib
 import math
 import os
 import sys
@@ -30,10 +31,7 @@ _OF_FILES = (".csv", ".tsv", ".txt", ".xlsx", ".xls", ".parquet", ".sav", ".dta"
 
 def checked(name: str, value: Any) -> Any:
     """The value of one setting in its right type.
-
-    Raises:
-        ConfigError: it is none that the setting can have.
-    """
+    Raises ConfigError: it is none that the setting can have."""
     return checked_as(SETTINGS[name], value)
 
 
@@ -50,10 +48,7 @@ def checked_as(about: Setting, value: Any) -> Any:
 
 def check_name(about: str, name: str) -> None:
     """Refuses what becomes the name of files and folders, where it can't be one everywhere.
-
-    Raises:
-        ConfigError: ``about`` says whose name it is.
-    """
+    Raises ConfigError: ``about`` says whose name it is."""
     odd = not name.isprintable() or set(name) & set("/\\") or len(name.encode()) > 200
     if not name or odd or name != name.strip() or name.endswith("."):
         raise ConfigError(
@@ -62,26 +57,17 @@ def check_name(about: str, name: str) -> None:
         )
 
 
-def output_folder(given: str) -> Path:
-    """The folder of an ``--output-dir``.
-
-    Raises:
-        ConfigError: it is blank or can't be printed.
-    """
+def output_folder(given: str, flag: str = "--output-dir") -> Path:
+    """The folder behind a flag. Raises ConfigError: it is blank or can't be printed."""
     if not given.strip() or not given.isprintable():
-        raise ConfigError(f"--output-dir is {shown(given)}, must be printable text")
+        raise ConfigError(f"{flag} is {shown(given)}, must be printable text")
     return Path(expanded(given))
 
 
 def data_folder(flag: str, given: str) -> Path:
     """The folder behind a flag that wants tables written.
-
-    Raises:
-        ConfigError: it is blank, can't be printed, is a file, or looks like one.
-    """
-    path = Path(expanded(given))
-    if not given.strip() or not given.isprintable():
-        raise ConfigError(f"{flag} is {shown(given)}, must be printable text")
+    Raises ConfigError: it is blank, can't be printed, is a file, or looks like one."""
+    path = output_folder(given, flag)
     if path.suffix.lower() in _OF_FILES or path.is_file():
         raise ConfigError(
             f"{flag} is {given!r}, but takes a folder, for several files; leave the suffix away"
@@ -138,17 +124,13 @@ def _refused(about: Setting, value: Any, hint: str = "") -> ConfigError:
 
 def _number(about: Setting, value: Any) -> float:
     """A finite number; numbers written as text (YAML 1.1 reads ``3e-4`` as text) count."""
-    if isinstance(value, bool) or not isinstance(value, int | float | str):
-        raise _refused(about, value)
-    if isinstance(value, str) and len(value) > MAX_NUMBER_LENGTH:
-        raise _refused(about, value)
-    try:
-        number = float(value)
-    except (ValueError, OverflowError):
-        raise _refused(about, value) from None
-    if not math.isfinite(number):
-        raise _refused(about, value)
-    return number
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number or (isinstance(value, str) and len(value) <= MAX_NUMBER_LENGTH):
+        with contextlib.suppress(ValueError, OverflowError):
+            number = float(value)
+            if math.isfinite(number):
+                return number
+    raise _refused(about, value)
 
 
 def _within(about: Setting, number: float, value: Any) -> Any:
@@ -240,16 +222,12 @@ def _utility_matrix(about: Setting, value: Any) -> str | Matrix:
         value = parse_yaml(value, about.name)
     if isinstance(value, str):
         return _choice(about, value)
-    is_square = (
-        isinstance(value, list | tuple)
-        and len(value) == 8
-        and all(isinstance(row, list | tuple) and len(row) == 8 for row in value)
-    )
-    if not is_square:
+    rows = value if isinstance(value, list | tuple) else ()
+    if [len(each) for each in (rows, *rows) if isinstance(each, list | tuple)] != [8] * 9:
         raise _refused(about, value)
-    matrix = tuple(tuple(_number(about, cell) for cell in row) for row in value)
+    matrix = tuple(tuple(_number(about, cell) for cell in row) for row in rows)
     cells = [cell for row in matrix for cell in row]
-    largest = max(abs(cell) for cell in cells)
+    largest = max(map(abs, cells))
     if largest > 1e6:
         raise ConfigError("utility_matrix has a cell beyond ±1e6; rescale it")
     if max(cells) - min(cells) < max(1e-3, 1e-4 * largest):  # of which float32 leaves 1000 steps

@@ -23,9 +23,6 @@ class Setting:
 
     Attributes:
         group: heading in ``--help``.
-        help: one line.
-        unit: of numbers.
-        choices: names that may be given.
         minimum, maximum, above: bounds; ``above`` is an open lower one.
         null: what null means, in words; empty where null is not allowed.
         instead: the number that null stands for; None where a null leaf is no leaf at all.

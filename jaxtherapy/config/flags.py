@@ -81,19 +81,15 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
         argument_default=argparse.SUPPRESS,
         formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
     )
-    groups: dict[str, Any] = {}
+    experiment = parser.add_argument_group(EXPERIMENT)
+    what = "YAML file of settings; flags win over it"
+    experiment.add_argument("--config", metavar="FILE", help=what)
+    what = "print the configuration in force, as --config takes it, and exit"
+    experiment.add_argument("--print-config", action="store_true", help=what)
+    groups = {EXPERIMENT: experiment}
     for name, about in SETTINGS.items():
         if about.group not in groups:
             groups[about.group] = parser.add_argument_group(about.group)
-            if about.group == EXPERIMENT:
-                groups[about.group].add_argument(
-                    "--config", metavar="FILE", help="YAML file of settings; flags win over it"
-                )
-                groups[about.group].add_argument(
-                    "--print-config",
-                    action="store_true",
-                    help="print the configuration in force, as --config takes it, and exit",
-                )
         add_setting(groups[about.group], name, help_text(name))
     for name in IGNORED:
         parser.add_argument(flag(name), dest=name, help=argparse.SUPPRESS)
@@ -115,13 +111,9 @@ def add_setting(group: Any, name: str, help: str) -> None:
             metavar="true|false" + "|auto" * (about.type is not bool),
             help=help,
         )
-        group.add_argument(
-            *("--no-" + each[2:] for each in names),
-            dest=name,
-            action="store_const",
-            const="false",
-            help=argparse.SUPPRESS,
-        )
+        no = ("--no-" + each[2:] for each in names)
+        hidden = argparse.SUPPRESS
+        group.add_argument(*no, dest=name, action="store_const", const="false", help=hidden)
     elif about.type == tuple[str, ...]:
         group.add_argument(*names, dest=name, nargs="+", metavar="NAME", help=help)
     else:
@@ -142,10 +134,7 @@ def help_text(name: str) -> str:
 
 def parse_flags(parser: argparse.ArgumentParser, argv: Sequence[str]) -> dict[str, Any]:
     """The flags that were given, by setting (and ``config``); no value is checked yet.
-
-    Raises:
-        ConfigError: an unknown flag or a missing value.
-    """
+    Raises ConfigError: an unknown flag or a missing value."""
     given, unknown = parser.parse_known_args(list(argv))
     if unknown:
         name = unknown[0].split("=")[0]

@@ -20,19 +20,14 @@ _DTYPES: dict[Any, Any] = {
 def as_leaves(part: type, settings: Any) -> dict[str, Any]:
     """The numbers of a part of the settings by name: float32, int32 or bool scalars; what changes
     while training stays a :class:`Schedule`, what clients draw a :class:`Distribution`, of such
-    numbers; what is off is None.
-
-    Args:
-        part: a dataclass whose fields are declared with ``setting``.
-        settings: has all of them as attributes.
-    """
+    numbers; what is off is None."""
 
     def leaf(field: dataclasses.Field[Any]) -> Any:
         value, dtype = getattr(settings, field.name), _DTYPES[field.type]
         if isinstance(value, Schedule):
             return Schedule(value.kind, *_reals((value.start, value.end, value.over)))
         if isinstance(value, Distribution):
-            clip, weights = (part and _reals(part) for part in (value.clip, value.weights))
+            clip, weights = (each and _reals(each) for each in (value.clip, value.weights))
             return Distribution(value.kind, _reals(value.numbers), clip, weights)
         number = field.metadata["setting"].instead if value is None else value
         return None if number is None else np.asarray(number, dtype)

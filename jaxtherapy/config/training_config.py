@@ -138,15 +138,8 @@ def load_config(
 def load_for_evaluation(
     path: str | os.PathLike[str] | None, overrides: Mapping[str, Any]
 ) -> TrainingConfig:
-    """The evaluation clients of a file (or the default ones), schedules at their end.
-
-    Args:
-        path: of a configuration.
-        overrides: win over it where they are not None.
-
-    Raises:
-        ConfigError: as :func:`load_config`.
-    """
+    """The evaluation clients of a file (or the default ones), schedules at their end; overrides win
+    over them where they are not None. Raises as :func:`load_config`."""
     given = {name: value for name, value in overrides.items() if value is not None}
     return dataclasses.replace(load_config(path).for_evaluation(), **given).at_end()
 

@@ -89,19 +89,13 @@ def parse_yaml(text: str, source: str) -> Any:
 
 def read_config_file(path: str | os.PathLike[str]) -> dict[str, Any]:
     """The keys and raw values of a YAML file; no value is checked yet.
-
-    Raises:
-        ConfigError: unreadable, not a mapping, or with keys that are no settings.
-    """
+    Raises ConfigError: unreadable, not a mapping, or with keys that are no settings."""
     return known_keys(read_yaml_file(path))
 
 
 def read_yaml_file(path: str | os.PathLike[str]) -> dict[Any, Any]:
     """What a file of ``key: value`` lines says, whatever its keys.
-
-    Raises:
-        ConfigError: unreadable, or not a mapping.
-    """
+    Raises ConfigError: unreadable, or not a mapping."""
     source = f"config file {shown(os.fspath(path))}"
     try:
         with open(os.path.expanduser(path), "rb") as file:

@@ -1,1 +1,1 @@
-"""devices."""
+"""Where runs are computed: devices, hosts, memory, compiled programs."""

@@ -26,19 +26,9 @@ UNKNOWN_MEMORY = 2**32
 
 @dataclass(frozen=True)
 class Plan:
-    """What a seed takes, what there is, and what follows.
+    """What a seed takes, what there is on each device, in bytes, and what follows."""
 
-    Attributes:
-        fixed: bytes of a seed that no rollout size changes: weights, Adam's moments, gradients.
-        rollout: bytes of a seed that grow with n_envs × n_steps.
-        available: free bytes of each device.
-        n_devices: among which seeds are dealt.
-        seeds_at_once: how many are trained together.
-        n_seeds: how many there are.
-    """
-
-    fixed: int
-    rollout: int
+    each: int
     available: int
     n_devices: int
     seeds_at_once: int
@@ -57,7 +47,7 @@ class Plan:
         )
         where = f" for each of {self.n_devices} devices" if self.n_devices > 1 else ""
         return (
-            f"memory: about {readable(self.fixed + self.rollout)} a seed, "
+            f"memory: about {readable(self.each)} a seed, "
             f"{readable(self.available)} free{where}: {together}"
         )
 
@@ -130,27 +120,16 @@ def plan(
     available: int,
     n_devices: int = 1,
 ) -> Plan:
-    """Deals the seeds into groups that fit, as equal as can be.
-
-    Args:
-        ppo, settings: of the run.
-        n_seeds: how many there are.
-        seeds_at_once: the user's wish, if any; it is obeyed.
-        available, n_devices: free bytes of each device, and how many there are.
-
-    Raises:
-        RunError: not even one seed fits.
-    """
-    fixed, rollout = bytes_of_a_seed(ppo, settings)
-    usable = HEADROOM * available
-    fit = int(usable // (fixed + rollout))
+    """Deals the seeds into groups that fit, as equal as can be; or as ``seeds_at_once`` wishes.
+    Raises RunError: not even one seed fits into the ``available`` bytes of each device."""
+    each, usable = sum(bytes_of_a_seed(ppo, settings)), HEADROOM * available
     if seeds_at_once is not None:
-        at_once = min(n_seeds, seeds_at_once)
-        return Plan(fixed, rollout, available, n_devices, at_once, n_seeds)
+        return Plan(each, available, n_devices, min(n_seeds, seeds_at_once), n_seeds)
+    fit = int(usable // each)
     if fit < 1:
         raise RunError(
-            f"one seed needs about {readable(fixed + rollout)} of memory, and "
-            f"{readable(available)} are free; lower " + _smaller(ppo, settings, usable)
+            f"one seed needs about {readable(each)} of memory, and {readable(available)} are free; "
+            f"lower {_smaller(ppo, settings, usable)}"
         )
 
     def sizes(n_groups: int) -> tuple[int, int]:
@@ -164,12 +143,9 @@ def plan(
     fewest = next(n for n in range(1, n_seeds + 1) if fits(n))
     # Equal groups compile once, and multiples of the devices keep all of them busy: look a little
     # further for such.
-    candidates = [n for n in range(fewest, min(2 * fewest, n_seeds + 1)) if fits(n)]
-    n_groups = max(
-        candidates,
-        key=lambda n: (n_seeds % n == 0, n_seeds % (n * n_devices) == 0, -n),
-    )
-    return Plan(fixed, rollout, available, n_devices, sizes(n_groups)[0], n_seeds)
+    candidates = filter(fits, range(fewest, min(2 * fewest, n_seeds + 1)))
+    n_groups = max(candidates, key=lambda n: (n_seeds % n == 0, n_seeds % (n * n_devices) == 0, -n))
+    return Plan(each, available, n_devices, sizes(n_groups)[0], n_seeds)
 
 
 def _smaller(ppo: PPO, settings: Settings, usable: float) -> str:
@@ -185,12 +161,8 @@ def _smaller(ppo: PPO, settings: Settings, usable: float) -> str:
 
 
 def out_of_memory(ppo: PPO, n_seeds: int, resumed: bool = False) -> RunError:
-    """One line instead of XLA's many, when the estimate was too low.
-
-    Args:
-        ppo, n_seeds: of what was trained together.
-        resumed: whether it was continued, so that seeds and environments can't change any more.
-    """
+    """One line instead of XLA's many, when the estimate was too low. Of a run that is ``resumed``
+    seeds and environments can't change any more."""
     if n_seeds > 1 and not resumed:
         half = n_seeds // 2
         advice = f"pass --seeds-at-once {half}, or lower n_seeds from {n_seeds} to {half}"

@@ -51,13 +51,12 @@ def _how_to_join(config: TrainingConfig) -> str:
     )
 
 
-def supervise(config: TrainingConfig) -> int | Callable[[], None]:
-    """Goes on in a child process, so that its end can be explained.
+def supervise(config: TrainingConfig) -> int | Callable[[], object]:
+    """Goes on in a child process, so that its end can be explained; where none can be forked, in
+    this one.
 
     When the first host is lost, JAX's runtime ends the others on the spot, from a thread of its
     own: only another process can still say what to do.
-
-    Where processes can't be forked, this one goes on, and its end may go unexplained.
 
     Returns:
         In the child what to call when the hosts have found each other; in the parent, later, the
@@ -71,7 +70,7 @@ def supervise(config: TrainingConfig) -> int | Callable[[], None]:
         child = os.fork()
     if child == 0:
         os.close(reading)
-        return partial(_announce, writing)
+        return partial(os.write, writing, b"!")
     os.close(writing)
     # Ctrl-C at a terminal reaches the child as well: it must not hear it twice and not save.
     instead: dict[int, int] = {signal.SIGINT: signal.SIGTERM}
@@ -86,10 +85,6 @@ def supervise(config: TrainingConfig) -> int | Callable[[], None]:
     if not joined and code in (-signal.SIGINT, -signal.SIGTERM):
         print("interrupted before anything began", file=sys.stderr)
     return code if code >= 0 else 128 - code
-
-
-def _announce(writing: int) -> None:
-    os.write(writing, b"!")
 
 
 @contextlib.contextmanager
@@ -108,10 +103,7 @@ def _silent_runtime() -> Iterator[None]:
 
 def join_hosts(config: TrainingConfig) -> None:
     """Makes this process one of several: as told, or as the cluster's scheduler announces it.
-
-    Raises:
-        RunError: nothing is announced, or the coordinator does not answer.
-    """
+    Raises RunError: nothing is announced, or the coordinator does not answer."""
     if jax.distributed.is_initialized():
         return
     try:

@@ -21,7 +21,6 @@ from jaxtyping import PyTree
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.devices.cores import available_cores
 from jaxtherapy.devices.hosts import are_several, join_hosts
 from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState
@@ -32,15 +31,12 @@ RUNS, CLIENTS = "runs", "clients"
 
 
 def choose_device(device: str, config: TrainingConfig | None = None, cache: bool = True) -> str:
-    """Restricts JAX to a device, and joins other hosts.
+    """Restricts JAX to a device (``auto``, ``cpu`` or ``gpu``), and joins other hosts; returns
+    what the user should know about it.
 
     Args:
-        device: ``auto``, ``cpu`` or ``gpu``.
         config: of a training, which may have several hosts, and seeds for several cores.
         cache: whether compiled programs are kept on the disk.
-
-    Returns:
-        What the user should know about it.
 
     Raises:
         RunError: a GPU is asked for and there is none, or the other hosts can't be reached.
@@ -95,6 +91,12 @@ def _not_available(device: str) -> str:
     return f"device {device} is not available; use --device {other}{install}"
 
 
+def available_cores() -> int:
+    """Cores that this process may use."""
+    allowed = getattr(os, "sched_getaffinity", None)  # macOS has none
+    return len(allowed(0)) if allowed else os.cpu_count() or 1
+
+
 def deal_to_cores(config: TrainingConfig) -> None:
     """Lets cores of a CPU count as devices, as many as there are seeds to train at once.
 
@@ -140,10 +142,7 @@ def usable_devices(n_runs: int) -> list[jax.Device]:
 
 def make_mesh(n_runs: int, ppo: PPO) -> Mesh:
     """The devices as runs × clients; see :func:`mesh_shape`.
-
-    Raises:
-        RunError: there are several hosts, and some would have nothing to do.
-    """
+    Raises RunError: there are several hosts, and some would have nothing to do."""
     devices = usable_devices(n_runs)
     shape = mesh_shape(n_runs, ppo.n_envs, len(devices))
     if jax.process_count() > 1 and np.prod(shape) < len(devices):
@@ -168,15 +167,11 @@ def on_one_device(template: PyTree) -> PyTree:
 
 
 def over_runs(function: Callable[..., Any], mesh: Mesh, in_axes: tuple[int | None, ...]) -> Any:
-    """A function of one run as one of many; no device waits for another's runs.
+    """A function of one run as one of many; no device waits for another's runs. ``in_axes`` has
+    per argument 0, where it has a leading axis of runs, or None.
 
     A GPU works on its runs side by side (``vmap``). A CPU takes them one after another: products
     of small batches keep a core busy, and as a batch of products they are slower.
-
-    Args:
-        function: of one run.
-        mesh: the devices among which runs are dealt.
-        in_axes: per argument 0, where it has a leading axis of runs, or None.
     """
     on_cpu = mesh.devices.flat[0].platform == "cpu"
     batched = _one_by_one(function, in_axes) if on_cpu else jax.vmap(function, in_axes)
@@ -225,7 +220,7 @@ def describe(mesh: Mesh) -> str:
 
 
 def idle(mesh: Mesh, n_runs: int) -> str:
-    """What to do about devices that have nothing to do; nothing where all are busy."""
+    """What to do about devices that have nothing to do; empty where all are busy."""
     n_devices = len(usable_devices(n_runs))
     if mesh.size == n_devices or _are_cores():
         return ""

@@ -37,14 +37,7 @@ class StoppedWhileCompiling(Exception):
 
 @dataclass(frozen=True)
 class Shape:
-    """All that decides the programs: everything but numbers. Hashable.
-
-    Attributes:
-        ppo: the static part.
-        settings: of all runs, as shapes and dtypes.
-        mesh: the devices.
-        n_runs: how many run together.
-    """
+    """All that decides the programs: everything but numbers. Hashable. Of the settings, shapes."""
 
     ppo: PPO
     settings: Settings
@@ -74,12 +67,14 @@ class Programs:
     mesh: Mesh
 
 
-def stacked(settings: Sequence[Tree]) -> Tree:
-    """The settings of several runs, or parts of them, along a leading axis.
+def shapes_of(tree: Tree) -> Tree:
+    """What its arrays look like."""
+    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), tree)
 
-    Raises:
-        ValueError: their structures differ: other mechanisms, or a schedule beside a constant.
-    """
+
+def stacked(settings: Sequence[Tree]) -> Tree:
+    """The settings of several runs, or parts of them, along a leading axis. Raises ValueError:
+    their structures differ: other mechanisms, or a schedule beside a constant."""
     return jax.tree.map(lambda *leaves: np.stack(leaves), *settings)
 
 
@@ -97,8 +92,7 @@ def compile_programs(
 
     Args:
         ppo: static, the same for all.
-        settings: of each run along a leading axis; see :func:`stacked`.
-        seeds: of each run.
+        settings, seeds: of each run, along a leading axis; see :func:`stacked`.
         stopped: whether to give up; asked ten times a second.
         n_evaluations: of all runs together.
 
@@ -106,8 +100,7 @@ def compile_programs(
         StoppedWhileCompiling: ``stopped`` said so.
     """
     mesh = layout.make_mesh(len(seeds), ppo)
-    shapes = jax.tree.map(lambda x: jax.ShapeDtypeStruct(np.shape(x), x.dtype), settings)
-    shape = Shape(ppo, shapes, mesh, len(seeds))
+    shape = Shape(ppo, shapes_of(settings), mesh, len(seeds))
     quickly = {"init", "reset_log"} | ({"evaluate"} if n_evaluations <= FEW_EVALUATIONS else set())
     pool = ThreadPoolExecutor(4, "compiler")  # threads, so that a signal is heard meanwhile
     submit = partial(pool.submit, _compiled, shape)

@@ -29,7 +29,7 @@ from jaxtherapy.client.params import STATIC, ClientParams, leaves_of
 from jaxtherapy.client.simulation import Meeting, begin, params_of, session
 from jaxtherapy.client.therapists import INVALID, Therapist
 from jaxtherapy.config.distributions import largest
-from jaxtherapy.devices.cores import available_cores
+from jaxtherapy.devices.layout import available_cores
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.outcomes import NOT_HELD, Outcomes, Record, outcome
 from jaxtherapy.evaluation.results import TherapistInfo

@@ -92,11 +92,8 @@ def make_therapy_networks(
 
 
 def make_networks(ppo: PPO, key: PRNGKeyArray) -> ActorCritic:
-    """The actor-critic of these settings with the initial weights that belong to ``key``.
-
-    Raises:
-        ConfigError: actor and critic share a trunk but not a view, or an encoder can't read one.
-    """
+    """The actor-critic of these settings with the initial weights that belong to ``key``. Raises
+    ConfigError: actor and critic share a trunk but not a view, or an encoder can't read one."""
     return _make_networks(ppo, nnx.Rngs(params=key))
 
 

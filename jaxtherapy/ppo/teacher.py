@@ -27,10 +27,7 @@ _TEACHERS = 0x5445
 
 def teacher_of(ppo: PPO) -> Therapist | None:
     """By name; None where there is none.
-
-    Raises:
-        ConfigError: no baseline has the name, or it counts exchanges.
-    """
+    Raises ConfigError: no baseline has the name, or it counts exchanges."""
     if ppo.teacher is None:
         return None
     if ppo.teacher == PLANNER:

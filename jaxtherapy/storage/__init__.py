@@ -1,1 +1,1 @@
-"""storage."""
+"""What a run leaves on the disk, and how another goes on from there."""

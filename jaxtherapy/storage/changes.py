@@ -32,10 +32,7 @@ def yardstick(config: TrainingConfig) -> dict[str, Any]:
 
 def refuse_other_draws(before: TrainingConfig, now: TrainingConfig) -> None:
     """Refuses to draw other numbers than before: clients under way would lack or keep theirs.
-
-    Raises:
-        ConfigError: a number became a distribution, or the other way round.
-    """
+    Raises ConfigError: a number became a distribution, or the other way round."""
     for name in sorted({*before.drawn} ^ {*now.drawn}):
         was, kind = as_given(getattr(before, name)), ("a number", "a distribution")
         raise ConfigError(
@@ -47,10 +44,7 @@ def refuse_other_draws(before: TrainingConfig, now: TrainingConfig) -> None:
 def changes_since(experiment: Path, config: TrainingConfig) -> tuple[dict[str, str], bool]:
     """By setting: what differs from the one that the checkpoint was trained with, in words; and
     whether evaluation rewards can't be compared with those before.
-
-    Raises:
-        RunError: something that can't change, or there is nothing to tell what it was.
-    """
+    Raises RunError: something that can't change, or there is nothing to tell what it was."""
     path = experiment / "config.yaml"
     if not path.is_file():
         raise RunError(
@@ -59,16 +53,13 @@ def changes_since(experiment: Path, config: TrainingConfig) -> tuple[dict[str, s
         )
     try:
         trained_with = load_config(path)
-    except ConfigError as error:
-        raise RunError(f"{experiment} can't be continued: {error}") from None
-    for name in FIXED_ON_RESUME:
-        then, wanted = getattr(trained_with, name), getattr(config, name)
-        if then != wanted:
-            raise RunError(
-                f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
-                "resumption, because the stored state depends on it; leave it as it was"
-            )
-    try:
+        for name in FIXED_ON_RESUME:
+            then, wanted = getattr(trained_with, name), getattr(config, name)
+            if then != wanted:
+                raise RunError(
+                    f"{name} was {then} when {experiment} was trained and can't become {wanted} on "
+                    "resumption, because the stored state depends on it; leave it as it was"
+                )
         refuse_other_draws(trained_with, config)
     except ConfigError as error:
         raise RunError(f"{experiment} can't be continued: {error}") from None
@@ -84,10 +75,7 @@ def changes_since(experiment: Path, config: TrainingConfig) -> tuple[dict[str, s
 
 def check_schedules(source: Path, step: int, n_updates: int, config: TrainingConfig) -> None:
     """Refuses schedules where updates don't tell the step: they count updates, and would jump.
-
-    Raises:
-        RunError: this configuration's updates are not those of ``source``.
-    """
+    Raises RunError: this configuration's updates are not those of ``source``."""
     expected = n_updates * config.steps_per_update
     if step != expected and config.schedules:
         raise RunError(

@@ -28,16 +28,19 @@ def orbax() -> Any:
 
 
 def flat(state: PyTree) -> dict[str, jax.Array]:
-    """Leaves by path; random keys as their numbers."""
+    """Leaves by path; random keys as their numbers. What is flat already stays as it is."""
     return {
-        path: jax.random.key_data(leaf) if jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key) else leaf
-        for path, leaf in zip(_paths(state), jax.tree.leaves(state), strict=True)
+        _name(path): jax.random.key_data(leaf) if _is_key(leaf) else leaf
+        for path, leaf in jax.tree.leaves_with_path(state)
     }
 
 
-def _paths(state: PyTree) -> list[str]:
-    leaves = jax.tree_util.tree_flatten_with_path(state)[0]
-    return [jax.tree_util.keystr(path, simple=True, separator="/") for path, _ in leaves]
+def _name(path: Any) -> str:
+    return jax.tree_util.keystr(path, simple=True, separator="/")
+
+
+def _is_key(leaf: Any) -> bool:
+    return jnp.issubdtype(leaf.dtype, jax.dtypes.prng_key)
 
 
 _BEFORE = {"opt_state/0/": "opt_state/1/0/", "dyads/client/utilities": "dyads/client/worth"}
@@ -51,17 +54,6 @@ def _stored_name(path: str, stored: Collection[str]) -> str:
             if path.startswith(now):
                 return path.replace(now, before, 1)
     return path
-
-
-def _unflat(flat: dict[str, jax.Array], template: PyTree) -> PyTree:
-    """The inverse of :func:`flat`, in the structure of ``template``."""
-
-    def leaf(path: Any, like: Any) -> jax.Array:
-        value = flat[jax.tree_util.keystr(path, simple=True, separator="/")]
-        is_key = jnp.issubdtype(like.dtype, jax.dtypes.prng_key)
-        return jax.random.wrap_key_data(value) if is_key else value
-
-    return jax.tree_util.tree_map_with_path(leaf, template)
 
 
 class Checkpoints:
@@ -78,16 +70,15 @@ class Checkpoints:
         return sorted(self._manager.all_steps())
 
     def save(self, state: PyTree, progress: Progress) -> None:
-        """Copies the state off the device and writes it in the background."""
-        self.save_flat(flat(state), progress)
+        """Copies the state off the device and writes it in the background.
 
-    def save_flat(self, leaves: dict[str, jax.Array], progress: Progress) -> None:
-        """The same for the result of :func:`flat`. Starts no program on the device.
+        Starts no program on the device where the state is :func:`flat`.
 
         Raises:
             OSError: the folder is gone, read-only or full.
             RunError: whatever else Orbax raised, also of an earlier save.
         """
+        leaves = flat(state)
         about = {
             "progress": asdict(progress),
             "shapes": {path: list(leaf.shape) for path, leaf in leaves.items()},
@@ -104,17 +95,10 @@ class Checkpoints:
             raise self._cannot_save(error) from None
 
     def restore(self, step: int, template: PyTree, sharding: PyTree) -> tuple[PyTree, Progress]:
-        """The state and progress saved at ``step``, on whatever devices there are now.
-
-        Args:
-            step: one of :meth:`steps`.
-            template: a state (or its shapes) as this run would start with.
-            sharding: where its parts belong.
-
-        Raises:
-            RunError: damaged, of other shapes than ``template``, or too large for the device.
-        """
-        places = dict(zip(_paths(template), jax.tree.leaves(sharding), strict=True))
+        """The state and progress saved at ``step``, on whatever devices there are now: as in
+        ``template``, a state or its shapes, and where ``sharding`` says.
+        Raises RunError: damaged, of other shapes than ``template``, or too large for the device."""
+        places = {_name(path): each for path, each in jax.tree.leaves_with_path(sharding)}
         wanted = {
             path: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype, sharding=places[path])
             for path, leaf in jax.eval_shape(flat, template).items()
@@ -150,7 +134,12 @@ class Checkpoints:
                     exit_code=1,
                 ) from None
             raise self._damaged(step, error) from None
-        state = _unflat({path: restored[name] for path, name in names.items()}, template)
+
+        def leaf(path: Any, like: Any) -> jax.Array:
+            value = restored[names[_name(path)]]
+            return jax.random.wrap_key_data(value) if _is_key(like) else value
+
+        state = jax.tree.map_with_path(leaf, template)
         return snapshot(state), progress  # buffers of our own: training donates them
 
     def _restore(self, step: int, **items: Any) -> Any:
@@ -184,11 +173,8 @@ class Checkpoints:
         self._manager.reload()
 
     def wait(self) -> None:
-        """Returns when everything saved is on the disk.
-
-        Raises:
-            RunError: something went wrong in the background, usually because the disk is full.
-        """
+        """Returns when everything saved is on the disk. Raises RunError: something went wrong in
+        the background, usually because the disk is full."""
         try:
             self._manager.wait_until_finished()
         except Exception as error:  # Orbax reports a full disk in many ways

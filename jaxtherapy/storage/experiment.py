@@ -13,13 +13,19 @@ _PART = re.compile(r"seeds_([0-9]+)_([0-9]+)")
 _SEED = re.compile(r"seed_[0-9]+")
 
 
+def config_of(folder: Path) -> TrainingConfig | None:
+    """The configuration in a folder; None where there is none, or none that can be used."""
+    try:
+        return load_config(folder / "config.yaml")
+    except ConfigError:
+        return None
+
+
 def read_record(folder: Path) -> TrainingConfig | None:
     """The configuration that a run of ours left in a folder; None where there is none."""
-    path = folder / "config.yaml"
-    try:
-        return load_config(path) if read_config_file(path).keys() >= _RECORDED else None
-    except (ConfigError, OSError, ValueError):
-        return None
+    config = config_of(folder)
+    is_ours = config and read_config_file(folder / "config.yaml").keys() >= _RECORDED
+    return config if is_ours else None
 
 
 def experiment_folder(path: Path) -> Path:

@@ -5,43 +5,41 @@ import errno
 import operator
 import os
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 
 def write_atomically(path: Path, contents: bytes) -> None:
     """Writes beside, flushes to the disk and renames: readers see the old file or the new one.
-
-    Raises:
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        with open(beside, "wb") as file:
-            file.write(contents)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except BaseException as error:
-        if isinstance(error, OSError):  # whoever reads it knows this name
-            error.filename = os.fspath(path)
-        with contextlib.suppress(OSError):
-            beside.unlink(missing_ok=True)
-        raise
+    Raises OSError: the folder is gone, read-only or full; ``path`` is as it was."""
+    with written_beside(path) as beside, open(beside, "wb") as file:
+        file.write(contents)
+        file.flush()
+        os.fsync(file.fileno())
     _sync_folder(path.parent)
 
 
+@contextlib.contextmanager
+def written_beside(path: Path) -> Iterator[Path]:
+    """A file to write instead, which takes the place of ``path`` unless an error comes up."""
+    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield beside
+        os.replace(beside, path)
+    except OSError as error:
+        if error.filename in (None, beside, os.fspath(beside)):
+            error.filename = os.fspath(path)  # whoever reads it knows this name
+        raise
+    finally:
+        with contextlib.suppress(OSError):
+            beside.unlink(missing_ok=True)
+
+
 def side_by_side(jobs: Iterable[Callable[[], None]], n_bytes: int = 0) -> None:
-    """Does jobs that write files, a few at once: most of the time they wait for the disk.
-
-    Args:
-        jobs: to be done.
-        n_bytes: that each of them writes; large files are written one by one.
-
-    Raises:
-        Exception: of the first job that raised one; jobs not begun by then are not done.
-    """
+    """Does jobs that write files of ``n_bytes`` each, small ones a few at once: most of the time
+    they wait for the disk.
+    Raises Exception: of the first job that raised one; jobs not begun by then are not done."""
     with ThreadPoolExecutor(4 if n_bytes < 2**26 else 1, "files") as pool:
         for _ in pool.map(operator.call, jobs):  # an error here cancels the others
             pass

@@ -3,7 +3,6 @@
 import contextlib
 import errno
 from pathlib import Path
-from types import TracebackType
 
 from filelock import FileLock, SoftFileLock, Timeout
 
@@ -17,8 +16,7 @@ class ExperimentLock:
     """Held while a run writes to a folder under a name; a second run is refused.
 
     The kernel drops the lock when its process ends, however it ends. What was made for it goes
-    again when nothing has come of the run. ``note`` says so where the file system has no locks, and
-    nothing keeps a second run out.
+    again when nothing has come of the run. Where the file system has no locks, ``note`` says so.
     """
 
     def __init__(self, folder: Path, name: str = ".lock") -> None:
@@ -54,12 +52,7 @@ class ExperimentLock:
             )
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         with contextlib.suppress(OSError):  # another run's lock is there
             if all(path.name.endswith(".lock") for path in self._folder.iterdir()):
                 if self._is_new:

@@ -6,14 +6,13 @@ A run leaves ``.NAME.owner`` beside its log, so that of two copies of an experim
 
 import os
 from collections.abc import Iterator
-from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
 
-from jaxtherapy.config import ConfigError, TrainingConfig, load_config
+from jaxtherapy.config import TrainingConfig
 from jaxtherapy.storage import run_info
-from jaxtherapy.storage.experiment import latest_progress, log_name, read_record
+from jaxtherapy.storage.experiment import config_of, latest_progress, log_name, read_record
 from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.run_files import RunFiles, step_in
 
@@ -38,7 +37,7 @@ def _columns(path: Path) -> Log | None:
     except (OSError, ValueError):
         return None
     columns: Log = dict(zip(names, table.T.tolist(), strict=True))
-    grows = all(before <= after for before, after in pairwise(columns.get("step", ())))
+    grows = "step" in columns and columns["step"] == sorted(columns["step"])
     return columns if grows and columns.keys() >= set(_NEEDED) else None
 
 
@@ -48,22 +47,15 @@ def find_log(
     """The CSV log of one seed: beside the experiment first, and none whose steps don't fit.
 
     Args:
-        folder: of the experiment; may be gone.
-        seed: of the training, if known.
+        folder, seed: of the experiment, which may be gone.
         known: where the log was once; tried after those beside the experiment.
-        any_later: takes it though the experiment never came as far as its last rows: another
-            copy did.
+        any_later: takes it though only another copy came as far as its last rows.
     """
     return next(_fitting(folder, seed, known, any_later), None)
 
 
 def log_folder(folder: Path, recorded: TrainingConfig) -> Path:
-    """Where an experiment's log goes on: nobody else's is disturbed.
-
-    Args:
-        folder: of the experiment, wherever it was moved or copied.
-        recorded: its configuration.
-    """
+    """Where the log of an experiment, moved or copied, goes on: nobody else's is disturbed."""
     name, log = recorded.experiment_name, recorded.log_path
     if recorded.output_path.resolve() == folder.resolve() and (
         Path(recorded.log_dir).is_absolute() or not Path(recorded.output_dir).is_absolute()
@@ -110,16 +102,13 @@ def _from_here(path: Path) -> Path:
 
 
 def _fitting(folder: Path, seed: int | None, known: Path | None, any_later: bool) -> Iterator[Path]:
-    try:
-        config = load_config(folder / "config.yaml")
-    except (ConfigError, OSError, ValueError):
-        config = None
+    config = config_of(folder)
     for path in _candidates(folder, seed, known, config):
         columns = _columns(path) if path.is_file() else None
-        if columns is not None and _fits(columns["step"], folder, seed, config):
-            later = not any_later and _goes_further(path, columns["step"], folder, seed, config)
-            if not later:
-                yield path
+        if columns is None or not _fits(columns["step"], folder, seed, config):
+            continue
+        if any_later or not _goes_further(path, columns["step"], folder, seed, config):
+            yield path
 
 
 def _candidates(

@@ -1,5 +1,6 @@
 """What ``--overwrite`` takes away: what the experiment's own record names, checked first."""
 
+import contextlib
 import os
 import shlex
 import shutil
@@ -22,7 +23,7 @@ class Removal:
 
     @property
     def note(self) -> str:
-        """What the user should know before it happens; nothing where there is nothing."""
+        """What the user should know before it happens; empty where there is nothing."""
         if not self.paths:
             return ""
         weights = sum(path.suffix == ".pth" for path in self.paths)
@@ -35,15 +36,16 @@ class Removal:
 
     def carry_out(self) -> None:
         """Removes all of it.
-
-        Raises:
-            RunError: something can't be removed; says what is gone by then.
-        """
+        Raises RunError: something can't be removed; says what is gone by then."""
         for path in self.paths:
-            _check_removable(path)
+            for folder in [path.parent, *[path] * _is_real_folder(path)]:
+                if not os.access(folder, os.W_OK | os.X_OK):
+                    raise RunError(
+                        f"{path} can't be removed: {folder} is read-only; nothing was removed"
+                    )
         for number, path in enumerate(self.paths):
             try:
-                if path.is_dir() and not path.is_symlink():
+                if _is_real_folder(path):
                     shutil.rmtree(path)
                 else:
                     path.unlink(missing_ok=True)
@@ -58,29 +60,17 @@ class Removal:
         for folder in sorted(folders, key=lambda path: -len(path.parts)):
             inside = folder.is_relative_to(self.output) or folder.name == EVENTS
             if inside and not folder.is_symlink():
-                _remove_if_empty(folder)
+                with contextlib.suppress(OSError):  # the user keeps something there
+                    folder.rmdir()
 
 
-def _remove_if_empty(folder: Path) -> None:
-    try:
-        folder.rmdir()
-    except OSError:  # the user keeps something there
-        return
-
-
-def _check_removable(path: Path) -> None:
-    folders = [path.parent, path] if path.is_dir() and not path.is_symlink() else [path.parent]
-    for folder in folders:
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise RunError(f"{path} can't be removed: {folder} is read-only; nothing was removed")
+def _is_real_folder(path: Path) -> bool:
+    return path.is_dir() and not path.is_symlink()
 
 
 def plan(files: RunFiles) -> Removal:
     """What a run under this name replaces.
-
-    Raises:
-        RunError: it would replace something that no experiment's record in its folder names.
-    """
+    Raises RunError: it would replace something that no experiment's record in its folder names."""
     recorded = _recorded(files.output)
     own = [path for path in recorded.present() if _is_ours(path)] if recorded else []
     if stranger := next((path for path in files.present() if path not in own), None):
@@ -125,7 +115,7 @@ def _are_events(path: Path) -> bool:
 
 
 def occupied(files: RunFiles) -> str:
-    """What a run may not replace unasked, and what to do; nothing where there is nothing."""
+    """What a run may not replace unasked, and what to do; empty where there is nothing."""
     there = files.present(any_seed=True)
     if not there:
         return ""

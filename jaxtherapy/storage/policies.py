@@ -137,11 +137,8 @@ def _has_own_names(network: str, leaves: dict[TreePath, Any], ppo: PPO | None) -
 def to_named_arrays(params: PyTree, ppo: PPO | None = None) -> Arrays:
     """Parameters by PyTorch's names, in PyTorch's orientation (out, in), or by their own paths.
 
-    With a shared trunk, its arrays stand under both names and share memory.
-
-    Args:
-        params: of one actor-critic.
-        ppo: its settings; without them, views are taken for the ordinary ones.
+    With a shared trunk, its arrays stand under both names and share memory. Without settings, views
+    are taken for the ordinary ones.
     """
     leaves = {path: np.asarray(leaf) for path, leaf in _leaves(params).items()}
     arrays: Arrays = {}
@@ -165,10 +162,7 @@ def from_named_arrays(
     advice: str = "give the config.yaml that they were trained with as --config",
 ) -> PyTree:
     """The inverse of :func:`to_named_arrays`, in the structure of ``template``.
-
-    Raises:
-        RunError: the networks are others than those of the template; ends with ``advice``.
-    """
+    Raises RunError: the networks are others than those of the template; ends with ``advice``."""
     ours = {path: (name, transposed) for name, path, transposed in _LAYERS}
     leaves = _leaves(template)
     for path, like in leaves.items():
@@ -255,10 +249,7 @@ def write(path: Path, contents: dict[str, Any]) -> None:
 
 def read(path: Path) -> Checkpoint:
     """Reads a ``policy_*.pth`` or ``checkpoint_*.pth``, ours or PyTorch's, or ``.safetensors``.
-
-    Raises:
-        RunError: one line saying what is wrong with the file.
-    """
+    Raises RunError: one line saying what is wrong with the file."""
     try:
         safe = path.suffix == SAFETENSORS
         return _interpret(_read_safetensors(path) if safe else torch_format.load(path))

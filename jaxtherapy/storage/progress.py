@@ -13,7 +13,7 @@ class Progress:
 
     Attributes:
         step: environment steps so far, per seed.
-        n_updates: so far, per seed.
+        n_updates: likewise.
         duration: seconds spent training, over all runs.
         csv_rows: rows written to each log.
         best_reward: best evaluation reward so far, of each seed.
@@ -42,10 +42,7 @@ class Progress:
     @classmethod
     def read(cls, stored: dict[str, Any]) -> "Progress":
         """As a checkpoint holds it, perhaps one of version 0.1.
-
-        Raises:
-            TypeError: it holds something else.
-        """
+        Raises TypeError: it holds something else."""
         progress = cls(**{"n_updates" if key == "epoch" else key: stored[key] for key in stored})
         counts = progress.step, progress.n_updates, progress.csv_rows
         if not all(isinstance(each, int) for each in counts) or not all(

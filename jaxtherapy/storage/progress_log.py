@@ -65,24 +65,17 @@ class ProgressLog:
 
     def append(self, row: Row) -> None:
         """Adds a row.
-
-        Raises:
-            OSError: the file is gone, or the disk is full; earlier rows are intact.
-        """
+        Raises OSError: the file is gone, or the disk is full; earlier rows are intact."""
         line = (",".join(_format(row[name]) for name in COLUMNS) + "\n").encode()
-        # Opened anew for each row, so that a folder that vanished is noticed.
-        handle = os.open(self.path, os.O_WRONLY | os.O_APPEND | getattr(os, "O_BINARY", 0))
-        try:
-            size = os.fstat(handle).st_size
+        with open(self.path, "r+b", buffering=0) as file:  # anew: a folder may have vanished
+            size = file.seek(0, os.SEEK_END)
             try:
-                if os.write(handle, line) < len(line):
+                if os.write(file.fileno(), line) < len(line):
                     raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(self.path))
-                os.fsync(handle)
+                os.fsync(file.fileno())
             except OSError:
-                os.ftruncate(handle, size)
+                file.truncate(size)
                 raise
-        finally:
-            os.close(handle)
 
     def rows(self) -> list[list[str]]:
         """The complete rows, as text; what follows the last line break is none."""
@@ -91,11 +84,7 @@ class ProgressLog:
         return [line.split(",") for line in lines[1:]]
 
     def numbers(self) -> list[Row]:
-        """The same by column, as numbers.
-
-        Raises:
-            RunError: a cell is none, or a row lacks some.
-        """
+        """The same by column, as numbers. Raises RunError: a cell is none, or a row lacks some."""
         rows = self.check(len(self.rows()))
         return [dict(zip(COLUMNS, map(float, row), strict=True)) for row in rows]
 
@@ -111,11 +100,7 @@ class ProgressLog:
         return any(float(each) > float(_format(reward)) for each in later if _is_number(each))
 
     def check(self, n_rows: int) -> list[list[str]]:
-        """The first ``n_rows`` rows.
-
-        Raises:
-            RunError: the log is missing or has lost rows.
-        """
+        """The first ``n_rows`` rows. Raises RunError: the log is missing or has lost rows."""
         if n_rows == 0:
             return []
         if not self.path.exists():
@@ -140,9 +125,6 @@ class ProgressLog:
 
     def rewind(self, n_rows: int) -> None:
         """Drops all rows but the first ``n_rows``: those since the checkpoint are made again.
-
-        Raises:
-            RunError: the log is missing or has lost rows.
-        """
+        Raises RunError: the log is missing or has lost rows."""
         kept = [",".join(COLUMNS), *(",".join(row) for row in self.check(n_rows))]
         write_atomically(self.path, ("\n".join(kept) + "\n").encode())

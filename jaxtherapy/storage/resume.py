@@ -8,17 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from jaxtherapy.config import (
-    ConfigError,
-    TrainingConfig,
-    get_default_config,
-    load_config,
-)
+from jaxtherapy.config import TrainingConfig, get_default_config, load_config
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage import overwrite
 from jaxtherapy.storage import policies as weights
 from jaxtherapy.storage.changes import changes_since, check_schedules, ended_schedules
 from jaxtherapy.storage.experiment import (
+    config_of,
     experiment_folder,
     orbax_steps,
     parts,
@@ -85,18 +81,13 @@ def source_of(config: TrainingConfig) -> Path:
 
 def base_config(given: dict[str, Any]) -> Path | None:
     """The configuration to resume with when no ``--config`` is given: the experiment's own."""
-    try:
-        if given.get("resume_from"):
-            candidate = _config_beside(Path(str(given["resume_from"])))
-        elif str(given.get("resume", "false")).lower() in ("true", "yes", "on", "1", "auto"):
-            candidate = load_config(None, given).output_path / "config.yaml"
-        else:
-            return None
-        return candidate if candidate and candidate.is_file() else None
-    except ConfigError:
-        raise
-    except (OSError, ValueError):  # find_start says what is wrong
+    if given.get("resume_from"):
+        candidate = _config_beside(Path(str(given["resume_from"])))
+    elif str(given.get("resume", "false")).lower() in ("true", "yes", "on", "1", "auto"):
+        candidate = load_config(None, given).output_path / "config.yaml"
+    else:
         return None
+    return candidate if candidate and os.path.isfile(candidate) else None
 
 
 def _config_beside(path: Path) -> Path | None:
@@ -105,28 +96,22 @@ def _config_beside(path: Path) -> Path | None:
     That of a ``.pth`` file only in a folder that a run or convert made: anywhere else, a
     ``config.yaml`` beside it may be about anything.
     """
-    folder = experiment_folder(path)
-    made_here = path.is_dir() or any(
-        (folder / name).exists() for name in ("run.json", "checkpoints")
-    )
+    try:
+        folder = experiment_folder(path)
+        signs = (folder / name for name in ("run.json", "checkpoints"))
+        made_here = path.is_dir() or any(map(Path.exists, signs))
+    except (OSError, ValueError):  # find_start says what is wrong
+        return None
     return folder / "config.yaml" if made_here else None
 
 
 def where_it_lies(config: TrainingConfig, given: Collection[str] = ()) -> TrainingConfig:
-    """With the places of the experiment to continue, where no other name or place is given.
-
-    Args:
-        config: of the run.
-        given: the settings that were given explicitly, beside those that differ from defaults and
-            from what the experiment was trained with; the name also where a file gives it.
-    """
+    """With the places of the experiment to continue, where no other name or place is given:
+    explicitly, or by differing from defaults and from what the experiment was trained with."""
     if not (config.resume or config.resume_from):
         return config
-    try:
-        beside = _config_beside(source_of(config))
-        recorded = read_record(beside.parent) if beside else None
-    except (OSError, ValueError):  # find_start says what is wrong
-        return config
+    beside = _config_beside(source_of(config))
+    recorded = read_record(beside.parent) if beside else None
     if beside is None or recorded is None:
         return config
 
@@ -159,26 +144,19 @@ def as_trained(config: TrainingConfig) -> TrainingConfig:
     """With the groups of the run to continue, where the configuration leaves them open."""
     if not (config.resume or config.resume_from) or config.seeds_at_once is not None:
         return config
-    try:
-        trained_with = load_config(_config_beside(source_of(config)))
-    except (ConfigError, OSError, ValueError):  # find_start says what is wrong
-        return config
-    return replace(config, seeds_at_once=trained_with.seeds_at_once)
+    beside = _config_beside(source_of(config))
+    trained_with = config_of(beside.parent) if beside else None
+    return config.replace(seeds_at_once=trained_with.seeds_at_once) if trained_with else config
 
 
 # --- where to start -----------------------------------------------------------------------------
 
 
 def find_start(config: TrainingConfig, files: RunFiles, again: bool = False) -> Start:
-    """Decides where to start, touching nothing.
-
-    Args:
-        config, files: of the run.
-        again: this experiment began from there already, but has no checkpoint of its own yet.
-
-    Raises:
-        RunError: there is something that would be overwritten, nothing to resume, or a mismatch.
-    """
+    """Decides where to start, touching nothing. ``again``: this experiment began from there
+    already, but has no checkpoint of its own yet.
+    Raises RunError: there is something that would be overwritten, nothing to resume, or a
+    mismatch."""
     if config.resume_from is not None and config.resume:
         raise RunError("both --resume and --resume-from are given; keep one")
     if config.resume and config.overwrite:
@@ -367,10 +345,7 @@ def _dropped(
     overwriting: bool,
 ) -> list[str]:
     """What going back to a step costs, in words.
-
-    Raises:
-        RunError: a log is missing, has lost rows, or has cells that are no numbers.
-    """
+    Raises RunError: a log is missing, has lost rows, or has cells that are no numbers."""
     told = []
     if later := files.later_weights(step):
         done = "removed"

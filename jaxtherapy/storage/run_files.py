@@ -195,16 +195,19 @@ class RunFiles:
 
     def later_weights(self, step: int) -> list[Path]:
         """The ``checkpoint_*.pth`` of later steps."""
-        folders = [self.weights_folder(seed) for seed in self.seeds]
-        found = [path for folder in folders for path in weights_in(folder)]
-        return [path for path in found if (step_in(path.name) or -1) > step]
+        return [path for each, path in self._by_step() if each > step]
 
     def remove_before(self, step: int) -> None:
         """Removes the ``checkpoint_*.pth`` of earlier steps."""
+        for each, path in self._by_step():
+            if each < step:
+                path.unlink(missing_ok=True)
+
+    def _by_step(self) -> Iterator[tuple[int, Path]]:
         for seed in self.seeds:
             for path in weights_in(self.weights_folder(seed)):
-                if (each := step_in(path.name)) is not None and each < step:
-                    path.unlink(missing_ok=True)
+                if (step := step_in(path.name)) is not None:
+                    yield step, path
 
     def remove_after(
         self, step: int, without_best: Collection[int] = (), keep: bool = False
@@ -212,9 +215,7 @@ class RunFiles:
         """Removes the ``checkpoint_*.pth`` of later steps, and with them the final policy.
 
         Args:
-            step: of the checkpoint to go back to.
-            without_best: seeds whose best policy is of a later step, as their log tells, and goes
-                too.
+            without_best: seeds whose best policy is of a later step too, as their log tells.
             keep: set them aside in ``later_than_{step}/`` instead.
         """
         for seed in self.seeds:

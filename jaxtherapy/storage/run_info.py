@@ -1,5 +1,6 @@
 """``run.json``: what ran, on what, from which source, for how long."""
 
+import contextlib
 import json
 import math
 import platform
@@ -30,24 +31,18 @@ def source_commit() -> str | None:
     folder = Path(jaxtherapy.__file__).parent.parent
     if not (folder / ".git").exists():
         return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
     try:
-        result = subprocess.run(
-            ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"],
-            capture_output=True,
-            text=True,
-            timeout=10,
-        )
+        result = subprocess.run(command, capture_output=True, text=True, timeout=10)
     except (OSError, subprocess.TimeoutExpired):
         return None
     return result.stdout.strip() or None
 
 
 def _version(package: str) -> str | None:
-    """None where it is not installed: training can do without gymnax."""
-    try:
+    with contextlib.suppress(metadata.PackageNotFoundError):  # training can do without gymnax
         return metadata.version(package)
-    except metadata.PackageNotFoundError:
-        return None
+    return None
 
 
 def parameter_counts(params: "PyTree") -> dict[str, int]:
@@ -58,11 +53,6 @@ def parameter_counts(params: "PyTree") -> dict[str, int]:
         name: sum(math.prod(leaf.shape[1:]) for leaf in jax.tree.leaves(params[name]))
         for name in ("actor", "critic")
     }
-
-
-def describe(params: "PyTree", command: list[str]) -> dict[str, Any]:
-    """What does not change during a training."""
-    return {**about(command), "parameters": parameter_counts(params)}
 
 
 def about(command: list[str]) -> dict[str, Any]:

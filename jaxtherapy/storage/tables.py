@@ -4,11 +4,10 @@ One list of columns makes all of them. PyArrow, pandas and pyreadstat are extras
 (:func:`check_extras`).
 """
 
-import contextlib
 import importlib.util
-import os
 import re
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from jaxtherapy.errors import RunError
-from jaxtherapy.storage.files import write_atomically
+from jaxtherapy.storage.files import write_atomically, written_beside
 
 if TYPE_CHECKING:
     from jaxtyping import Shaped
@@ -54,13 +53,8 @@ class Column:
 
 
 def check_extras() -> None:
-    """That tables can be written.
-
-    Raises:
-        RunError: an extra is missing.
-    """
-    missing = [name for name in _EXTRAS if importlib.util.find_spec(name) is None]
-    if missing:
+    """That tables can be written. Raises RunError: an extra is missing."""
+    if missing := [name for name in _EXTRAS if importlib.util.find_spec(name) is None]:
         raise RunError(
             f"tables need {', '.join(missing)}; install what is missing with "
             "pip install 'jaxtherapy[studies]'"
@@ -76,13 +70,7 @@ class TableWriter:
     """Writes a table to ``NAME.csv`` and ``NAME.parquet``; a context.
 
     The files appear when the context ends. When it ends in an error they do not, and earlier ones
-    are as they were.
-
-    Args:
-        folder: where to.
-        name: of the files, without suffix.
-        columns: of the table.
-        metadata: for the Parquet file.
+    are as they were. The Parquet file holds the ``metadata`` too.
     """
 
     def __init__(
@@ -94,7 +82,7 @@ class TableWriter:
     ) -> None:
         self._columns, self._metadata = columns, dict(metadata or {})
         self.paths = [folder / f"{name}.{kind}" for kind in ("csv", "parquet")]
-        self._beside = [each.with_name(f".{each.name}.{os.getpid()}.tmp") for each in self.paths]
+        self._files = ExitStack()
         self._writers: list[Any] = []
 
     def __enter__(self) -> "TableWriter":
@@ -105,14 +93,11 @@ class TableWriter:
         import pyarrow as pa
 
         parquet = {each.name: _array(each, chunk) for each in self._columns}
-        csv = {
-            name: pa.array([harmless(each) for each in array.dictionary.to_pylist()]).take(
-                array.indices
-            )
-            if isinstance(array, pa.DictionaryArray)
-            else array
-            for name, array in parquet.items()
-        }
+        csv = dict(parquet)
+        for name, array in parquet.items():
+            if isinstance(array, pa.DictionaryArray):
+                words = [harmless(each) for each in array.dictionary.to_pylist()]
+                csv[name] = pa.array(words).take(array.indices)
         tables = [pa.table(csv), pa.table(parquet, metadata=self._metadata)]
         if not self._writers:
             self._open([table.schema for table in tables])
@@ -122,21 +107,13 @@ class TableWriter:
     def _open(self, schemas: Sequence[Any]) -> None:
         from pyarrow import csv, parquet
 
+        beside = [self._files.enter_context(written_beside(path)) for path in self.paths]
         makers = (csv.CSVWriter, parquet.ParquetWriter)
-        for make, path, schema in zip(makers, self._beside, schemas, strict=True):
-            self._writers.append(make(path, schema))
+        for make, path, schema in zip(makers, beside, schemas, strict=True):
+            self._writers.append(self._files.enter_context(make(path, schema)))
 
-    def __exit__(self, *error: object) -> None:
-        try:
-            for writer in self._writers:
-                writer.close()
-            if not any(error):
-                for beside, path in zip(self._beside, self.paths, strict=True):
-                    os.replace(beside, path)
-        finally:
-            for beside in self._beside:
-                with contextlib.suppress(OSError):
-                    beside.unlink(missing_ok=True)
+    def __exit__(self, *error: Any) -> None:
+        self._files.__exit__(*error)
 
 
 def _array(column: Column, chunk: Any) -> Any:
@@ -149,11 +126,8 @@ def _array(column: Column, chunk: Any) -> Any:
 
 
 def write_spss(parquet: Path, columns: Sequence[Column], path: Path) -> bool:
-    """A table that was written to Parquet as an SPSS file with labels of variables and values.
-
-    Returns:
-        Whether it was written: not if it has more than ``MOST_IN_SPSS`` rows.
-    """
+    """A table that was written to Parquet as an SPSS file with labels of variables and values;
+    returns whether: not if it has more than ``MOST_IN_SPSS`` rows."""
     import pyreadstat
     from pyarrow import parquet as files
 
@@ -168,8 +142,7 @@ def write_spss(parquet: Path, columns: Sequence[Column], path: Path) -> bool:
         elif values.dtype == np.float32:
             frame[column.name] = values.astype(float).round(7)  # 0.9, not 0.8999999761581421
     labels: Any = {each.name: dict(each.values) for each in columns if each.values}
-    beside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with written_beside(path) as beside:
         pyreadstat.write_sav(
             frame,
             beside,
@@ -177,9 +150,6 @@ def write_spss(parquet: Path, columns: Sequence[Column], path: Path) -> bool:
             variable_value_labels=labels,
             variable_measure={each.name: "nominal" if each.values else "scale" for each in columns},
         )
-        os.replace(beside, path)
-    finally:
-        beside.unlink(missing_ok=True)
     return True
 
 
@@ -189,10 +159,9 @@ def write_spss(parquet: Path, columns: Sequence[Column], path: Path) -> bool:
 def write_codebook(
     folder: Path, about: Sequence[str], tables: Mapping[str, Sequence[Column]]
 ) -> Path:
-    """``codebook.md``: what every column of every table means.
+    """``codebook.md``: what every column of every table in a folder means, for which it vouches.
 
     Args:
-        folder: of the tables, for which the file vouches.
         about: paragraphs before the first table.
         tables: columns by the name of the table's files and a word about its rows.
     """
@@ -210,11 +179,8 @@ def write_codebook(
 
 
 def check_tables_are_ours(folder: Path, names: Sequence[str]) -> None:
-    """That files with these names may be written to a folder, with a codebook.
-
-    Raises:
-        RunError: they would replace a file, and there is no codebook of ours that vouches for it.
-    """
+    """That files with these names may be written to a folder, with a codebook. Raises RunError:
+    they would replace a file, and there is no codebook of ours that vouches for it."""
     try:
         with open(folder / CODEBOOK, "rb") as file:
             ours = file.read(len(_OURS)) == _OURS.encode()

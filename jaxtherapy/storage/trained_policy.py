@@ -1,6 +1,6 @@
 """A trained therapist, from a file or an experiment's folder, and back into a file."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
@@ -10,20 +10,12 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist
-from jaxtherapy.config import ConfigError, load_config
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
-from jaxtherapy.storage.experiment import experiment_folder
-from jaxtherapy.storage.policies import (
-    Arrays,
-    Checkpoint,
-    from_named_arrays,
-    read,
-    state_dict,
-    write,
-)
+from jaxtherapy.storage.experiment import config_of, experiment_folder
+from jaxtherapy.storage.policies import Arrays, from_named_arrays, read, state_dict, write
 
 
 @dataclass(frozen=True)
@@ -58,13 +50,7 @@ class Policy:
         return self._as_trained.begin(clients)
 
     def act(self, key: PRNGKeyArray, memory: Any, view: Any) -> tuple[Any, Int[Array, ""]]:
-        """What it remembers from now on, and its answer.
-
-        Args:
-            key: decides which of the acts that it finds good it takes.
-            memory: of its last answer to this client.
-            view: what it sees; of an ordinary policy an observation, as ``see`` gives it.
-        """
+        """What it remembers from now on, and its answer to what it sees, as ``see`` gives it."""
         return self._as_trained.act(key, memory, view)
 
     def see(self, dyad: Dyad, clients: ClientParams) -> Any:
@@ -72,15 +58,11 @@ class Policy:
         return self._as_trained.see(dyad, clients)
 
     def therapist(self, deterministic: bool | None = None) -> Therapist:
-        """To simulate or evaluate with, where it should not be as it was trained.
-
-        Args:
-            deterministic: takes its most likely act; None: as its training was evaluated.
-        """
-        ppo = self.ppo
-        if deterministic is not None:
-            ppo = replace(ppo, eval_deterministic=deterministic)
-        return policy_therapist(ppo, self.params)
+        """To simulate or evaluate with; ``deterministic``: it takes its most likely act, or not,
+        whatever its training was evaluated with."""
+        if deterministic is None:
+            return policy_therapist(self.ppo, self.params)
+        return policy_therapist(self.ppo.replace(eval_deterministic=deterministic), self.params)
 
 
 _OF_A_POLICY = ("actor_view", "critic_view", "encoder", "precision", "eval_deterministic")
@@ -103,16 +85,12 @@ def load_policy(path: str | Path) -> Policy:
         raise RunError(f"{file} does not exist; give a .pth file or an experiment's folder")
     read_file = read(file)
     folder = experiment_folder(file)
-    try:
-        config = load_config(folder / "config.yaml")
-    except (ConfigError, OSError, ValueError):  # not ours: an ordinary policy needs none
-        return Policy(read_file.weights, _ppo_of(read_file))
+    ppo = PPO(hidden_size=read_file.hidden_size, shared_trunk=read_file.shared_trunk)
+    config = config_of(folder)
+    if config is None:  # not ours: an ordinary policy needs none
+        return Policy(read_file.weights, ppo)
     known = {name: getattr(config, name) for name in _OF_A_POLICY}
-    return Policy(read_file.weights, replace(_ppo_of(read_file), **known), folder)
-
-
-def _ppo_of(file: Checkpoint) -> PPO:
-    return PPO(hidden_size=file.hidden_size, shared_trunk=file.shared_trunk)
+    return Policy(read_file.weights, ppo.replace(**known), folder)
 
 
 def save_policy(path: str | Path, policy: Policy) -> None:

@@ -21,11 +21,7 @@ class Writer:
         self._failed = False
 
     def submit(self, job: Callable[[], None]) -> None:
-        """Has ``job`` done after those before it.
-
-        Raises:
-            Exception: what an earlier job raised.
-        """
+        """Has ``job`` done after those before it. Raises Exception: what an earlier job raised."""
         if self._pool is None:
             job()
             return
@@ -35,10 +31,7 @@ class Writer:
 
     def wait(self) -> None:
         """Returns when all is written.
-
-        Raises:
-            Exception: what a job raised; those after it are not done.
-        """
+        Raises Exception: what a job raised; those after it are not done."""
         while self._pending:
             self._next()
 

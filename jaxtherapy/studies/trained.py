@@ -95,7 +95,7 @@ class Trainings:
         return Forecast(
             compiling + others.compile_seconds,
             each + shared * others.seconds_per_run,
-            max(others.n_bytes or 0, plan.seeds_at_once * (plan.fixed + plan.rollout)),
+            max(others.n_bytes or 0, plan.seeds_at_once * plan.each),
         )
 
 

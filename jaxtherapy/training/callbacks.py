@@ -67,12 +67,11 @@ def call(callback: Callback, view: View, row: Row, progress: Progress) -> Change
     return change
 
 
-def changed(config: TrainingConfig, settings: Mapping[str, Any], progress: Progress) -> Any:
+def changed(
+    config: TrainingConfig, settings: Mapping[str, Any], progress: Progress
+) -> TrainingConfig:
     """The configuration with these settings, which are noted in ``progress``.
-
-    Raises:
-        ConfigError: a setting that can't have this value, or not on the way.
-    """
+    Raises ConfigError: a setting that can't have this value, or not on the way."""
     changed = replace(config, **settings)
     refuse_other_draws(config, changed)
     before, after = config_as_dict(config), config_as_dict(changed)

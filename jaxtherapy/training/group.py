@@ -18,7 +18,7 @@ from jaxtherapy.training.saving import Saver
 
 CHUNK_SECONDS = 0.5
 """How long a chunk of updates may keep the host waiting for progress and signals."""
-WORTH_SAYING = 10
+LEAST_TOLD = 10
 """Seconds: a run that takes less says nothing of it."""
 
 
@@ -110,7 +110,7 @@ class Group:
             return ""
         left = max(0, self.config.total_timesteps - self.progress.step)
         seconds = left / self.config.steps_per_update * self.seconds_per_update
-        if seconds < WORTH_SAYING:
+        if seconds < LEAST_TOLD:
             return ""
         at_most = "at most " if early_stopping.note(self.config) else ""
         return f"this takes {at_most}about {format_duration(seconds)}"

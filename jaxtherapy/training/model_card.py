@@ -17,14 +17,8 @@ def model_card(
     outcomes: EvalResult,
     verdict: str,
 ) -> str:
-    """The card, in Markdown.
-
-    Args:
-        config: in force at the end, its schedules as they are.
-        info: of ``run.json``.
-        names, outcomes: of the therapists that were compared.
-        verdict: in a sentence or two.
-    """
+    """The card, in Markdown: of the configuration in force at the end (its schedules as they are),
+    ``run.json``, the therapists that were compared, and a verdict in a sentence or two."""
     clients, learning = (_table(config, of_clients) for of_clients in (True, False))
     seeds = f"seed {config.seed}" if config.n_seeds == 1 else f"each of {config.n_seeds} seeds"
     commit = info.get("commit") or "no commit known"

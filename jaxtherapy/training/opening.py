@@ -30,10 +30,7 @@ def planned(config: TrainingConfig, ppo: PPO, settings: Settings) -> tuple[Train
     """With as many seeds at once as fit into memory, and what follows from that.
 
     A run that is continued keeps its groups, and one seed needs no plan.
-
-    Raises:
-        RunError: not even one seed fits.
-    """
+    Raises RunError: not even one seed fits."""
     if config.n_seeds == 1 or config.resume or config.resume_from:
         return config, ""
     plan = capacity.plan(

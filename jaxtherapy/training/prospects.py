@@ -17,7 +17,7 @@ from jaxtherapy.client.simulation import simulate
 from jaxtherapy.client.therapists import as_therapist, taking_turns
 from jaxtherapy.config import TrainingConfig, as_given
 from jaxtherapy.config.distributions import Distribution, largest
-from jaxtherapy.devices.programs import compile_quickly
+from jaxtherapy.devices.programs import compile_quickly, shapes_of
 
 ASKED = ("complementary", "myopic", "best_cell")
 """One who knows nothing of the client, and two who know all of it."""
@@ -40,12 +40,8 @@ Program = Callable[[ClientParams, Any], Float[Array, " therapists"]]
 
 @dataclass
 class Prospects:
-    """A simulation of therapists that need no training, with the clients that training begins with.
-
-    Attributes:
-        config: of the run, its schedules at their first values.
-        program: on its way.
-    """
+    """A simulation of therapists that need no training, with the clients that training begins with:
+    the configuration has its schedules' first values, the program is on its way."""
 
     config: TrainingConfig
     program: Future[Program]
@@ -78,11 +74,7 @@ def ask(config: TrainingConfig, helper: Executor) -> Prospects | None:
     if continued or config.total_timesteps < SHORTEST or largest(config.max_sessions) > LONGEST:
         return None
     first = config.at(0)
-    shapes = jax.tree.map(
-        lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype),
-        client_params(first),
-    )
-    return Prospects(first, helper.submit(_program, shapes))
+    return Prospects(first, helper.submit(_program, shapes_of(client_params(first))))
 
 
 def _easier(config: TrainingConfig) -> Iterator[tuple[str, TrainingConfig]]:

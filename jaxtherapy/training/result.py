@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,6 @@ class Tally:
     """What all groups of seeds have come to.
 
     Attributes:
-        all_seeds: of the run.
         files: of the whole run; None without a folder.
         best_reward: of each seed that was trained.
         diverged: the seeds that stood still, and from which step.
@@ -49,6 +49,11 @@ class Tally:
     ended_early: str = ""
     _rows: Rows = field(default_factory=dict)
     _kept: dict[tuple[str, int], PyTree] = field(default_factory=dict)
+
+    @property
+    def folder(self) -> Path | None:
+        """Where everything is; None where nothing is written."""
+        return None if self.files is None else self.files.output
 
     @property
     def steps_per_second(self) -> float:
@@ -92,6 +97,13 @@ class Tally:
         if which == "final" and not path.exists():
             path = self.files.checkpoint(seed, self.step)
         return policies.from_named_arrays(policies.read(path).weights, param_shapes(ppo))
+
+    def result(
+        self, config: TrainingConfig, status: str, comparison: dict[str, Any] | None
+    ) -> "TrainingResult":
+        """What came of it all."""
+        log = log_arrays(self.rows(), config.n_seeds)
+        return TrainingResult(config, status, self.folder, log, comparison, self)
 
 
 @dataclass(frozen=True)
@@ -151,19 +163,17 @@ def nothing_left(
         tally.ended_early = tally.ended_early or early
         tally.best_reward |= dict(zip(files.seeds, reached.best_reward, strict=True))
         tally.step = reached.step
-    log, folder = log_arrays(tally.rows(), config.n_seeds), tally.files.output
-    return TrainingResult(config, "finished", folder, log, info.get("comparison"), tally)
+    return tally.result(config, "finished", info["comparison"])
 
 
 def log_arrays(rows: Rows, n_seeds: int) -> dict[str, np.ndarray]:
     """The log by column; see :class:`TrainingResult`."""
     if not rows:
         return {}
-    longest = max(map(len, rows.values()))
     names = next(iter(rows.values()))[0].keys()
-    table = {name: np.full((len(rows), longest), np.nan) for name in names}
-    for i, of_seed in enumerate(rows.values()):
-        for j, row in enumerate(of_seed):
-            for name in names:
-                table[name][i, j] = row[name]
+    by_evaluation = list(zip_longest(*rows.values(), fillvalue=dict.fromkeys(names, np.nan)))
+    table = {
+        name: np.array([[row[name] for row in of_seeds] for of_seeds in by_evaluation], float).T
+        for name in names
+    }
     return table if n_seeds > 1 else {name: column[0] for name, column in table.items()}

@@ -8,21 +8,15 @@ from jaxtherapy.ppo.types import EvalResult, TrainLog
 from jaxtherapy.storage.progress import Progress
 from jaxtherapy.training.loggers import Row
 
+Measured = tuple[EvalResult, TrainLog, RunningStatistics]
+"""An evaluation, what happened since the last one, and the returns so far."""
 
-def rows_of_seeds(
-    progress: Progress,
-    rate: float,
-    result: EvalResult,
-    log: TrainLog,
-    return_stats: RunningStatistics,
-) -> list[dict[str, float]]:
+
+def rows_of_seeds(progress: Progress, rate: float, measured: Measured) -> list[dict[str, float]]:
     """A row of each seed; the arrays have a leading axis of seeds."""
-    numbers = result, log, return_stats
-
-    def of_seed(i: int) -> dict[str, float]:
-        return row_of_seed(progress, rate, *jax.tree.map(lambda x: x[i], numbers))
-
-    return [of_seed(i) for i in range(len(log.n_updates))]
+    n_seeds = len(measured[0].reward_mean)
+    seeds = (jax.tree.map(lambda x, i=i: x[i], measured) for i in range(n_seeds))
+    return [row_of_seed(progress, rate, of_seed) for of_seed in seeds]
 
 
 def averaged(rows: list[dict[str, float]], own: dict[int, dict[str, float]]) -> Row:
@@ -33,15 +27,9 @@ def averaged(rows: list[dict[str, float]], own: dict[int, dict[str, float]]) -> 
     return row
 
 
-def row_of_seed(
-    progress: Progress,
-    rate: float,
-    result: EvalResult,
-    log: TrainLog,
-    return_stats: RunningStatistics,
-) -> dict[str, float]:
+def row_of_seed(progress: Progress, rate: float, measured: Measured) -> dict[str, float]:
     """Of one seed, whose numbers the arrays hold."""
-    nan = float("nan")
+    (result, log, return_stats), nan = measured, float("nan")
     ended = float(log.reward.count)
     n_updates = int(log.n_updates)  # none where the seed has diverged
     losses = {

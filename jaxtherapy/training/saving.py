@@ -1,20 +1,18 @@
 """The weights and checkpoints of the seeds that are trained together, written while they train."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from pathlib import Path
-from types import TracebackType
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import jax
+import numpy as np
 from jax.sharding import Mesh
 from jaxtyping import PyTree
 
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.programs import snapshot
-from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import policies
 from jaxtherapy.storage.files import side_by_side
@@ -27,17 +25,14 @@ if TYPE_CHECKING:
 
 
 class Saver:
-    """Writes to the folder of a run.
+    """Writes to the folder of a run, and keeps so many checkpoints; 0: all.
 
     Attributes:
         files: of its seeds.
         own: which of the seeds this host writes, as positions; all of them where it is alone.
-        keep: how many checkpoints to keep; 0: all.
     """
 
-    def __init__(
-        self, ppo: PPO, files: RunFiles, mesh: Mesh, writer: Writer, keep: int = 0
-    ) -> None:
+    def __init__(self, ppo: PPO, files: RunFiles, mesh: Mesh, writer: Writer, keep: int) -> None:
         self.own, self._keep = layout.own_runs(mesh, len(files.seeds)), keep
         self._ppo, self.files, self._mesh, self._writer = ppo, files, mesh, writer
 
@@ -55,22 +50,18 @@ class Saver:
             return
         params = snapshot(params)
 
-        def write() -> None:
-            here = layout.fetch_own(params, self._mesh)
-            side_by_side((partial(write_one, i, here) for i in own), _bytes_per_seed(here))
-
-        def write_one(i: int, here: PyTree) -> None:
+        def write_one(here: PyTree, i: int) -> None:
             of_seed = jax.tree.map(lambda x: x[self.own.index(i)], here)
             named = policies.to_named_arrays(of_seed, self._ppo)
             policies.write(self.files.best(self.files.seeds[i]), policies.state_dict(named))
 
-        self.submit(write)
+        self._writer.submit(lambda: _for_each(own, write_one, layout.fetch_own(params, self._mesh)))
 
     def save(
         self, state: TrainState, progress: "Progress", learning_rate: float, finished: bool
     ) -> None:
-        """Has a ``checkpoint_{step}.pth`` for each seed and their Orbax twin written; at the end
-        the final policies."""
+        """Has a ``checkpoint_{step}.pth`` of each seed and Orbax's of all written; at the end the
+        final policies."""
         from jaxtherapy.storage.checkpoints import flat
 
         files = self.files
@@ -79,7 +70,7 @@ class Saver:
         # Not in the writer: on a CPU, a program of its own could wait for training's for ever.
         leaves = flat(state)
 
-        def write_one(i: int, here: TrainState) -> None:
+        def write_one(here: TrainState, i: int) -> None:
             seed, index = files.seeds[i], self.own.index(i)
             contents = policies.of_state(
                 here, index, learning_rate, progress.n_updates, progress.step, self._ppo
@@ -94,11 +85,11 @@ class Saver:
             # One transfer of what is written, whatever the number of seeds.
             learned = layout.fetch_own((state.params, state.opt_state), self._mesh)
             here = state.replace(params=learned[0], opt_state=learned[1])
-            side_by_side((partial(write_one, i, here) for i in self.own), _bytes_per_seed(learned))
+            _for_each(self.own, write_one, here)
             self._prune()  # the one to come is not complete yet, and can't stand for another
-            self.checkpoints.save_flat(leaves, progress)
+            self.checkpoints.save(leaves, progress)
 
-        self.submit(write)
+        self._writer.submit(write)
 
     def _prune(self) -> None:
         """Removes all but the last checkpoints, ``.pth`` files last."""
@@ -120,50 +111,21 @@ class Saver:
         if "checkpoints" in vars(self):
             self._prune()
 
-    def submit(self, job: Callable[[], None]) -> None:
-        """Has a job done after those before it.
-
-        Raises:
-            RunError: an earlier one found the disk full or the folder gone.
-        """
-
-        def told() -> None:
-            try:
-                job()
-            except OSError as error:
-                raise cannot_write(error, self.files.output) from None
-
-        self._writer.submit(told)
-
     def wait(self) -> None:
         """Returns when everything is on the disk."""
         self._writer.wait()
         if "checkpoints" in vars(self):
             self.checkpoints.wait()
 
-    def close(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def close(self, *error: object) -> None:
         """Waits for what is on its way; where something has failed, forgets what was to come."""
-        if error is not None:
+        if any(error):
             self._writer.close()
         if "checkpoints" in vars(self):
             self.checkpoints.close()
 
 
-def cannot_write(error: OSError, folder: Path) -> RunError:
-    """One line for a full disk, a read-only or vanished folder."""
-    path = error.filename or folder
-    return RunError(
-        f"can't write {path}: {error.strerror or error}; what was saved before is intact: make "
-        "room or put the folder back, then continue with --resume",
-        exit_code=1,
-    )
-
-
-def _bytes_per_seed(tree: PyTree) -> int:
-    leaves = jax.tree.leaves(tree)
-    return sum(x.nbytes for x in leaves) // len(leaves[0])
+def _for_each(seeds: Sequence[int], write: Callable[[Any, int], None], here: Any) -> None:
+    """Writes files of seeds, by position, of which the arrays are ``here``."""
+    of_one = sum(x[0].nbytes for x in jax.tree.leaves(here) if isinstance(x, np.ndarray))
+    side_by_side((partial(write, here, i) for i in seeds), of_one)

@@ -38,10 +38,7 @@ def _column(rows: Rows, name: str) -> np.ndarray:
 
 def _steps(rows: Rows) -> np.ndarray:
     """The steps at which all seeds were evaluated.
-
-    Raises:
-        ValueError: there is no seed, or not all have the same steps.
-    """
+    Raises ValueError: there is no seed, or not all have the same steps."""
     steps = [[row["step"] for row in of_seed] for of_seed in rows.values()]
     if not steps:
         raise ValueError("there is no seed to summarise")
@@ -57,10 +54,7 @@ def write_summary(rows: Rows, path: Path) -> None:
     """Writes ``SUMMARY_COLUMNS``, a row for each evaluation; the same rows give the same bytes.
 
     ``nan`` where there is nothing to say: the spread of one seed, the interval of fewer than five.
-
-    Raises:
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
+    Raises OSError: the folder is gone, read-only or full; ``path`` is as it was."""
     steps = _steps(rows)
     epochs = _column(rows, "epoch")[0]
     statistics = [across_seeds(_column(rows, column)) for column in METRICS.values()]
@@ -83,7 +77,8 @@ def ranking(rows: Rows) -> Ranking:
 def seeds_table(rows: Rows) -> Table:
     """The best, median and worst seed by final reward, and all seeds with intervals."""
     steps = _steps(rows)
-    table = Table(title=f"The last evaluation of {_seeds(len(rows))}", title_justify="left")
+    seeds = f"{len(rows):,} seed{'s' * (len(rows) > 1)}"
+    table = Table(title=f"The last evaluation of {seeds}", title_justify="left")
     table.add_column("")
     table.add_column("seed", justify="right")
     for column in ("reward", "success", "dropout", "sessions"):
@@ -100,10 +95,6 @@ def seeds_table(rows: Rows) -> Table:
     name = "IQM\n[95 % interval]" if len(rows) >= FEWEST_SEEDS else "IQM"
     table.add_row(*map(Text, (name, "all", *cells)))
     return table
-
-
-def _seeds(n_seeds: int) -> str:
-    return "1 seed" if n_seeds == 1 else f"{n_seeds:,} seeds"
 
 
 def _number(metric: str, value: float) -> str:

@@ -2,7 +2,7 @@
 
 import signal
 import threading
-from types import FrameType, TracebackType
+from types import FrameType
 
 from jaxtherapy.errors import signals_named
 
@@ -10,8 +10,6 @@ STOP = signals_named("SIGINT", "SIGTERM", "SIGHUP", "SIGXCPU")
 """Ask to save and stop; the last one comes where the time of a CPU is limited."""
 SAVE = signals_named("SIGUSR1", "SIGUSR2")
 """Ask to save and go on: clusters send one or the other before the end."""
-
-_HANGUP = signals_named("SIGHUP")
 
 
 class StopRequest:
@@ -43,16 +41,11 @@ class StopRequest:
     def __enter__(self) -> "StopRequest":
         if threading.current_thread() is threading.main_thread():
             for number in (*STOP, *SAVE):
-                if number not in _HANGUP or signal.getsignal(number) != signal.SIG_IGN:
+                if number.name != "SIGHUP" or signal.getsignal(number) != signal.SIG_IGN:
                     self._before[number] = signal.signal(number, self._remember)
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
 

@@ -29,21 +29,18 @@ from jaxtherapy.training.saving import Saver
 def first_state(start: Start, programs: Programs) -> tuple[TrainState, Progress]:
     """Made anew, or read from where the run starts."""
     n_seeds = programs.template.n_updates.shape[0]
-    if start.orbax_folder is not None:
-        checkpoints = Checkpoints(start.orbax_folder)
-        try:
-            state, progress = checkpoints.restore(
-                start.orbax_step, programs.template, programs.sharding
-            )
-        finally:
-            checkpoints.close()
-        if not start.in_place:
-            progress.csv_rows = 0
-            progress.forget_evaluations()  # its own policy_best.pth is still to come
-        return state, progress
-    state, progress = programs.init(), Progress(best_reward=[NEVER] * n_seeds)
-    if start.pth is not None:
-        state, progress = from_weights(start.pth, state, progress, programs.sharding)
+    if start.orbax_folder is None:
+        state, progress = programs.init(), Progress(best_reward=[NEVER] * n_seeds)
+        if start.pth is None:
+            return state, progress
+        return from_weights(start.pth, state, progress, programs.sharding)
+    with Checkpoints(start.orbax_folder) as checkpoints:
+        state, progress = checkpoints.restore(
+            start.orbax_step, programs.template, programs.sharding
+        )
+    if not start.in_place:
+        progress.csv_rows = 0
+        progress.forget_evaluations()  # its own policy_best.pth is still to come
     return state, progress
 
 

@@ -2,28 +2,30 @@
 
 import shlex
 from collections.abc import Callable
-from dataclasses import dataclass, replace
-from functools import cache
+from dataclasses import dataclass
+from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 import jax
 import numpy as np
-from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import ArrayLike, Float, Int, PRNGKeyArray, PyTree
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.therapists import Answer, Therapist
 from jaxtherapy.config import TrainingConfig, as_given
 from jaxtherapy.config.distributions import largest
 from jaxtherapy.config.settings import PPO
-from jaxtherapy.devices.programs import compile_quickly
+from jaxtherapy.devices.programs import compile_quickly, shapes_of
 from jaxtherapy.evaluation.comparison import Comparison, compare
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
 from jaxtherapy.reporting.drawing import import_matplotlib
+from jaxtherapy.reporting.learning_curves import draw_learning_curve, draw_seed_curves
 from jaxtherapy.storage import checkpoints, run_info
 from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training import early_stopping
 from jaxtherapy.training.display import format_duration
 from jaxtherapy.training.model_card import model_card
@@ -74,14 +76,8 @@ def nothing_left(config: TrainingConfig, tally: Tally) -> str:
 
 @dataclass
 class Ending:
-    """The end of a run, whether it is finished or not.
-
-    Attributes:
-        given: in force at the end.
-        config: the same, its schedules replaced by their last values.
-        tally: of all groups.
-        stopped_by: why it is not finished; empty if it is.
-    """
+    """The end of a run: the configuration in force then as it was given and without schedules, what
+    all groups have come to, and by what it was stopped; empty where it is finished."""
 
     given: TrainingConfig
     config: TrainingConfig
@@ -92,10 +88,7 @@ class Ending:
 
     def tell(self) -> dict[str, Any] | None:
         """Tables and pictures, and the end of ``run.json``. Returns the comparison, if any.
-
-        Raises:
-            OSError: the folder is gone, read-only or full.
-        """
+        Raises OSError: the folder is gone, read-only or full."""
         files = self.tally.files
         info = run_info.read(files.run) | self._info() if files else {}
         if files:  # complete but for the comparison, which a resumption makes up
@@ -104,16 +97,16 @@ class Ending:
         seed = self._across_seeds() if self.config.n_seeds > 1 else self.config.seed
         if self.stopped_by:
             self._say_how_to_go_on()
-        else:
-            if files and self.config.n_seeds == 1:
-                self._draw_one(ProgressLog(files.csv(seed)))
-            result, card = self._compare(seed, info)
-            numbers = {name: np.asarray(x).tolist() for name, x in result._asdict().items()}
-            info["comparison"] = {"therapists": COMPARED} | numbers
-            if files:
-                run_info.write(files.run, info)
-                write_atomically(files.card, card.encode())
-        return info.get("comparison") if not self.stopped_by else None
+            return None
+        if files and self.config.n_seeds == 1:
+            self._draw(draw_learning_curve, ProgressLog(files.csv(seed)), files)
+        result, card = self._compare(seed, info)
+        numbers = {name: np.asarray(x).tolist() for name, x in result._asdict().items()}
+        comparison: dict[str, Any] = {"therapists": COMPARED} | numbers
+        if files:
+            run_info.write(files.run, info | {"comparison": comparison})
+            write_atomically(files.card, card.encode())
+        return comparison
 
     def _info(self) -> dict[str, Any]:
         tally = self.tally
@@ -131,35 +124,21 @@ class Ending:
         return about | {name: text for name, text in why.items() if text}
 
     def _say_how_to_go_on(self) -> None:
-        step, files = self.tally.step, self.tally.files
-        text = f"stopped by {self.stopped_by} at step {step:,}"
-        if files:
-            folder = shlex.quote(str(files.output))
-            text += f"; everything is saved: continue with --resume-from {folder}"
+        text = f"stopped by {self.stopped_by} at step {self.tally.step:,}"
+        if files := self.tally.files:
+            text += f"; everything is saved: continue with {resumption(files)}"
         self.console.print(text)
 
-    def _draw(self, draw: Callable[[], None]) -> None:
+    def _draw(self, draw: Callable[..., None], what: Any, files: RunFiles) -> None:
         """A picture that fails costs a line, never the run."""
         try:
-            draw()
+            draw(what, files.name, files.picture)
         except Exception as error:  # fonts, styles, disks
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             self.console.print(f"no picture: {reason}")
 
-    def _draw_one(self, log: ProgressLog) -> None:
-        files = self.tally.files
-        assert files
-
-        def draw() -> None:
-            from jaxtherapy.reporting.learning_curves import draw_learning_curve
-
-            draw_learning_curve(log, self.config.experiment_name, files.picture)
-
-        self._draw(draw)
-
     def _across_seeds(self) -> int:
         """The summary of all seeds as file, picture and table. Returns the median seed."""
-        from jaxtherapy.reporting.learning_curves import draw_seed_curves
         from jaxtherapy.training import seed_summary  # loads SciPy: only where it is needed
 
         files, rows = self.tally.files, self.tally.rows()
@@ -169,27 +148,23 @@ class Ending:
         rows = {seed: each[:n_rows] for seed, each in rows.items()}
         if files:
             seed_summary.write_summary(rows, files.summary)
-            self._draw(lambda: draw_seed_curves(rows, files.name, files.picture))
+            self._draw(draw_seed_curves, rows, files)
         self.console.print()
         self.console.print(seed_summary.seeds_table(rows))
         return seed_summary.ranking(rows).median if n_rows else min(rows)
 
     def _compare(self, seed: int, info: dict[str, Any]) -> tuple[EvalResult, str]:
-        """Compares a seed's therapist with two that need no training, and lists the files.
-
-        Returns:
-            The comparison, and the model card.
-        """
+        """Compares a seed's therapist with two that need no training, and lists the files; returns
+        the comparison, and the model card."""
         config, tally, several = self.config, self.tally, self.config.n_seeds > 1
-        ppo, settings = _compared(config), make_settings(config)
-        n_episodes = ppo.eval_episodes
+        ppo, settings = _with_enough_episodes(PPO.of(config)), make_settings(config)
         trained = tuple(tally.weights(ppo, which, seed) for which in ("final", "best"))
-        program = comparison_program(ppo, _shapes(settings))
+        program = comparison_program(ppo, shapes_of(settings))
         result, rewards = jax.device_get(program(settings, np.int32(seed), trained))
         of_seed = f" (median seed {seed})" if several else ""
         names = [f"{name}{of_seed}" if name.startswith("trained") else name for name in COMPARED]
         self.console.print()
-        self.console.print(comparison_table(names, result, n_episodes))
+        self.console.print(comparison_table(names, result, ppo.eval_episodes))
         told = verdict(result, rewards, config)
         self.console.print(told)
         each = " of each seed" if several else ""
@@ -198,22 +173,26 @@ class Ending:
             f"({tally.steps_per_second:,.0f} steps/s)"
         )
         if tally.files:
-            self._list_files(seed)
+            self.console.print(_list_of(tally.files, several))
         return result, model_card(self.given, info, names, result, told)
 
-    def _list_files(self, seed: int) -> None:
-        files, several = self.tally.files, self.config.n_seeds > 1
-        assert files
-        log = files.log / f"{files.name}_seed*_progress.csv" if several else files.csv(seed)
-        self.console.print(
-            f"  weights      {files.output / 'seed_*' if several else files.output}"
-            "/policy_best.pth, policy_final.pth\n"
-            f"  checkpoints  {files.output}/ (continue with "
-            f"--resume-from {shlex.quote(str(files.output))})\n"
-            f"  log          {log}\n"
-            + (f"  summary      {files.summary}\n" if several else "")
-            + (f"  picture      {files.picture}" if files.picture.exists() else "")
-        )
+
+def resumption(files: RunFiles) -> str:
+    """The flag that continues a run, to be pasted."""
+    return f"--resume-from {shlex.quote(str(files.output))}"
+
+
+def _list_of(files: RunFiles, several: bool) -> str:
+    folder, log = files.output, files.csv(files.seeds[0])
+    if several:
+        folder, log = folder / "seed_*", log.with_name(f"{files.name}_seed*_progress.csv")
+    return (
+        f"  weights      {folder}/policy_best.pth, policy_final.pth\n"
+        f"  checkpoints  {files.output}/ (continue with {resumption(files)})\n"
+        f"  log          {log}\n"
+        + (f"  summary      {files.summary}\n" if several else "")
+        + (f"  picture      {files.picture}" if files.picture.exists() else "")
+    )
 
 
 def comparison_table(names: list[str], outcomes: EvalResult, n_episodes: int) -> "Table":
@@ -237,7 +216,7 @@ def comparison_table(names: list[str], outcomes: EvalResult, n_episodes: int) ->
     return table
 
 
-def summary_key(seed: int | Int[Array, ""]) -> PRNGKeyArray:
+def summary_key(seed: Int[ArrayLike, ""]) -> PRNGKeyArray:
     """Of clients that neither training nor evaluation has met."""
     return jax.random.fold_in(jax.random.key(seed), _SUMMARY_STREAM)
 
@@ -250,38 +229,32 @@ def prepare(config: TrainingConfig) -> None:
     checkpoints.orbax()
 
     constant = config.at(0)
-    comparison_program(_compared(constant), _shapes(make_settings(constant)))
+    ppo = _with_enough_episodes(PPO.of(constant))
+    comparison_program(ppo, shapes_of(make_settings(constant)))
 
 
-def _compared(config: TrainingConfig) -> PPO:
-    n_episodes = max(SUMMARY_EPISODES, config.eval_episodes)
-    return replace(PPO.of(config), eval_episodes=n_episodes)
-
-
-def _shapes(settings: Settings) -> Settings:
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype), settings)
+def _with_enough_episodes(ppo: PPO) -> PPO:
+    return ppo.replace(eval_episodes=max(SUMMARY_EPISODES, ppo.eval_episodes))
 
 
 @cache
 def comparison_program(ppo: PPO, settings: Settings) -> Callable[..., Comparison]:
     """Of settings of these shapes, a seed and two policies."""
-
-    def line_up(settings: Settings, seed: Any, trained: tuple[PyTree, ...]) -> Comparison:
-        return _line_up(ppo, settings, summary_key(seed), trained)
-
     seed, policies = jax.ShapeDtypeStruct((), np.int32), (param_shapes(ppo),) * 2
-    return jax.jit(line_up).lower(settings, seed, policies).compile(compile_quickly())
+    compared = jax.jit(partial(compare_trained, ppo))
+    return compared.lower(settings, seed, policies).compile(compile_quickly())
 
 
-def _line_up(
-    ppo: PPO, settings: Settings, key: PRNGKeyArray, trained: tuple[PyTree, ...]
+def compare_trained(
+    ppo: PPO, settings: Settings, seed: Int[ArrayLike, ""], trained: tuple[PyTree, ...]
 ) -> Comparison:
-    lineup: list[Therapist | Answer] = [
+    """Two policies and two therapists that need no training on clients new to all."""
+    four: list[Therapist | Answer] = [
         *(policy_therapist(ppo, params) for params in trained),
         therapists.complementary,
         therapists.random,
     ]
-    return compare(ppo, settings.evaluated, key, lineup)
+    return compare(ppo, settings.evaluated, summary_key(seed), four)
 
 
 def _what_to_try(config: TrainingConfig) -> str:
@@ -309,11 +282,8 @@ def verdict(
     success = np.asarray(result.success_rate)
     trained, complementary = success[0], success[2]
     if trained < HARDLY_EVER:
-        also = (
-            " (nor do the untrained ones: these clients are hard)"
-            if complementary < HARDLY_EVER
-            else ""
-        )
+        hard = complementary < HARDLY_EVER
+        also = " (nor do the untrained ones: these clients are hard)" if hard else ""
         return (
             f"The trained therapist hardly ever succeeds{also}. At threshold "
             f"{as_given(config.for_evaluation().threshold)} success is so rare that there is "

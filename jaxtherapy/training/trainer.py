@@ -1,11 +1,10 @@
 """A run's whole life: begin, chunks of compiled updates, evaluations, saves, end."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from contextlib import ExitStack
 from dataclasses import replace
-from functools import partial
 from typing import Any
 
 import jax
@@ -26,11 +25,10 @@ from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
 from jaxtherapy.training import callbacks, early_stopping, opening, prospects, summary, trouble
 from jaxtherapy.training.callbacks import Callback, View
-from jaxtherapy.training.callbacks import Change as Change
 from jaxtherapy.training.display import console
 from jaxtherapy.training.group import Group
 from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run, names_of
-from jaxtherapy.training.result import Tally, TrainingResult, log_arrays, nothing_left
+from jaxtherapy.training.result import Tally, TrainingResult, nothing_left
 from jaxtherapy.training.rows import averaged, rows_of_seeds
 from jaxtherapy.training.saving import Saver
 from jaxtherapy.training.signals import StopRequest
@@ -82,8 +80,8 @@ class Trainer:
         """
         with pinned(), ExitStack() as held:
             early = self._refuse_early()
-            device, keep = self.config.device, self.save_files
-            self.notes.append(layout.choose_device(device, self.config, keep))
+            device = self.config.device
+            self.notes.append(layout.choose_device(device, self.config, cache=self.save_files))
             shown = {"terminal", "json"} & {*self._loggers}
             quiet = not hosts.is_first_host() or not shown
             self.console = console(quiet, "json" in shown)
@@ -121,11 +119,8 @@ class Trainer:
         return resume.find_start(replace(self.config, overwrite=True), files)
 
     def _open(self, held: ExitStack, early: list[Start]) -> dict[RunFiles, Start]:
-        """Locks folders, plans memory, says what is going to happen, makes the loggers.
-
-        Returns:
-            Where each group of seeds starts.
-        """
+        """Locks folders, plans memory, says what is going to happen, makes the loggers; returns
+        where each group of seeds starts."""
         ppo, settings = PPO.of(self.config), make_settings(self.config)
         shapes = param_shapes(ppo)  # refuses what no network can be made of
         for start in early:
@@ -148,27 +143,19 @@ class Trainer:
         starts = {files: self._find_start(files) for files in groups}
         mesh = layout.make_mesh(len(groups[0].seeds), ppo)
         self.console.print(summary.header(self.config, layout.describe(mesh)))
-        self.notes[:0] = [*summary.about_clients(self.config), early_stopping.note(self.config)]
-        idle = layout.idle(mesh, len(groups[0].seeds))
-        for note in filter(
-            None, [idle, *self.notes, *dict.fromkeys(s.note for s in starts.values())]
-        ):
+        notes = [layout.idle(mesh, len(groups[0].seeds)), *summary.about_clients(self.config)]
+        notes += [early_stopping.note(self.config), *self.notes]
+        notes += dict.fromkeys(start.note for start in starts.values())
+        for note in filter(None, notes):
             self.console.print(note)
         self._writer = Writer(jax.process_count() == 1)
         held.callback(self._writer.close)
-        about = Run(self.config, self.tally.files, self.console, self._defer)
+        about = Run(self.config, self.tally.files, self.console, self._writer.submit)
         self._told: list[Logger] = []
         for each in self._loggers:
             self._told.append(LOGGERS[each](about) if isinstance(each, str) else each)
             held.callback(self._told[-1].close)
         return starts
-
-    def _defer(self, job: Callable[[], None]) -> None:
-        """Has a logger's job done in the background."""
-        if self.now.saver:
-            self.now.saver.submit(job)
-        else:
-            self._writer.submit(job)
 
     def begin(self, files: RunFiles, start: Start, opened: ExitStack) -> None:
         """Compiles the programs of a group of seeds, and makes or restores its state.
@@ -179,9 +166,10 @@ class Trainer:
         n_evaluations = (config.total_timesteps // config.eval_freq + 1) * n_seeds
         with self.console.status("compiling"):
             settings = stacked([make_settings(config)] * n_seeds)
-            asked = partial(getattr, self.signals, "requested")
             expected = self._expect(files)
-            programs = compile_programs(PPO.of(config), settings, files.seeds, asked, n_evaluations)
+            programs = compile_programs(
+                PPO.of(config), settings, files.seeds, self._asked_to_stop, n_evaluations
+            )
         seconds = time.monotonic() - clock
         self.console.print(f"compiled in {seconds:.1f} s")
         if expected and (warning := expected.warning()):
@@ -202,10 +190,14 @@ class Trainer:
             self.save()
             saver.wait()
         if not self.now.finished and hosts.is_first_host():
-            self._info.update(run_info.describe(state.params, self._command))
+            counts = run_info.parameter_counts(state.params)
+            self._info |= run_info.about(self._command) | {"parameters": counts}
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
             run_info.write(files.run, self._info)
             files.card.unlink(missing_ok=True)  # of weights that were the last until now
+
+    def _asked_to_stop(self) -> bool:
+        return self.signals.requested
 
     def _expect(self, files: RunFiles) -> prospects.Prospects | None:
         """Has it found out whether anybody could succeed; once, and where somebody reads it."""
@@ -265,10 +257,10 @@ class Trainer:
         """Evaluates; has the best weights written, and tells loggers and callback."""
         now, progress, state = self.now, self.now.progress, self.now.state
         evaluated = now.programs.evaluate(state)
-        result, log, return_stats = hosts.fetch((evaluated, state.log, state.return_stats))
+        measured = hosts.fetch((evaluated, state.log, state.return_stats))
         (elapsed,) = hosts.largest(now.lap())
         progress.duration += elapsed
-        rows = rows_of_seeds(progress, now.take_rate(), result, log, return_stats)
+        rows = rows_of_seeds(progress, now.take_rate(), measured)
         rewards = [row["test_reward_mean"] for row in rows]
         improved = [i for i, reward in enumerate(rewards) if reward > progress.best_reward[i]]
         for i in improved:
@@ -345,19 +337,15 @@ class Trainer:
         return result
 
     def end(self) -> TrainingResult:
-        """Pictures, tables, the end of ``run.json``; what came of it.
-
-        A run that was finished before tells what it had no time to tell then.
-
-        Raises:
-            RunError: seeds have diverged, or something can't be written.
-        """
-        now, files = self.now, self.tally.files
+        """Pictures, tables, the end of ``run.json``; what came of it, also of a run that was
+        finished before and had no time to tell.
+        Raises RunError: seeds have diverged, or something can't be written."""
+        now = self.now
         status = "finished" if now.finished else "interrupted" if self.signalled else "stopped"
         stopped_by = "" if now.finished else self.stopped_by
         configs = now.config, now.config_now
         ending = summary.Ending(*configs, self.tally, stopped_by, status, self.console)
-        with trouble.at_the_end(files.output if files else None, now.finished):
+        with trouble.at_the_end(self.tally.folder, now.finished):
             if self._ahead:
                 wait([self._ahead])
             hosts.wait_for_all("written")
@@ -365,8 +353,4 @@ class Trainer:
             hosts.wait_for_all("finished")
         if self.tally.diverged:
             raise trouble.some_diverged(self.tally.diverged, now.config_now)
-        folder, log = (
-            files.output if files else None,
-            log_arrays(self.tally.rows(), now.config.n_seeds),
-        )
-        return TrainingResult(now.config, status, folder, log, comparison, self.tally)
+        return self.tally.result(now.config, status, comparison)

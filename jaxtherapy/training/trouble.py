@@ -17,17 +17,12 @@ from jaxtherapy.errors import RunError, is_out_of_memory
 from jaxtherapy.storage import run_info
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training.group import Group
-from jaxtherapy.training.saving import cannot_write
 
 
 @contextlib.contextmanager
 def in_one_line(config: TrainingConfig, files: RunFiles, info: dict[str, Any]) -> Iterator[None]:
-    """Turns what can go wrong while training into one line, which ``run.json`` has too.
-
-    Args:
-        config, files: of the seeds that are trained together.
-        info: what ``run.json`` says; empty where there is none yet.
-    """
+    """Turns what can go wrong while training into one line, which ``run.json`` has too, with the
+    ``info`` that it has already."""
     try:
         yield
     except BaseException as error:
@@ -42,7 +37,7 @@ def in_one_line(config: TrainingConfig, files: RunFiles, info: dict[str, Any]) -
 
 def _explained(error: BaseException, config: TrainingConfig, files: RunFiles) -> BaseException:
     if isinstance(error, OSError):
-        return cannot_write(error, files.output)
+        return _cannot_write(error, files.output)
     if not isinstance(error, jax.errors.JaxRuntimeError):
         return error
     if is_out_of_memory(error):
@@ -52,6 +47,16 @@ def _explained(error: BaseException, config: TrainingConfig, files: RunFiles) ->
     if jax.process_count() > 1:
         return RunError(f"{hosts.LOST} ({reason})", exit_code=1)
     return RunError(f"the device reported: {reason}", exit_code=1)
+
+
+def _cannot_write(error: OSError, folder: Path) -> RunError:
+    """Of a full disk, a read-only or vanished folder."""
+    path = error.filename or folder
+    return RunError(
+        f"can't write {path}: {error.strerror or error}; what was saved before is intact: make "
+        "room or put the folder back, then continue with --resume",
+        exit_code=1,
+    )
 
 
 def _record(files: RunFiles, info: dict[str, Any], status: str, error: BaseException) -> None:
@@ -77,7 +82,7 @@ def at_the_end(folder: Path | None, finished: bool) -> Iterator[None]:
         later = "; --resume compares therapists" if folder else ""
         raise KeyboardInterrupt(f"interrupted; the training is complete{saved}{later}") from None
     except OSError as error:
-        raise cannot_write(error, folder or Path()) from None
+        raise _cannot_write(error, folder or Path()) from None
     except jax.errors.JaxRuntimeError as error:
         if not is_out_of_memory(error):
             raise

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import json
 import re
+import signal
 import subprocess
 import sys
 from dataclasses import replace
@@ -23,6 +24,7 @@ from jaxtherapy.cli.evaluate import (
     notes,
 )
 from jaxtherapy.cli.evaluate_flags import build_parser
+from jaxtherapy.cli.launch import Ended
 from jaxtherapy.cli.progress import ProgressLines
 from jaxtherapy.client.baselines import BASELINES, map_name
 from jaxtherapy.client.octants import COMPLEMENT, OCTANTS
@@ -363,14 +365,16 @@ def test_a_users_own_files_are_refused_before_the_work(capsys, tmp_path, monkeyp
     assert mine.read_text() == "mine"
 
 
-def test_interrupted_while_drawing_the_numbers_are_there(capsys, tmp_path, monkeypatch):
+@pytest.mark.parametrize("stop", [KeyboardInterrupt(), Ended(signal.SIGTERM)])
+def test_interrupted_while_drawing_the_numbers_are_there(capsys, tmp_path, monkeypatch, stop):
     def interrupt(*_, **__):
-        raise KeyboardInterrupt
+        raise stop
 
     monkeypatch.setattr("jaxtherapy.reporting.report.write_report", interrupt)
     sizes = ["--episodes", "2", "--course-episodes", "0", "--bootstrap-samples", "100"]
     arguments = ["--baselines", "none", "--patterns", "cold_stuck", "--max-sessions", "2"]
-    assert main([*arguments, *sizes, "--output-dir", str(tmp_path / "it")]) == 130
+    code = getattr(stop, "exit_code", 130)
+    assert main([*arguments, *sizes, "--output-dir", str(tmp_path / "it")]) == code
     out, err = capsys.readouterr()
     assert err == f"interrupted; draw the report with python -m jaxtherapy.report {tmp_path}/it\n"
     assert {path.suffix for path in (tmp_path / "it").iterdir()} == {".json", ".csv"}

@@ -112,23 +112,6 @@ def test_expectation_is_the_mean_of_played_sessions():
         assert abs(rs.mean() - expected[act]) <= 5 * rs.std() / np.sqrt(20_000) + 1e-4
 
 
-def test_from_observation_sees_what_a_therapist_may_see():
-    seen = []
-
-    def respond(key, observation):
-        seen.append(observation)
-        return (observation.client_action + 1) % 8
-
-    dyad = dyads.open_with(
-        jax.tree.map(
-            lambda leaf: leaf[0], clients(jax.random.key(2), arrays(ClientParams()))
-        ).client,
-        jnp.int8(5),
-    )
-    act = therapists.from_observation(respond)(jax.random.key(0), dyad, ClientParams())
-    assert act == 6 and type(seen[0]) is dyads.Observation
-
-
 # --- memory --------------------------------------------------------------------------------------
 
 

@@ -80,7 +80,7 @@ def test_a_run_killed_while_it_saves_its_start_begins_there_again(
     sources(undisturbed, folder)
     name, source = f"new{number}", list(SOURCES.values())[number]
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save_flat", killed)
+        patch.setattr(Checkpoints, "save", killed)
         assert tiny.train(folder, "--resume-from", source, "--experiment-name", name) == 130
     assert orbax_steps(folder / "models" / name) == []
     capsys.readouterr()
@@ -120,7 +120,7 @@ def test_a_run_that_began_afresh_forgets_where_an_earlier_one_began(
     sources(undisturbed, folder)
     flags = ["--experiment-name", "new"]
     with monkeypatch.context() as patch:
-        patch.setattr(Checkpoints, "save_flat", killed)
+        patch.setattr(Checkpoints, "save", killed)
         assert tiny.train(folder, *flags, "--resume-from", "policy.pth") == 130
         patch.setattr(Trainer, "chunk", killed)
         assert tiny.train(folder, *flags, "--overwrite") == 130

@@ -80,41 +80,21 @@ def test_nested_containers_and_values():
     assert list(result) == list(obj)
 
 
-def views(base: np.ndarray) -> dict[str, np.ndarray]:
-    """Views of an array of shape (4, 6) that PyTorch can express as they are."""
-    return {
-        "whole": base,
-        "transposed": base.T,
-        "rows": base[1:3],
-        "every second": base[1:, ::2],
-        "column": base[:, 4],
-        "one element": base[2, 3:4].reshape(()),
-        "reshaped": base.reshape(2, 2, 6),
-        "new axis": base[:, None, 1:],
-    }
-
-
 @pytest.mark.parametrize("dtype", [np.float32, ml_dtypes.bfloat16, np.int8])
-def test_views_share_one_storage_and_memory(dtype):
-    obj = views(np.arange(24).reshape(4, 6).astype(dtype))
-    contents = dumps(obj)
+def test_an_array_that_appears_twice_is_stored_once_and_stays_one(dtype):
+    array = np.arange(24).reshape(4, 6).astype(dtype)
+    contents = dumps({"one": array, "other": [array], "equal": array.copy()})
     result = loads(contents)
-    for name, array in obj.items():
-        assert np.array_equal(result[name], array), name
-        assert result[name].shape == array.shape
-        assert np.shares_memory(result[name], result["whole"]), name
-    result["whole"][2, 3] = 99
-    assert result["one element"] == 99 and result["transposed"][3, 2] == 99
-    assert sum("/data/" in name for name in names_in(contents)) == 1
+    result["one"][2, 3] = 99
+    assert result["other"][0][2, 3] == 99 and result["equal"][2, 3] == array[2, 3]
+    assert sum("/data/" in name for name in names_in(contents)) == 2
 
 
-def test_views_of_part_of_a_base_store_that_part_only():
+def test_views_store_what_they_show_only():
     stacked = np.ones((1000, 64), np.float32)
-    contents = dumps({"first": stacked[3], "second": stacked[4]})
+    contents = dumps({"first": stacked[3], "second": stacked[4], "third": stacked[:, 5][:64]})
     assert len(contents) < 3000
-    result = loads(contents)
-    assert result["first"].base is result["second"].base is not None
-    assert not np.shares_memory(result["first"], result["second"])
+    assert all((each == 1).all() and each.shape == (64,) for each in loads(contents).values())
 
 
 @pytest.mark.filterwarnings("ignore:the matrix subclass")
@@ -143,16 +123,9 @@ def test_views_of_part_of_a_base_store_that_part_only():
         "matrix",
     ],
 )
-def test_arrays_that_pytorch_has_no_view_for(array):
+def test_arrays_of_any_layout(array):
     result = loads(dumps(array))
     assert np.array_equal(result, array) and result.dtype == array.dtype.newbyteorder("=")
-
-
-def test_two_types_on_one_base_and_equal_arrays_stay_apart():
-    base = np.arange(8, dtype=np.float32)
-    result = loads(dumps([base, base.view(np.int32), base.copy()]))
-    assert result[1].dtype == np.int32 and result[1].tobytes() == result[0].tobytes()
-    assert not np.shares_memory(result[0], result[2])
 
 
 def test_result_does_not_depend_on_what_it_was_read_from():
@@ -167,14 +140,13 @@ def names_in(contents: bytes) -> list[str]:
 
 
 def test_same_object_same_bytes_and_aligned_records(tmp_path):
-    obj = {"views": views(np.ones((4, 6))), "loose": [np.zeros(5, np.int8), np.ones(3)]}
+    twice = np.ones((4, 6))
+    obj = {"twice": (twice, twice), "loose": [np.zeros(5, np.int8), np.ones(3)]}
     contents = dumps(obj)
     assert contents == dumps(obj)
     assert dumps(loads(contents)) == contents
     save(tmp_path / "a.pth", obj)
-    with open(tmp_path / "b.pth", "wb") as stream:
-        save(stream, obj)
-    assert (tmp_path / "a.pth").read_bytes() == (tmp_path / "b.pth").read_bytes() == contents
+    assert (tmp_path / "a.pth").read_bytes() == contents
     with zipfile.ZipFile(io.BytesIO(contents)) as archive:
         assert archive.testzip() is None
         assert archive.read("archive/byteorder") == b"little"
@@ -182,14 +154,6 @@ def test_same_object_same_bytes_and_aligned_records(tmp_path):
             start = member.header_offset + 30 + len(member.filename) + len(member.extra)
             assert start % 64 == 0
             assert member.date_time == (1980, 1, 1, 0, 0, 0)
-
-
-def test_paths_and_file_objects(tmp_path):
-    path = tmp_path / "file.pth"
-    save(str(path), {"a": np.arange(3)})
-    with open(path, "rb") as stream:
-        assert (load(stream)["a"] == load(path)["a"]).all()
-    assert (load(io.BytesIO(path.read_bytes()))["a"] == [0, 1, 2]).all()
 
 
 # ------------------------------------------------------------------------- Files that PyTorch wrote
@@ -278,8 +242,6 @@ def test_missing_files_directories_and_odd_ones(tmp_path):
         load("/dev/zero")
     with pytest.raises(WeightsFileError, match="null"):
         load("a\0b")
-    with pytest.raises(WeightsFileError, match="open it in mode 'rb'"):
-        load(io.StringIO("text"))
     with pytest.raises(WeightsFileError, match="cannot be written: No such file"):
         save(tmp_path / "gone" / "file.pth", {})
     with pytest.raises(WeightsFileError, match="Is a directory"):

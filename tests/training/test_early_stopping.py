@@ -8,7 +8,8 @@ from jaxtherapy.config import ConfigError, load_config
 from jaxtherapy.storage.progress import NEVER, Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.training import early_stopping
-from jaxtherapy.training.trainer import Change, Trainer
+from jaxtherapy.training.callbacks import Change
+from jaxtherapy.training.trainer import Trainer
 from tests.training import tiny
 
 EASY = {"threshold": 0.05, "save_freq": 160}

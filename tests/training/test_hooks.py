@@ -15,8 +15,9 @@ from jaxtherapy.reporting import learning_curves
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.policies import to_named_arrays
 from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
+from jaxtherapy.training.callbacks import Change
 from jaxtherapy.training.loggers import LOGGERS
-from jaxtherapy.training.trainer import Change, Trainer
+from jaxtherapy.training.trainer import Trainer
 from tests.training import tiny
 
 

@@ -13,7 +13,7 @@ from jaxtherapy.client.therapists import complementary, random
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.ppo import evaluation
 from jaxtherapy.ppo.types import EvalResult
-from jaxtherapy.training.summary import _line_up, summary_key, verdict
+from jaxtherapy.training.summary import compare_trained, summary_key, verdict
 from tests.ppo.small import SETTINGS, SMALL, assert_close, init
 
 CLIENTS = SETTINGS.clients
@@ -69,8 +69,8 @@ def test_rows_are_the_final_and_the_best_policy_and_two_that_need_no_training():
     final, best = (init(SMALL, SETTINGS, seed).params for seed in (1, 2))
     best = jax.tree.map(lambda x: 9 * x, best)  # decided, and so unlike the other
     ppo = replace(SMALL, eval_episodes=64)
-    run = jax.jit(partial(_line_up, ppo))
-    found, rewards = run(SETTINGS, summary_key(7), (final, best))
+    run = jax.jit(partial(compare_trained, ppo))
+    found, rewards = run(SETTINGS, 7, (final, best))
 
     @jax.jit
     def of_policy(key, params):

@@ -63,7 +63,7 @@ NO_SUCCESS = ["test_sessions_to_success"]
 
 def row_of(log=LOG, result=RESULT):
     log, result = (type(x)(*x) for x in (log, result))
-    return row_of_seed(PROGRESS, 52.0, result, log, RunningStatistics(1.0, 0.0, 51.0**2))
+    return row_of_seed(PROGRESS, 52.0, (result, log, RunningStatistics(1.0, 0.0, 51.0**2)))
 
 
 def test_a_row_tells_every_number_in_its_column():

@@ -21,10 +21,7 @@ def map_name(answers: Iterable[int]) -> str:
 
 def answers_of(name: str) -> list[int]:
     """The eight answers of a fixed map by its name, in the order of the client's octants.
-
-    Raises:
-        KeyError: it is no such name.
-    """
+    Raises KeyError: it is no such name."""
     answers = name.removeprefix(FIXED_MAP).upper().split(",")
     if not name.startswith(FIXED_MAP) or len(answers) != N_OCTANTS or {*answers} - {*OCTANTS}:
         raise KeyError(name)

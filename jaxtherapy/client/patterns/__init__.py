@@ -56,11 +56,7 @@ def distributions() -> np.ndarray:
 
 def pattern_weights(patterns: Sequence[str]) -> np.ndarray:
     """(patterns,) mixture weights that draw uniformly from a list of names; a repeated name weighs
-    more.
-
-    Raises:
-        ValueError: the list is empty or holds an unknown name.
-    """
+    more. Raises ValueError: the list is empty or holds an unknown name."""
     if not patterns:
         raise ValueError("at least one pattern is needed")
     counts = np.zeros(len(PATTERNS))

@@ -22,7 +22,8 @@ Whatever is wrong with a file, ``WeightsFileError`` is what it raises; nothing i
 
 import os
 import stat
-from typing import Any, BinaryIO
+from pathlib import Path
+from typing import Any
 
 from jaxtherapy.storage.torch_format.common import (
     Refused,
@@ -38,23 +39,18 @@ __all__ = ["WeightsFileError", "dumps", "load", "loads", "save"]
 _MAX_FILE_BYTES = 8 * 2**30  # hidden_size 16384 takes 6.5 GB with Adam's state
 
 
-def save(file: str | os.PathLike[str] | BinaryIO, obj: Any) -> None:
-    """Write ``obj`` to a path or a binary file object, for ``torch.load(weights_only=True)``.
+def save(path: str | os.PathLike[str], obj: Any) -> None:
+    """Write ``obj`` to a file, in place, for ``torch.load(weights_only=True)``.
 
     ``obj``: arrays, str, int, float, bool and None, in any nesting of dicts (keys: str or int),
-    lists and tuples. Arrays that are views of one base array share a storage, and share memory
-    when read back. The same object makes the same bytes. A path is written in place.
+    lists and tuples. An array that appears twice is stored once, and its copies share memory when
+    read back. The same object makes the same bytes.
     """
-    name = _name_of(file)
-    contents = dumps(obj, name)
+    contents = dumps(obj, _shown(path))
     try:
-        if isinstance(file, (str, os.PathLike)):
-            with open(file, "wb") as stream:
-                stream.write(contents)
-        else:
-            file.write(contents)
+        Path(path).write_bytes(contents)
     except OSError as error:
-        raise one_line_error(name, "cannot be written", error) from None
+        raise one_line_error(_shown(path), "cannot be written", error) from None
 
 
 def dumps(obj: Any, name: str = "<bytes>") -> bytes:
@@ -68,26 +64,22 @@ def dumps(obj: Any, name: str = "<bytes>") -> bytes:
         raise one_line_error(name, "cannot be written", error) from None
 
 
-def load(file: str | os.PathLike[str] | BinaryIO) -> Any:
-    """Read a path or a binary file object. The arrays are writable and independent of the file."""
-    name = _name_of(file)
+def load(path: str | os.PathLike[str]) -> Any:
+    """Read a file. The arrays are writable and independent of it."""
     try:
-        if isinstance(file, (str, os.PathLike)):
-            mode = os.stat(file).st_mode
-            require(not stat.S_ISDIR(mode), "it is a directory", "give the path of a .pth file")
-            # A pipe or a device need never end.
-            require(stat.S_ISREG(mode), "it is no regular file", "give the path of a .pth file")
-            with open(file, "rb") as stream:
-                start = stream.read(MAGIC_BYTES)
-                check_magic(start)  # before a huge file of another kind fills the memory
-                size = os.fstat(stream.fileno()).st_size
-                require(size <= _MAX_FILE_BYTES, "it is too large", "save nothing but weights")
-                contents = start + stream.read(_MAX_FILE_BYTES)
-        else:
-            contents = file.read()
+        mode = os.stat(path).st_mode
+        require(not stat.S_ISDIR(mode), "it is a directory", "give the path of a .pth file")
+        # A pipe or a device need never end.
+        require(stat.S_ISREG(mode), "it is no regular file", "give the path of a .pth file")
+        with open(path, "rb") as stream:
+            start = stream.read(MAGIC_BYTES)
+            check_magic(start)  # before a huge file of another kind fills the memory
+            size = os.fstat(stream.fileno()).st_size
+            require(size <= _MAX_FILE_BYTES, "it is too large", "save nothing but weights")
+            contents = start + stream.read(_MAX_FILE_BYTES)
     except (Refused, OSError, ValueError, MemoryError) as error:
-        raise one_line_error(name, "cannot be read", error) from None
-    return loads(contents, name)
+        raise one_line_error(_shown(path), "cannot be read", error) from None
+    return loads(contents, _shown(path))
 
 
 def loads(contents: bytes, name: str = "<bytes>") -> Any:
@@ -99,7 +91,6 @@ def loads(contents: bytes, name: str = "<bytes>") -> Any:
         raise one_line_error(name, "cannot be read", error) from None
 
 
-def _name_of(file: Any) -> str:
-    is_path = isinstance(file, (str, os.PathLike))
-    text = str(file if is_path else getattr(file, "name", "<file object>"))
+def _shown(path: str | os.PathLike[str]) -> str:
+    text = os.fspath(path)
     return text if text.isprintable() else ascii(text)  # keeps the message on one line

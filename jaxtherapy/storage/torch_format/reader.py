@@ -60,10 +60,7 @@ class _Storage:
 
 def parse(contents: bytes) -> Any:
     """The object in a file's bytes.
-
-    Raises:
-        Exception: of whatever kind, out of NumPy or zipfile too, where it is refused.
-    """
+    Raises Exception: of whatever kind, out of NumPy or zipfile too, where it is refused."""
     require(isinstance(contents, bytes), "it yields no bytes", "open it in mode 'rb'")
     records = _read_archive(contents)
     byte_order = bytes(records.get("byteorder", b"little")[:10])

@@ -2,12 +2,12 @@
 
 import functools
 import io
+import math
 import pickle  # for the names of its operations
 import struct
 import zipfile
 from collections import OrderedDict
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -27,34 +27,13 @@ from jaxtherapy.storage.torch_format.reader import parse
 _ALIGNMENT = 64
 
 
-@dataclass(slots=True)
-class _Span:
-    """The bytes of a base array, from ``low`` to ``high``, that its views cover: a storage."""
-
-    key: str
-    base: np.ndarray
-    dtype: np.dtype
-    low: int
-    high: int
-
-    def contents(self) -> memoryview:
-        start = self.low - _address(self.base)
-        # Not a copy, because the base is contiguous.
-        raw = np.asarray(self.base).ravel(order="K").view(np.uint8)
-        return raw[start : start + self.high - self.low].data
-
-
-def _address(array: np.ndarray) -> int:
-    return array.__array_interface__["data"][0]
-
-
 class Writer:
-    """The operations that build an object, and the spans of memory that its arrays cover."""
+    """The operations that build an object, and the arrays in it."""
 
     def __init__(self, obj: Any) -> None:
-        # Arrays leave themselves and their spans here: where those start is known only at the end.
-        self.operations: list[bytes | tuple[np.ndarray, _Span]] = []
-        self.spans: dict[tuple[int, str, int], _Span] = {}
+        self.operations: list[bytes] = []
+        self.storages: dict[Any, tuple[str, np.ndarray]] = {}
+        """By the memory that an array in the object shows, its key and its elements."""
         self.write(obj, "it")
 
     def write(self, value: Any, where: str) -> None:
@@ -72,7 +51,7 @@ class Writer:
             case str():
                 put(_string(value))
             case np.ndarray():
-                put(self.place(value, where))
+                put(self.tensor(value, where))
             case dict():
                 put(_ORDERED_DICT if isinstance(value, OrderedDict) else pickle.EMPTY_DICT)
                 put(pickle.MARK)
@@ -89,55 +68,38 @@ class Writer:
                 advice = "use NumPy arrays, dicts, lists, tuples, str, int, float, bool or None"
                 raise Refused(f"{where} is of type {type(value).__name__}; {advice}")
 
-    def place(self, array: np.ndarray, where: str) -> tuple[np.ndarray, _Span]:
-        """Find or make the span in which an array lies; copy what PyTorch has no view for."""
-        supported = array.dtype.name in STORAGE_NAMES
-        require(supported, f"{where} has dtype {array.dtype}", f"use one of {[*STORAGE_NAMES]}")
-        dtype = STORAGE_TYPES[STORAGE_NAMES[array.dtype.name]]
-        base = array
-        while isinstance(base.base, np.ndarray):
-            base = base.base
-        low, item = _address(array), dtype.itemsize
-        axes = list(zip(array.shape, array.strides, strict=True))
-        high = low + sum((extent - 1) * step for extent, step in axes) + item
-        if (
-            array.dtype != dtype  # of the other byte order
-            or any(step < 0 or step % item for _, step in axes)
-            or not 0 < array.nbytes <= high - low  # empty, or elements repeat
-            or not (base.flags.c_contiguous or base.flags.f_contiguous)
-            or base.dtype.hasobject
-        ):
-            array = base = np.array(array, dtype, order="C")
-            low, high = _address(array), _address(array) + array.nbytes
-        # As in PyTorch, all elements of a storage are of one type, and none begins within another.
-        new_span = _Span(str(len(self.spans)), base, dtype, low, high)
-        span = self.spans.setdefault((id(base), dtype.name, low % item), new_span)
-        span.low, span.high = min(span.low, low), max(span.high, high)
-        return array, span
-
-    @functools.cached_property
-    def program(self) -> bytes:
-        """The pickle."""
-        operations = [x if isinstance(x, bytes) else _tensor(*x) for x in self.operations]
-        return b"".join([pickle.PROTO + b"\x02", *operations, pickle.STOP])
+    def tensor(self, array: np.ndarray, where: str) -> bytes:
+        """The operations that build a tensor, whose elements are stored once."""
+        name = STORAGE_NAMES.get(array.dtype.name, "")
+        require(name != "", f"{where} has dtype {array.dtype}", f"use one of {[*STORAGE_NAMES]}")
+        elements = np.asarray(array, STORAGE_TYPES[name], order="C").reshape(-1)
+        memory = array.__array_interface__["data"], array.shape, array.strides, array.dtype
+        key, _ = self.storages.setdefault(memory, (str(len(self.storages)), elements))
+        inner = (array.shape[axis + 1 :] for axis in range(array.ndim))
+        strides = [math.prod(max(extent, 1) for extent in extents) for extents in inner]
+        storage = [
+            pickle.MARK + _string("storage") + _global("torch", name),
+            _string(key) + _string("cpu") + _integer(array.size),
+            pickle.TUPLE + pickle.BINPERSID,
+        ]
+        view = [
+            _integer(0) + _integers(array.shape) + _integers(strides),
+            pickle.NEWFALSE + _ORDERED_DICT,  # requires_grad, hooks
+        ]
+        function = _global("torch._utils", "_rebuild_tensor_v2")
+        return b"".join([function, pickle.MARK, *storage, *view, pickle.TUPLE, pickle.REDUCE])
 
     def contents(self) -> bytes:
-        """The file.
-
-        Raises:
-            Exception: it could not be read back.
-        """
-        spans = self.spans.values()
+        """The file. Raises Exception: it could not be read back."""
+        program = b"".join([pickle.PROTO + b"\x02", *self.operations, pickle.STOP])
+        arrays = [elements for _, elements in self.storages.values()]
+        storages = [each.view(np.uint8).data for each in arrays]
         # The same bounds: all that is written can be read. What is refused depends on no elements
         # but booleans, not every byte of which is one, so seeds by the hundred are read back once.
         _read_back(
-            self.program,
-            tuple(
-                bytes(span.contents()) if span.dtype == np.bool_ else span.high - span.low
-                for span in spans
-            ),
+            program, tuple(each.tobytes() if each.dtype == bool else each.nbytes for each in arrays)
         )
-        contents = _archive(self.program, [span.contents() for span in spans])
+        contents = _archive(program, storages)
         if contents.count(INDEX_ENTRY) > MAX_RECORDS:  # the numbers look like it
             parse(contents)
         return contents
@@ -192,26 +154,3 @@ def _integer(value: int) -> bytes:
 
 def _integers(values: Iterable[int]) -> bytes:
     return pickle.MARK + b"".join(map(_integer, values)) + pickle.TUPLE
-
-
-def _tensor(array: np.ndarray, span: _Span) -> bytes:
-    """The operations that build a tensor."""
-    item = span.dtype.itemsize
-    strides: list[int] = []
-    contiguous = 1
-    for extent, step in zip(reversed(array.shape), reversed(array.strides), strict=True):
-        # Where a stride means nothing, NumPy has anything, and PyTorch what is here.
-        strides.insert(0, step // item if extent > 1 and array.size else contiguous)
-        contiguous = max(extent, 1) * strides[0]
-    storage = [
-        pickle.MARK + _string("storage") + _global("torch", STORAGE_NAMES[span.dtype.name]),
-        _string(span.key) + _string("cpu") + _integer((span.high - span.low) // item),
-        pickle.TUPLE + pickle.BINPERSID,
-    ]
-    view = [
-        _integer((_address(array) - span.low) // item),
-        _integers(array.shape) + _integers(strides),
-        pickle.NEWFALSE + _ORDERED_DICT,  # requires_grad, hooks
-    ]
-    function = _global("torch._utils", "_rebuild_tensor_v2")
-    return b"".join([function, pickle.MARK, *storage, *view, pickle.TUPLE, pickle.REDUCE])
