@@ -22,9 +22,6 @@ CONFIDENCE = 0.95
 N_SAMPLES = 2_000
 """Resamples of seeds: their noise moves an end of the interval by a few percent of its width."""
 
-_BLOCK = 128
-"""Resamples worked on at a time: with a thousand seeds they stay in a core's cache."""
-
 Array = np.ndarray
 
 
@@ -84,28 +81,15 @@ def bootstrap_iqm(
 def iqm_of_resamples(
     values: Float[Array, "seeds evaluations"], counts: Float[Array, "samples seeds"]
 ) -> Float[Array, "samples evaluations"]:
-    """The interquartile mean of resamples in which each seed occurs as often as ``counts`` says.
-
-    Nothing is sorted but ``values``: a mean is the lowest value plus each gap to the next one,
-    weighed by the share of draws above the gap; the interquartile mean counts only draws of the
-    middle half. No gap is negative, so float32 is good for six digits of the range.
-    """
-    n_seeds, n_evaluations = values.shape
-    cut = n_seeds // 4
-    middle = n_seeds - 2 * cut
-    order = np.argsort(values, axis=0)
-    ranked = np.take_along_axis(values, order, axis=0)
-    # One evaluation a row: the same layout, and so the same rounding, however many there are.
-    gaps = np.ascontiguousarray((np.diff(ranked, axis=0) / middle).T, dtype=np.float32)
-    iqm = np.empty((len(counts), n_evaluations))
-    for start in range(0, len(counts), _BLOCK):
-        block = np.ascontiguousarray(counts[start : start + _BLOCK].T, dtype=np.float32)
-        draws = np.empty((n_seeds - 1, block.shape[1]), np.float32)  # one buffer for all steps
-        for i in range(n_evaluations):
-            np.take(block, order[1:, i], axis=0, out=draws, mode="clip")  # "clip": no copy
-            np.cumsum(draws[::-1], axis=0, out=draws[::-1])  # above each gap
-            np.clip(np.subtract(draws, cut, out=draws), 0, middle, out=draws)
-            iqm[start : start + _BLOCK, i] = ranked[0, i] + gaps[i] @ draws
+    """The interquartile mean of resamples in which each seed occurs as often as ``counts`` says."""
+    n_seeds, cut = len(values), len(values) // 4
+    iqm = np.empty((len(counts), values.shape[1]))
+    for place, column in enumerate(values.T):
+        order = np.argsort(column)
+        lowest = column[order[0]]  # added last: seeds that agree have it exactly
+        drawn = np.cumsum(counts[:, order], axis=1)
+        kept = np.diff(np.clip(drawn, cut, n_seeds - cut), axis=1, prepend=np.float32(cut))
+        iqm[:, place] = lowest + kept @ (column[order] - lowest) / (n_seeds - 2 * cut)
     return iqm
 
 

@@ -113,21 +113,23 @@ def metric_sums(outcomes: Outcomes, weights: Weights = None) -> dict[str, Sums]:
     That average weighs cells, not successes. A therapist who succeeds in hard cells too is not
     made to look slow by it.
     """
-    success = np.asarray(outcomes.success, np.float32)
-    sessions = np.asarray(outcomes.sessions, np.float32)
-    ones = np.ones_like(success)
-    parts = {
-        "success": (success, ones),
-        "dropout": (np.asarray(outcomes.dropout, np.float32), ones),
-        "sessions_to_success": (outcomes.sessions_to_success * success, success),
-        "sessions": (sessions, ones),
-        "reward": (np.asarray(outcomes.reward), ones),
-        "final_rs": (np.asarray(outcomes.rs), ones),
-        "bond": (np.asarray(outcomes.bond), ones),
-        "near_miss": (outcomes.near_miss, ones),
-        "relapse": (outcomes.relapse, success),
+    success = np.asarray(outcomes.success, float)
+    means = {
+        "success": success,
+        "dropout": outcomes.dropout,
+        "sessions": outcomes.sessions,
+        "reward": outcomes.reward,
+        "final_rs": outcomes.rs,
+        "bond": outcomes.bond,
+        "near_miss": outcomes.near_miss,
     }
-    sums = {name: Sums(*(np.asarray(part, float) for part in pair)) for name, pair in parts.items()}
+    of_successes = {
+        "sessions_to_success": success * outcomes.sessions_to_success,
+        "relapse": outcomes.relapse,
+    }
+    ones = np.ones_like(success)
+    sums = {name: Sums(np.asarray(each, float), ones) for name, each in means.items()}
+    sums |= {name: Sums(np.asarray(each, float), success) for name, each in of_successes.items()}
     return {name: _with_average(cells, _defined(cells, weights)) for name, cells in sums.items()}
 
 
