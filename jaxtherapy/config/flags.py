@@ -5,6 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import yaml
@@ -30,7 +31,8 @@ class OneLineParser(argparse.ArgumentParser):
     """
 
     def __init__(self, **options: Any) -> None:
-        super().__init__(allow_abbrev=False, **options)
+        wide = partial(argparse.HelpFormatter, max_help_position=34, width=100)
+        super().__init__(allow_abbrev=False, **{"formatter_class": wide, **options})
         version = f"jaxtherapy {__version__}"
         self.add_argument("--version", action="version", version=version, help="print it and exit")
         self._negative_number_matcher = re.compile(r"-\.?\d")  # as of Python 3.14: -5e-1 too
@@ -79,7 +81,6 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
         description=description,
         epilog=FORMS,
         argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
     )
     experiment = parser.add_argument_group(EXPERIMENT)
     what = "YAML file of settings; flags win over it"

@@ -77,6 +77,11 @@ class Request:
     fitted_map: FittedMap | None = None
 
     @property
+    def n_therapies(self) -> int:
+        """Of each therapist."""
+        return len(self.cells) * self.episodes
+
+    @property
     def metrics(self) -> list[MetricInfo]:
         """What is told: relapse only where therapies go on after success."""
         stops = all(each.stop_at_success for each in self.clients)
