@@ -32,7 +32,8 @@ class OneLineParser(argparse.ArgumentParser):
 
     def __init__(self, **options: Any) -> None:
         wide = partial(argparse.HelpFormatter, max_help_position=34, width=100)
-        super().__init__(allow_abbrev=False, **{"formatter_class": wide, **options})
+        options.setdefault("formatter_class", wide)
+        super().__init__(allow_abbrev=False, **options)
         version = f"jaxtherapy {__version__}"
         self.add_argument("--version", action="version", version=version, help="print it and exit")
         self._negative_number_matcher = re.compile(r"-\.?\d")  # as of Python 3.14: -5e-1 too

@@ -39,15 +39,9 @@ _WORTH_OF_RS = 0.4
 
 @dataclass(frozen=True)
 class FittedMap:
-    """A map that was searched for.
-
-    Attributes:
-        answers: to each client act.
-        success, complementary: shares of successes of the map, and of the start, in the search.
-        clients: of each kind that every map treated.
-        therapies: in all.
-        seed: that decided the clients.
-    """
+    """A map that was searched for: the answer to each client act; the share of successes of it
+    and of complementarity in the search, with ``clients`` of each kind and in all ``therapies``;
+    and the seed that decided the clients."""
 
     answers: list[int]
     success: float
@@ -58,13 +52,9 @@ class FittedMap:
 
 
 def coordinate_search(score: Score, start: Answers, most: int) -> Answers:
-    """Changes one answer at a time to the best of the eight, until no change helps.
-
-    Args:
-        score: of each of several maps, higher is better; the same for a map every time.
-        start: the first map.
-        most: maps that may be scored; the search ends before it would score more.
-    """
+    """Changes one answer at a time to the best of the eight, until no change helps, or before
+    more than ``most`` maps would be scored. The score of a map, higher is better, is the same
+    every time."""
     return coordinate_searches(lambda maps: score(list(maps[0]))[None], start[None], most)[0]
 
 
@@ -109,7 +99,6 @@ def fit_map(
         clients: kinds of clients; successes are averaged over them, by ``weights``.
         budget: therapies at most.
         seed: decides the clients and everything that happens to them.
-        weights: of each kind.
         advance: is told of therapies held.
 
     Raises:

@@ -152,13 +152,8 @@ class ImprovementRow:
 
 @dataclass
 class Curve:
-    """A pooled share or mean along sessions or normalised time, with pointwise intervals.
-
-    Attributes:
-        value, low, high: null where nothing was observed.
-        n: sessions that entered each point.
-        therapies: that these sessions are from.
-    """
+    """A pooled share or mean along sessions or normalised time, with pointwise intervals: null
+    where nothing was observed. ``n`` sessions, of so many therapies, entered each point."""
 
     value: Numbers
     low: Numbers
@@ -199,13 +194,9 @@ class Strand:
 
 @dataclass
 class Excess:
-    """What a therapist shows beyond its twin (:mod:`jaxtherapy.evaluation.twin`), paired by client.
-
-    Attributes:
-        pairs: clients whose therapy was long enough, and ended in this way, with both.
-        first_minus_middle, last_minus_middle, curvature: therapist minus twin.
-        p: of the intersection–union test that all three are positive.
-    """
+    """What a therapist shows beyond its twin, its stationary control, paired by client: ``pairs``
+    clients had long enough therapies that ended in this way with both. Therapist minus twin, and
+    the p of the intersection–union test that all three are positive."""
 
     pairs: int
     first_minus_middle: Estimate
@@ -311,14 +302,11 @@ class Episode:
 
 @dataclass
 class PlannerResult:
-    """The planner with the first clients of each cell, and the others with the same ones.
+    """The planner with the first ``episodes`` clients of each cell, and the others with the same.
 
     Attributes:
         therapist: its id in these rows; the others are all therapists of the evaluation.
-        episodes: clients per cell.
         interval, simulations, seed: how it planned, see :class:`~jaxtherapy.envs.planner.Planner`.
-        seconds: that it took.
-        outcomes: of everyone.
         differences: of the others to the planner.
     """
 

@@ -106,18 +106,11 @@ def shapes_of(
     intervals: Intervals,
     pairs: tuple[Answers, Answers] | None = None,
 ) -> list[Shape]:
-    """The shape of every measure.
-
-    Args:
-        pairs: of the therapist and of its control, for the clients whose therapy ended in this way
-            with both.
-    """
+    """The shape of every measure; ``pairs``: of the therapist and of its control, for the clients
+    whose therapy ended in this way with both."""
     shapes = []
     for measure, read in MEASURES.items():
-        beyond = None
-        if pairs:
-            ours, controls = ((read(each), each.held) for each in pairs)
-            beyond = excess_of(ours, controls, intervals)
+        beyond = pairs and excess_of(*((read(each), each.held) for each in pairs), intervals)
         of_one = shape_of(read(answers), answers.held, intervals, beyond)
         shapes.append(replace(of_one, outcome=outcome, acts=acts, measure=measure))
     return shapes
