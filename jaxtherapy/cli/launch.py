@@ -37,11 +37,8 @@ class Ended(KeyboardInterrupt):
 
 
 def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
-    """Makes a command's ``main`` end in one line and an exit code where it raises what we expect.
-
-    Args:
-        interrupted: what Ctrl-C is answered with, unless the KeyboardInterrupt has its own text.
-    """
+    """Makes a command's ``main`` end in one line and an exit code where it raises what we
+    expect; ``interrupted`` answers Ctrl-C, unless the KeyboardInterrupt has its own text."""
 
     def decorate(main: Callable[P, int]) -> Callable[P, int]:
         @wraps(main)

@@ -114,27 +114,17 @@ def _legend(axes: "Axes", entries: Mapping[str, Mapping[str, Any]]) -> None:
 def draw_training(
     rows: Mapping[int, Sequence[Row]], title: str, path: Path, as_seeds: bool | None = None
 ) -> None:
-    """Writes :func:`curves_as_png` to a file.
-
-    Raises:
-        PictureError: it can't be drawn.
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
+    """Writes :func:`curves_as_png` to a file; where that raises OSError, ``path`` is as it was."""
     write_atomically(path, curves_as_png(rows, title, as_seeds))
 
 
 def curves_as_png(
     rows: Mapping[int, Sequence[Row]], title: str, as_seeds: bool | None = None
 ) -> bytes:
-    """Reward, success and dropout against steps.
+    """Reward, success and dropout against steps, of the rows of each seed's log.
 
-    Args:
-        rows: of each seed's log.
-        title: of the picture.
-        as_seeds: whether evaluations alone are drawn; None: where there are several.
-
-    Raises:
-        PictureError: it can't be drawn.
+    ``as_seeds``: whether evaluations alone are drawn, with their interquartile mean and its
+    interval; None: where there are several. Raises PictureError.
     """
     as_seeds = len(rows) > 1 if as_seeds is None else as_seeds
     logs = [_columns(of_seed) for of_seed in rows.values()]
@@ -177,12 +167,8 @@ def _of_seeds(n_seeds: int) -> dict[str, dict[str, Any]]:
 
 
 def draw_together(logs: Mapping[str, Sequence[Log]], path: Path) -> None:
-    """Evaluations of several trainings, by name, each with the logs of its seeds.
-
-    Raises:
-        PictureError: it can't be drawn.
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
+    """Evaluations of several trainings, by name, each with the logs of its seeds. Raises
+    PictureError, and OSError where ``path`` can't be written; it is as it was then."""
     n_colors, entries = len(PALETTE), {}
     looks = {
         name: {"color": PALETTE[place % n_colors], "style": STYLES[place // n_colors % len(STYLES)]}
