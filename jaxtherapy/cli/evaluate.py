@@ -8,17 +8,15 @@ and a report with figures.
 from __future__ import annotations
 
 import argparse
-import platform
 import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jaxtherapy
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.asking import client_config, share, use_device, whole
 from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
@@ -323,11 +321,10 @@ def _replaced(folder: Path) -> list[str]:
     """That there is an evaluation already, and of when."""
     from jaxtherapy.evaluation.reading import read_evaluation
 
-    try:
+    with suppress(RunError, KeyError):
         created = read_evaluation(folder / "evaluation.json").run["created"]
-    except (RunError, KeyError):
-        return []
-    return [f"replaces the evaluation of {created} in {folder}"]
+        return [f"replaces the evaluation of {created} in {folder}"]
+    return []
 
 
 def _with_fitted_map(
@@ -392,19 +389,13 @@ def _device_errors() -> Iterator[None]:
 
 def about(command: list[str]) -> dict[str, Any]:
     """What ran, on what, from which source."""
-    import jax
-
     from jaxtherapy.storage import run_info
 
-    device = jax.devices()[0]
+    ran = run_info.about(command)
     return {
-        "command": shlex.join(command),
-        "created": run_info.now(),
-        "commit": run_info.source_commit(),
-        "versions": {"jaxtherapy": jaxtherapy.__version__, "jax": jax.__version__},
-        "device": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "host": platform.platform(),
-        },
+        "command": ran["command"],
+        "created": ran["started"],
+        "commit": ran["commit"],
+        "versions": {name: ran["versions"][name] for name in ("jaxtherapy", "jax")},
+        "device": {name: ran["device"][name] for name in ("platform", "kind", "host")},
     }

@@ -41,9 +41,6 @@ class Quit(Exception):
     """The user has seen enough."""
 
 
-# --- text -----------------------------------------------------------------------------------
-
-
 def read_octant(text: str) -> int | None:
     """0..7, from a number or a letter code in any case; ``None`` if it is neither."""
     code = text.strip().upper()
@@ -114,9 +111,6 @@ def reveal(game: Game, out: Console) -> None:
 def _course(values: Sequence[float]) -> str:
     """Values as blocks, and the first and last of them."""
     return f"{sparkline(values, min(values), max(values))}  {values[0]:.3f} → {values[-1]:.3f}"
-
-
-# --- the command ----------------------------------------------------------------------------
 
 
 @ends_in_one_line("\ninterrupted; the therapy is left unfinished")

@@ -28,10 +28,10 @@ Array = np.ndarray
 class AcrossSeeds(NamedTuple):
     """What a metric was across seeds, at each evaluation.
 
-    With one seed there is no telling how seeds differ: ``std`` (of a sample, ddof 1) is NaN, and
-    all others are that seed's value. The interval is NaN with fewer than ``FEWEST_SEEDS``; with
-    few it covers less than it says (five 88 %, eight 93 %, fifty 95 %). Where a seed's value is
-    not finite, everything is NaN: no seed is left out in silence.
+    With one seed ``std`` (ddof 1) is NaN, and all others are that seed's value. The interval is NaN
+    with fewer than ``FEWEST_SEEDS``; with few it covers less than it says (five 88 %, eight 93 %,
+    fifty 95 %). Where a seed's value is not finite, everything is NaN: no seed is left out in
+    silence.
     """
 
     mean: Float[Array, " evaluations"]
@@ -48,10 +48,8 @@ def across_seeds(
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> AcrossSeeds:
-    """The statistics of each column.
-
-    All columns, and all metrics with the same ``seed``, share their resamples of seeds.
-    """
+    """The statistics of each column; all columns, and all metrics with the same ``seed``, share
+    their resamples of seeds."""
     values = np.asarray(values, np.float64)
     n_seeds, n_evaluations = values.shape
     told = AcrossSeeds(*np.full((6, n_evaluations), np.nan))
@@ -104,8 +102,8 @@ class Ranking(NamedTuple):
 def rank_seeds(rewards: Mapping[int, float]) -> Ranking:
     """Which seeds are best, median and worst by their final evaluation reward.
 
-    Of two in the middle, the median is the one that earns less. Of seeds that earn the same, the
-    lower number is the better one. A reward that is no number is below all others.
+    Of two in the middle, the median earns less; of seeds that earn the same, the lower number is
+    better; a reward that is no number is below all others.
     """
     order = sorted(
         rewards, key=lambda seed: (-np.nan_to_num(rewards[seed], nan=-np.inf, neginf=-np.inf), seed)

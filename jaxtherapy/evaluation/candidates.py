@@ -140,9 +140,6 @@ def _panel(
     return Panel(candidates, family)
 
 
-# --- users' own -----------------------------------------------------------------------------
-
-
 def load_therapist(name: str) -> Therapist:
     """A user's therapist ``module:attribute``: a :class:`Therapist`, or a pure function of ``(key,
     observation)``, which sees what a therapist may see, or of ``(key, dyad, params)``, which sees

@@ -52,16 +52,14 @@ class Request:
     """What to evaluate.
 
     Attributes:
-        name: of the evaluation.
-        cells: kinds of clients.
-        clients: of each cell.
+        cells, clients: kinds of clients, and the clients of each.
         weights: of each cell in averages and in the course of therapy.
         shared: client settings that all cells have in common, to be recorded.
         reference: id of the therapist that the others are compared with.
         episodes: clients per cell.
         course_episodes: therapies per therapist, over all cells, for the course of therapy.
-        intervals: how they are made; their seed decides the clients too, and everything that
-            happens to them.
+        intervals: how they are made; their seed decides the clients too, and all that happens to
+            them.
         fitted_map: how a map among the therapists was searched for, to be recorded.
     """
 

@@ -15,17 +15,17 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.client_groups import (
+from jaxtherapy.evaluation.grid import Grid, Programs, play_some
+from jaxtherapy.evaluation.properties import LABELS, properties_of
+from jaxtherapy.evaluation.results import (
     CLIENT_GROUPS,
     ClientGroup,
     ClientLeaf,
     Condition,
+    Estimate,
     ForWhom,
     PropertyEffect,
 )
-from jaxtherapy.evaluation.grid import Grid, Programs, play_some
-from jaxtherapy.evaluation.properties import LABELS, properties_of
-from jaxtherapy.evaluation.results import Estimate
 from jaxtherapy.evaluation.statistics import FEWEST, estimates, wilson_interval
 
 if TYPE_CHECKING:
@@ -100,9 +100,6 @@ _OF_THERAPIES = {
 }
 
 
-# --- intervals ------------------------------------------------------------------------------
-
-
 def jackknife(
     columns: Float[Array, "*shape clients"],
     function: Callable[[Array], Float[Array, " told"]],
@@ -132,9 +129,6 @@ def _as_rate(rate: Estimate, clients: int, confidence: float) -> Estimate:
     return Estimate(rate.estimate, float(low), float(high), rate.se)
 
 
-# --- groups and repeats ---------------------------------------------------------------------
-
-
 def _repeats(
     group: Int[Array, "cells clients"],
     repeat: Int[Array, "cells repeated"],
@@ -161,9 +155,6 @@ def _repeats(
         share = _as_rate(shares[place], group.size, confidence)
         groups.append(ClientGroup(name, here, share, _as_rate(stayed[place], there, confidence)))
     return groups, jackknife(pairs, agreement, confidence)[0]
-
-
-# --- what tells them apart ------------------------------------------------------------------
 
 
 def effects(

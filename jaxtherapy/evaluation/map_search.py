@@ -33,7 +33,7 @@ MAPS = SWEEPS * N_OCTANTS * (N_OCTANTS - 1) + 1
 STREAM = 0x4D4150
 """Sets the clients of a search apart from those of evaluations and trainings."""
 
-_WORTH_OF_RS = 0.4
+_VALUE_OF_RS = 0.4
 """Of a client's whole range of RS, in successes: guides the search where hardly anyone succeeds."""
 
 
@@ -119,7 +119,7 @@ def fit_map(
             outcomes = play_grid(programs, candidates, design, advance).outcomes
             shares = np.average(outcomes.success.mean(-1), axis=-1, weights=weights)
             successes.extend(zip(maps, shares.tolist(), strict=True))
-            return np.average(worth(outcomes).mean(-1), axis=-1, weights=weights)
+            return np.average(search_score(outcomes).mean(-1), axis=-1, weights=weights)
 
         best = coordinate_search(score, COMPLEMENT, MAPS)
     of_best = next(share for answers, share in successes if np.array_equal(answers, best))
@@ -133,9 +133,9 @@ def fit_map(
     )
 
 
-def worth(outcomes: Outcomes) -> Float[np.ndarray, "*shape"]:
+def search_score(outcomes: Outcomes) -> Float[np.ndarray, "*shape"]:
     """What a search makes most of: success, and in failures how near RS came."""
-    return np.where(outcomes.success, 1.0, _WORTH_OF_RS * (outcomes.rs - 1))
+    return np.where(outcomes.success, 1.0, _VALUE_OF_RS * (outcomes.rs - 1))
 
 
 def with_map(panel: Panel, fitted: FittedMap) -> Panel:

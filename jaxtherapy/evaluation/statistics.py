@@ -108,11 +108,9 @@ Weights = Float[Array, " cells"] | None
 
 
 def metric_sums(outcomes: Outcomes, weights: Weights = None) -> dict[str, Sums]:
-    """Every metric of outcomes (cells, clients); the row after the last cell averages over cells.
-
-    That average weighs cells, not successes. A therapist who succeeds in hard cells too is not
-    made to look slow by it.
-    """
+    """Every metric of outcomes (cells, clients), and in the last row averages over cells: they
+    weigh cells, not successes, so that who succeeds in hard cells too is not made to look slow
+    by it."""
     success = np.asarray(outcomes.success, float)
     means = {
         "success": success,
@@ -274,11 +272,8 @@ def describe(name: str, metric: Metric, confidence: float) -> list[Estimate]:
 def p_of_mean(
     values: Float[Array, "*shape n"], alternative: Literal["two-sided", "greater"] = "two-sided"
 ) -> Float[Array, "*shape"]:
-    """p-values of Student's t-test of a mean of 0.
-
-    Where all values are the same there is no telling how they vary: a sign test, and 1 where none
-    speaks for the alternative.
-    """
+    """p-values of Student's t-test of a mean of 0; where all values are the same, of a sign
+    test, and 1 where none speaks for the alternative."""
     n, first = values.shape[-1], values[..., 0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of values that are the same
@@ -319,11 +314,8 @@ def paired_p_values(name: str, ours: Sums, theirs: Sums) -> Float[Array, " rows"
 def paired_differences(
     name: str, ours: Metric, theirs: Metric, confidence: float
 ) -> list[Estimate]:
-    """Ours minus theirs, with percentile intervals of jointly resampled clients.
-
-    A rate that differs alike for all clients, usually not at all, gets the interval of no other
-    case in n (Wilson).
-    """
+    """Ours minus theirs, with percentile intervals of jointly resampled clients; a rate that
+    differs alike for all clients gets the interval of no other case in n (Wilson)."""
     low, high = percentile_interval(ours.samples - theirs.samples, confidence)
     mine, other = ours.sums, theirs.sums
     gap = mine.estimate - other.estimate
@@ -358,10 +350,8 @@ def interquartile_mean(scores: Float[Array, "... seeds cells"]) -> Float[Array, 
 def improvement_probability(
     ours: Float[Array, "... seeds cells"], theirs: Float[Array, "... seeds cells"]
 ) -> Float[Array, "..."]:
-    """P(one of our seeds scores above one of theirs), ties half, averaged over cells.
-
-    Agarwal et al. (2021), after Mann and Whitney (1947).
-    """
+    """P(one of our seeds scores above one of theirs), ties half, averaged over cells (Agarwal et
+    al. 2021, after Mann and Whitney 1947)."""
     ours, theirs = ours[..., :, None, :], theirs[..., None, :, :]
     return np.mean((ours > theirs) + 0.5 * (ours == theirs), axis=(-3, -2, -1))
 
@@ -387,8 +377,7 @@ def interval_across_seeds(
     """A percentile bootstrap over seeds, from ``FEWEST_SEEDS`` on.
 
     With few seeds it holds the truth less often than it claims: 95 % intervals of interquartile
-    means of normal scores 50 % of the time with two, 74 % with three, 82 to 88 % with four, 87 to
-    89 % with five, 92 to 94 % with eight.
+    means of normal scores 74 % of the time with three, 87 to 89 % with five, 92 to 94 % with eight.
     """
     if n_seeds < FEWEST_SEEDS:
         return Estimate(estimate, None, None)

@@ -66,10 +66,10 @@ class Played(NamedTuple):
     def in_numpy(self, n: int) -> "Played":
         """The first ``n`` therapies as NumPy arrays."""
         cut = jax.tree.map(lambda leaf: np.asarray(leaf[:n]), self)
-        course, chances = jax.tree.map(
+        by_session = jax.tree.map(
             lambda leaf: np.asarray(leaf[:, :n]), (self.course, self.probability)
         )
-        return cut._replace(course=course, probability=chances)
+        return cut._replace(course=by_session[0], probability=by_session[1])
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -85,18 +85,18 @@ def play_in_full(
     therapist = family(weights)
 
     def hold(time: Array, number: Array, before: Meeting) -> tuple[Meeting, tuple[Course, Array]]:
-        chances = probabilities(before.dyad.client, params.numbers_of(before.dyad))
+        before_act = probabilities(before.dyad.client, params.numbers_of(before.dyad))
         after, now = session(key, time, number, before, therapist, params)
-        return after, (now, chances)
+        return after, (now, before_act)
 
     def advance(before: Meeting, time: Array) -> tuple[Meeting, tuple[Course, Array]]:
         return jax.vmap(partial(hold, time))(clients, before)
 
     first = jax.vmap(lambda number: begin(key, number, therapist, params))(clients)
-    last, (course, chances) = jax.lax.scan(advance, first, jnp.arange(1, n_sessions + 1))
+    last, (course, probability) = jax.lax.scan(advance, first, jnp.arange(1, n_sessions + 1))
     paid = jax.vmap(lambda dyad: reward(dyad, params))(last.dyad)
     over = jax.vmap(lambda dyad: is_over(dyad, params))(last.dyad)
-    return Played(first.dyad, last.dyad, course, chances, paid, over)
+    return Played(first.dyad, last.dyad, course, probability, paid, over)
 
 
 class Chunk(NamedTuple):

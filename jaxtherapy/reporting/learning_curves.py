@@ -108,9 +108,6 @@ def _legend(axes: "Axes", entries: Mapping[str, Mapping[str, Any]]) -> None:
     axes.legend([Line2D([], [], **look) for look in looks], list(entries))
 
 
-# --- of a training --------------------------------------------------------------------------
-
-
 def draw_training(
     rows: Mapping[int, Sequence[Row]], title: str, path: Path, as_seeds: bool | None = None
 ) -> None:
@@ -193,9 +190,6 @@ def draw_together(logs: Mapping[str, Sequence[Log]], path: Path) -> None:
     options = {"dpi": 120} if kind == "png" else {"metadata": {"Date": None}}
     drawn = draw(path.name, (8, 6.5), paint, {kind: options}, **{"font.size": 10})
     write_atomically(path, drawn[kind])
-
-
-# --- of a report ----------------------------------------------------------------------------
 
 
 def learning_curves(evaluation: Evaluation, logs: Mapping[str, Log]) -> Picture | None:

@@ -90,9 +90,6 @@ def _remove_figures(folder: Path, keep: Sequence[Path] = ()) -> None:
         path.unlink()
 
 
-# --- whose files they are -------------------------------------------------------------------
-
-
 def check_folder_is_ours(folder: Path) -> None:
     """That an evaluation and its report may be written to a folder.
 
@@ -124,9 +121,6 @@ def _refuse(folder: Path, paths: Iterable[Path]) -> None:
                 f"{path} would be replaced, and nothing says that an evaluation wrote it; choose "
                 f"another --output-dir than {folder}, or move the file away"
             )
-
-
-# --- logs -----------------------------------------------------------------------------------
 
 
 def find_logs(evaluation: Evaluation) -> dict[str, Log]:

@@ -6,12 +6,14 @@ from typing import Any
 
 from jaxtherapy.client.octants import OCTANT_NAMES, OCTANTS
 from jaxtherapy.config import as_given
-from jaxtherapy.evaluation.client_groups import CLIENT_GROUPS, Condition, ForWhom
 from jaxtherapy.evaluation.results import (
+    CLIENT_GROUPS,
     PHASES,
+    Condition,
     Course,
     DifferenceRow,
     Evaluation,
+    ForWhom,
     MetricInfo,
     Shape,
 )
@@ -115,8 +117,9 @@ def overall_with_differences(
 
 def by_cell(evaluation: Evaluation, ends: bool = True) -> Table:
     """Success by cell and therapist; ``ends``: with intervals."""
-    success, different = evaluation.metrics_by_id["success"], evaluation.different_success()
-    estimates = evaluation.estimates
+    success, estimates = evaluation.metrics_by_id["success"], evaluation.estimates
+    gaps = (row for row in evaluation.differences if row.metric == "success")
+    different = {(row.therapist, row.cell) for row in gaps if row.significant}
 
     def told(pair: tuple[str, str]) -> str:
         return interval(estimates[pair]["success"], success, ends=ends) + "*" * (pair in different)
