@@ -192,7 +192,8 @@ def _tried(name: str, function: Any) -> Therapist:
             met = jax.jit(intakes)(keys[0], params, jnp.arange(2))
             one = jax.tree.map(lambda x: x[0], met)
             before, after, act = jax.eval_shape(answer, keys[0], one)
-            if act.shape == () and jnp.issubdtype(act.dtype, jnp.integer):
+            is_whole = act.shape == () and jnp.issubdtype(act.dtype, jnp.integer)
+            if is_whole:
                 jax.block_until_ready(jax.jit(jax.vmap(answer))(keys, met))
     except jax.errors.ConcretizationTypeError:
         raise RunError(
@@ -201,7 +202,7 @@ def _tried(name: str, function: Any) -> Therapist:
         ) from None
     except (Exception, SystemExit) as error:
         raise RunError(f"therapist {name} fails: {reason_of(error)}") from None
-    if act.shape != () or not jnp.issubdtype(act.dtype, jnp.integer):
+    if not is_whole:
         raise RunError(
             f"therapist {name} answers with {act.dtype} of shape {act.shape}; "
             "it must be one whole number, 0..7"
