@@ -107,7 +107,10 @@ def shapes_of(
     whose therapy ended in this way with both."""
     shapes = []
     for measure, read in MEASURES.items():
-        beyond = pairs and excess_of(*((read(each), each.held) for each in pairs), intervals)
+        beyond = None
+        if pairs:
+            ours, controls = ((read(each), each.held) for each in pairs)
+            beyond = excess_of(ours, controls, intervals)
         of_one = shape_of(read(answers), answers.held, intervals, beyond)
         shapes.append(replace(of_one, outcome=outcome, acts=acts, measure=measure))
     return shapes
