@@ -1,17 +1,18 @@
-"""What the commands of studies share: whom they treat, by whom, and where the answer goes."""
+"""What commands ask for alike: numbers, clients, therapists, devices, and where results go."""
 
 from __future__ import annotations
 
 import argparse
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxtherapy import config as configuration
+from jaxtherapy.cli.folders import writing_to
 from jaxtherapy.cli.launch import importing
 from jaxtherapy.client.baselines import BASELINES
-from jaxtherapy.config import SETTINGS, ConfigError, OneLineParser
+from jaxtherapy.config import SETTINGS, ConfigError, OneLineParser, TrainingConfig
 from jaxtherapy.errors import RunError
 from jaxtherapy.studies.questions import OUTCOMES
 
@@ -25,11 +26,7 @@ CLIENT_SETTINGS = tuple(name for name, about in SETTINGS.items() if about.of_cli
 
 def study_parser(name: str, description: str | None, therapists: str) -> argparse.ArgumentParser:
     """The flags that every study has."""
-    parser = OneLineParser(
-        prog=f"python -m jaxtherapy.{name}",
-        description=description,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
-    )
+    parser = OneLineParser(prog=f"python -m jaxtherapy.{name}", description=description)
     add = parser.add_argument
     add("therapists", nargs="*", metavar="THERAPIST", help=therapists)
     add("--outcome", choices=tuple(OUTCOMES), default="success", help="(default success)")
@@ -59,29 +56,46 @@ def as_whole(flag: str, text: str, low: int, high: int) -> int:
     return value
 
 
-def share(given: argparse.Namespace, flag: str) -> float:
-    """A number between 0 and 1 from a flag."""
+def share(given: argparse.Namespace, flag: str, least: float = 0.0) -> float:
+    """A number between 0 and 1, and not below ``least``, from a flag."""
     text = getattr(given, flag)
     try:
         value = float(text)
     except ValueError:
         value = 0.0
-    if not 0 < value < 1:
-        raise ConfigError(f"--{flag} is {text!r}, must be a number between 0 and 1")
+    if not (0 < value < 1 and least <= value):
+        allowed = f"from {least:g} to below 1" if least else "between 0 and 1"
+        raise ConfigError(f"--{flag} is {text!r}, must be a number {allowed}")
     return value
 
 
-def clients_of(given: argparse.Namespace) -> ClientParams:
-    """The clients: flag, then the evaluation clients of ``--config``, then default."""
+def client_config(
+    given: argparse.Namespace, names: Iterable[str], experiment: str | Path | None = None
+) -> TrainingConfig:
+    """Client settings in force: flag, then the evaluation clients of ``--config`` or else of an
+    experiment's folder, then default."""
+    path = given.config
+    if path is None and experiment is not None:
+        path = Path(experiment) / "config.yaml"
+    return configuration.load_for_evaluation(path, {name: getattr(given, name) for name in names})
+
+
+def use_device(device: str) -> str:
+    """Imports JAX and restricts it to a device. Returns what the user should know about it."""
     with importing():
-        from jaxtherapy.client.params import client_params
         from jaxtherapy.devices.layout import choose_device
         from jaxtherapy.devices.pinned import pin
 
     pin()
-    choose_device(given.device)
-    overrides = {name: getattr(given, name) for name in CLIENT_SETTINGS}
-    return client_params(configuration.load_for_evaluation(given.config, overrides))
+    return choose_device(device)
+
+
+def clients_of(given: argparse.Namespace) -> ClientParams:
+    """The clients of a study."""
+    use_device(given.device)
+    from jaxtherapy.client.params import client_params
+
+    return client_params(client_config(given, CLIENT_SETTINGS))
 
 
 def panel_of(names: Sequence[str]) -> Panel:
@@ -95,8 +109,8 @@ def panel_of(names: Sequence[str]) -> Panel:
 
     if len(set(names)) < len(names):
         raise RunError(f"{names[0]} is given twice; name two therapists that differ")
-    custom = [name for name in names if ":" in name and name not in BASELINES]
     baselines = [name for name in names if name in BASELINES]
+    custom = [name for name in names if ":" in name and name not in baselines]
     paths = [name for name in names if name not in (*custom, *baselines)]
     policies = [find_policies(Path(configuration.expanded(path)), "best")[0] for path in paths]
     panel = assemble(policies, baselines, custom, None)
@@ -105,21 +119,15 @@ def panel_of(names: Sequence[str]) -> Panel:
 
 
 def write(folder: Path, name: str, rows: Sequence[Any], picture: Picture) -> list[Path]:
-    """Writes rows as CSV and the picture; earlier ones are replaced.
-
-    Raises:
-        RunError: the folder can't be written to.
-    """
+    """Writes rows as CSV and the picture; earlier ones are replaced."""
     from jaxtherapy.reporting.csv_files import as_csv
     from jaxtherapy.reporting.drawing import paper_files
     from jaxtherapy.storage.files import write_atomically
 
     columns = [field.name for field in dataclasses.fields(rows[0])]
     files = {"csv": as_csv(columns, map(vars, rows)), **paper_files(picture)}
-    try:
+    with writing_to(folder):
         folder.mkdir(parents=True, exist_ok=True)
         for kind, content in files.items():
             write_atomically(folder / f"{name}.{kind}", content)
-    except OSError as error:
-        raise RunError(f"can't write to {folder}: {error.strerror}", exit_code=1) from None
     return [folder / f"{name}.{kind}" for kind in files]

@@ -6,15 +6,14 @@ the response maps, as for simulated therapies.
 """
 
 import argparse
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtherapy import config as configuration
-from jaxtherapy.cli.asking import whole
-from jaxtherapy.cli.evaluate import about, confidence, draw, list_files
-from jaxtherapy.cli.folders import prepared, writing_to
+from jaxtherapy.cli.asking import use_device
+from jaxtherapy.cli.evaluate import about, as_name, draw, intervals
+from jaxtherapy.cli.folders import list_files, prepared, writing_to
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config.checks import check_name, output_folder
 
@@ -45,30 +44,23 @@ def build_parser() -> argparse.ArgumentParser:
 def run(given: argparse.Namespace, command: list[str]) -> int:
     """Reads, tests, prints and writes."""
     with importing():
-        from jaxtherapy.devices.layout import choose_device
-        from jaxtherapy.devices.pinned import pin
         from jaxtherapy.evaluation.coded import evaluate_coded, read_coded
-        from jaxtherapy.evaluation.statistics import Intervals
         from jaxtherapy.reporting import csv_files
         from jaxtherapy.reporting.report import check_folder_is_ours, remove_report
         from jaxtherapy.reporting.terminal import print_course
         from jaxtherapy.training.display import console
 
     out, file = console(), Path(configuration.expanded(given.file))
-    pin()
-    choose_device("cpu")
-    name = re.sub(r"[^\w.()-]+", "-", file.stem)[:100] if given.name is None else given.name
+    use_device("cpu")
+    name = as_name(file.stem) if given.name is None else given.name
     check_name("--name", name)
     folder = output_folder(given.output_dir.replace("{name}", name))
-    samples = whole(given, "bootstrap-samples", 100, 100_000)
-    seed = whole(given, "seed", 0, 2**31 - 1)
-    intervals = Intervals(confidence(given.confidence), samples, seed)
-    therapies = read_coded(file)
+    how, therapies = intervals(given), read_coded(file)
     check_folder_is_ours(folder)
     with prepared(folder, "--output-dir"):
         n_sessions = int(therapies.held.sum())
         out.print(f"{file}: {len(therapies.held):,} therapies, {n_sessions:,} sessions")
-        evaluation = evaluate_coded(name, therapies, intervals, about(command))
+        evaluation = evaluate_coded(name, therapies, how, about(command))
         with writing_to(folder):
             paths = csv_files.write(evaluation, folder)
             remove_report(folder)

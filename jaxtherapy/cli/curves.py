@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from jaxtherapy.cli.folders import writing_to
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import OneLineParser, expanded
 from jaxtherapy.errors import RunError
@@ -48,10 +49,8 @@ def run(given: argparse.Namespace) -> int:
     out = console()
     paths = dict.fromkeys(Path(expanded(each)) for each in given.trainings)
     logs = {str(path): _logs_of(path) for path in paths}
-    try:
+    with writing_to(output):
         draw_together(logs, output)
-    except OSError as error:
-        raise RunError(f"can't write {output}: {error.strerror}", exit_code=1) from None
     for name, each in logs.items():
         seeds = f"{len(each)} seeds, " if len(each) > 1 else ""
         out.print(f"{name}: {seeds}{each[0]['step'][-1]:,.0f} steps")
@@ -64,24 +63,17 @@ def _logs_of(path: Path) -> "list[Log]":
     from jaxtherapy.storage.experiment import read_record
     from jaxtherapy.storage.logs import find_log, read_log
 
+    found, missing = [path], "it is no log of a training, or has no rows"
     if path.is_dir():
         config = read_record(path)
         if config is None:
             raise RunError(f"{path} is no experiment's folder: there is no config.yaml in it")
         seeds = range(config.seed, config.seed + config.n_seeds)
         found = [log for log in (find_log(path, seed) for seed in seeds) if log]
-    else:
-        found = [path]
+        missing = "there are no evaluations yet, or its log is elsewhere"
+    elif not path.exists():
+        missing = "it does not exist"
     logs = [log for log in map(read_log, found) if log]
     if not logs:
-        what = (
-            "there are no evaluations yet, or its log is elsewhere"
-            if path.is_dir()
-            else (
-                "it is no log of a training, or has no rows"
-                if path.exists()
-                else "it does not exist"
-            )
-        )
-        raise RunError(f"{path} has no learning curve: {what}")
+        raise RunError(f"{path} has no learning curve: {missing}")
     return logs

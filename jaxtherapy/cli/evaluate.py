@@ -8,21 +8,19 @@ and a report with figures.
 from __future__ import annotations
 
 import argparse
-import platform
 import re
 import shlex
 import sys
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import jaxtherapy
 from jaxtherapy import config as configuration
-from jaxtherapy.cli.asking import whole
+from jaxtherapy.cli.asking import client_config, share, use_device, whole
 from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
-from jaxtherapy.cli.folders import free_for_data, prepared, writing_to
+from jaxtherapy.cli.folders import free_for_data, list_files, prepared, writing_to
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.client.baselines import BASELINES, map_name, no_baseline
 from jaxtherapy.config import ConfigError, TrainingConfig, expanded
@@ -39,6 +37,7 @@ if TYPE_CHECKING:  # with JAX, which --help does without
     from jaxtherapy.evaluation.evaluation import Request
     from jaxtherapy.evaluation.planned import Planned
     from jaxtherapy.evaluation.results import Evaluation
+    from jaxtherapy.evaluation.statistics import Intervals
 
 MOST_THERAPIES = 10**8
 LARGEST_MATRIX = 100_000
@@ -59,27 +58,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 # --- from flags to a request ----------------------------------------------------------------
 
 
-def confidence(text: str) -> float:
-    """The level of intervals, from its flag."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.5 <= value < 1:
-        raise ConfigError(f"--confidence is {text!r}, must be a number from 0.5 to below 1")
-    return value
-
-
-def base_config(given: argparse.Namespace, experiments: Sequence[str]) -> TrainingConfig:
-    """Client settings in force: flag, then the evaluation clients of ``--config`` or the first
-    experiment, then default."""
-    overrides = {name: getattr(given, name) for name in SHARED}
-    path = given.config
-    if path is None:
-        path = next((str(Path(each) / "config.yaml") for each in experiments), None)
-    return configuration.load_for_evaluation(path, overrides)
-
-
 def read_matrix(text: str) -> Any:
     """A matrix as ``utility_matrix`` takes it: a name, inline rows, or those of a file."""
     path = Path(expanded(text))
@@ -96,6 +74,11 @@ def read_matrix(text: str) -> Any:
             f"{what} has over {LARGEST_MATRIX:,} characters; give 8 rows of 8 numbers"
         )
     return text.strip()
+
+
+def as_name(text: str) -> str:
+    """A text as part of a folder's name."""
+    return re.sub(r"[^\w.()-]+", "-", text)[:100]
 
 
 def make_cells(given: argparse.Namespace, config: TrainingConfig) -> Any:
@@ -117,9 +100,7 @@ def make_cells(given: argparse.Namespace, config: TrainingConfig) -> Any:
         several("mechanism", mechanisms),
         several("threshold", given.thresholds),
         several("entropy", given.entropies),
-        several(
-            "utility_matrix", given.matrices and [read_matrix(text) for text in given.matrices]
-        ),
+        several("utility_matrix", given.matrices and list(map(read_matrix, given.matrices))),
     )
 
 
@@ -154,12 +135,12 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
     """
     from jaxtherapy.evaluation.cells import cell_params
     from jaxtherapy.evaluation.evaluation import Request
-    from jaxtherapy.evaluation.statistics import Intervals
 
     experiments = [each.experiment for each in panel.therapists if each.experiment]
-    config = base_config(given, experiments)
-    group = re.sub(r"[^\w.()-]+", "-", panel.therapists[0].group)
-    name = (group[:100].rstrip(".") or "evaluation") if given.name is None else given.name
+    config = client_config(given, SHARED, next(iter(experiments), None))
+    name = given.name
+    if name is None:
+        name = as_name(panel.therapists[0].group).rstrip(".") or "evaluation"
     check_name("--name", name)
     cells, weights = make_cells(given, config)
     alpha = 5.0 if config.bond_alpha is None else plain(config.bond_alpha)
@@ -172,16 +153,20 @@ def make_request(given: argparse.Namespace, panel: Panel) -> Request:
         reference=REFERENCE,
         episodes=whole(given, "episodes", 2, 10_000_000),
         course_episodes=whole(given, "course-episodes", 0, 1_000_000),
-        intervals=Intervals(
-            confidence(given.confidence),
-            whole(given, "bootstrap-samples", 100, 100_000),
-            whole(given, "seed", 0, 2**31 - 1),
-        ),
+        intervals=intervals(given),
     )
-    total = len(cells) * request.episodes * len(panel.therapists)
+    total = request.n_therapies * len(panel.therapists)
     if total > MOST_THERAPIES:
         raise ConfigError(f"that makes {total:,} therapies, at most {MOST_THERAPIES:,}")
     return request
+
+
+def intervals(given: argparse.Namespace) -> Intervals:
+    """How intervals are made, from the flags that ``coded`` has too."""
+    from jaxtherapy.evaluation.statistics import Intervals
+
+    samples = whole(given, "bootstrap-samples", 100, 100_000)
+    return Intervals(share(given, "confidence", 0.5), samples, whole(given, "seed", 0, 2**31 - 1))
 
 
 def fit_budget(given: argparse.Namespace, request: Request) -> tuple[int, int] | None:
@@ -246,23 +231,19 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     with importing():
         import jax
 
-        from jaxtherapy.devices.layout import choose_device
-        from jaxtherapy.devices.pinned import pin
         from jaxtherapy.reporting import csv_files
         from jaxtherapy.reporting.report import check_folder_is_ours, remove_report
         from jaxtherapy.reporting.terminal import print_evaluation
         from jaxtherapy.training.display import console
 
-    out = console()
-    pin()
-    unkept = choose_device(given.device)
+    out, unkept = console(), use_device(given.device)
     data = None if given.data is None else free_for_data("--data", given.data)
     panel = make_panel(given)
     request = make_request(given, panel)
     fit = fit_budget(given, request)
     planner = make_planner(given, request)
     folder = output_folder(given.output_dir.replace("{name}", request.name))
-    total = len(request.cells) * request.episodes * len(panel.therapists)
+    total = request.n_therapies * len(panel.therapists)
     cells = "1 cell" if len(request.cells) == 1 else f"{len(request.cells)} cells"
     check_folder_is_ours(folder)
     with prepared(folder, "--output-dir"), prepared(data, "--data"):
@@ -283,25 +264,20 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             paths = csv_files.write(evaluation, folder)
             remove_report(folder)  # its numbers are others'
         print_evaluation(evaluation, out)
-        out.print(f"{total:,} therapies {_seconds(evaluation)}")
+        therapies, compiling, analysis = (
+            f"{evaluation.run[f'{name}_seconds']:.1f} s"
+            for name in ("therapy", "compile", "analysis")
+        )
+        out.print(
+            f"{total:,} therapies in {therapies} ({compiling} of compiling meanwhile), "
+            f"analysed in {analysis}"
+        )
         list_files(paths, out)
         if data is not None:
             _write_data(data, request, panel, evaluation, out)
     if given.report:
         draw(folder, out)
     return 0
-
-
-def _seconds(evaluation: Evaluation) -> str:
-    therapies, compiling, analysis = (
-        f"{evaluation.run[f'{name}_seconds']:.1f} s" for name in ("therapy", "compile", "analysis")
-    )
-    return f"in {therapies} ({compiling} of compiling meanwhile), analysed in {analysis}"
-
-
-def list_files(paths: Sequence[Path], out: Console) -> None:
-    """Says what was written."""
-    out.print("\n".join(f"  {path}" for path in paths))
 
 
 def _write_data(
@@ -312,7 +288,7 @@ def _write_data(
     from jaxtherapy.evaluation.study_data import ABOUT, chunks, write_study_data
 
     names = [each.id for each in panel.therapists], [each.id for each in request.cells]
-    total = len(request.cells) * request.episodes * len(panel.therapists)
+    total = request.n_therapies * len(panel.therapists)
     made = f"{evaluation.run['created']}, commit {evaluation.run['commit'] or 'unknown'}"
     versions = " ".join(f"{name} {number}" for name, number in evaluation.run["versions"].items())
     about = f"Written by `{evaluation.run['command']}` with {versions}, {made}.", ABOUT
@@ -345,11 +321,10 @@ def _replaced(folder: Path) -> list[str]:
     """That there is an evaluation already, and of when."""
     from jaxtherapy.evaluation.reading import read_evaluation
 
-    try:
+    with suppress(RunError, KeyError):
         created = read_evaluation(folder / "evaluation.json").run["created"]
-    except (RunError, KeyError):
-        return []
-    return [f"replaces the evaluation of {created} in {folder}"]
+        return [f"replaces the evaluation of {created} in {folder}"]
+    return []
 
 
 def _with_fitted_map(
@@ -393,7 +368,7 @@ def _evaluate(
     from jaxtherapy.evaluation.candidates import silent_callbacks
     from jaxtherapy.evaluation.evaluation import evaluate_panel
 
-    total = len(request.cells) * request.episodes * len(panel.therapists)
+    total = request.n_therapies * len(panel.therapists)
     with silent_callbacks(), Progress(total, request.episodes, out) as progress:
         tell = progress.advance, progress.stage
         return evaluate_panel(request, panel, about(command), *tell, planned)
@@ -414,19 +389,13 @@ def _device_errors() -> Iterator[None]:
 
 def about(command: list[str]) -> dict[str, Any]:
     """What ran, on what, from which source."""
-    import jax
-
     from jaxtherapy.storage import run_info
 
-    device = jax.devices()[0]
+    ran = run_info.about(command)
     return {
-        "command": shlex.join(command),
-        "created": run_info.now(),
-        "commit": run_info.source_commit(),
-        "versions": {"jaxtherapy": jaxtherapy.__version__, "jax": jax.__version__},
-        "device": {
-            "platform": device.platform,
-            "kind": device.device_kind,
-            "host": platform.platform(),
-        },
+        "command": ran["command"],
+        "created": ran["started"],
+        "commit": ran["commit"],
+        "versions": {name: ran["versions"][name] for name in ("jaxtherapy", "jax")},
+        "device": {name: ran["device"][name] for name in ("platform", "kind", "host")},
     }

@@ -12,8 +12,6 @@ from jaxtherapy.config.settings import MATRICES, MECHANISMS, PATTERNS
 
 REFERENCE = "complementary"
 DEFAULT_BASELINES = ("complementary", "random", "myopic", "best_cell")
-FIT_THERAPIES = "340000"
-PLANNER_CLIENTS = "400"
 SOURCE = "(default: of the experiment, else of a training)"
 
 SHARED = (
@@ -29,9 +27,7 @@ Switch = argparse.BooleanOptionalAction
 def build_parser(description: str | None = None) -> argparse.ArgumentParser:
     """All flags. Values of client settings are checked as in a training's configuration."""
     parser = configuration.OneLineParser(
-        prog="python -m jaxtherapy.evaluate",
-        description=description,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
+        prog="python -m jaxtherapy.evaluate", description=description
     )
     _add_therapist_flags(parser.add_argument_group("Therapists").add_argument)
     _add_cell_flags(parser.add_argument_group("Clients: every combination is a cell").add_argument)
@@ -44,28 +40,31 @@ def build_parser(description: str | None = None) -> argparse.ArgumentParser:
 
 def _add_therapist_flags(add: Any) -> None:
     add("policies", nargs="*", metavar="POLICY", help=".pth file, or an experiment's folder")
-    which = "which weights of an experiment's folder (default best)"
-    add("--weights", choices=("best", "final"), default="best", help=which)
-    default = list(DEFAULT_BASELINES)
-    told = f"of {', '.join(BASELINES)}; or {FIXED_MAP} and eight answers, to D, WD, W, WS, S, CS, "
-    told += (
-        f"C and CD, as in {map_name(COMPLEMENT.tolist())}; or all, or none; {REFERENCE} is always "
+    told = "which weights of an experiment's folder (default best)"
+    add("--weights", choices=("best", "final"), default="best", help=told)
+    told = (
+        f"of {', '.join(BASELINES)}; or {FIXED_MAP} and eight answers, to D, WD, W, WS, S, CS, C "
+        f"and CD, as in {map_name(COMPLEMENT.tolist())}; or all, or none; {REFERENCE} is always "
+        f"there (default {' '.join(DEFAULT_BASELINES)})"
     )
-    told += f"there (default {' '.join(default)})"
-    add("--baselines", nargs="+", default=default, metavar="NAME", help=told)
+    add("--baselines", nargs="+", default=[*DEFAULT_BASELINES], metavar="NAME", help=told)
     told = (
         "a pure JAX function (key, observation) -> act, or (key, dyad, params) -> act, which sees "
         "all, or a Therapist with a memory; may be repeated"
     )
     add("--therapist", action="append", default=[], metavar="MODULE:NAME", help=told)
-    told = "search the best fixed map too, one answer at a time, with other clients than those of "
-    told += "the evaluation and at most N therapies (default {})"
-    optional = partial(add, nargs="?", metavar="N")
-    optional("--fit-map", const=FIT_THERAPIES, help=told.format(FIT_THERAPIES))
+    told = (
+        "search the best fixed map too, one answer at a time, with other clients than those of "
+        "the evaluation and at most N therapies (default %(const)s)"
+    )
+    add("--fit-map", nargs="?", metavar="N", const="340000", help=told)
     add("--fit-seed", metavar="N", default="0", help="decides the search's clients (default 0)")
-    told = "try the planner too, which knows the client and simulates how to go on, with the first "
-    told += f"N clients of each cell (default {PLANNER_CLIENTS}); takes half a million simulated"
-    optional("--planner", const=PLANNER_CLIENTS, help=f"{told} sessions per therapy")
+    told = (
+        "try the planner too, which knows the client and simulates how to go on, with the first "
+        "N clients of each cell (default %(const)s); takes half a million simulated sessions per "
+        "therapy"
+    )
+    add("--planner", nargs="?", metavar="N", const="400", help=told)
     told = "sessions between the planner's choices of a map (default 11)"
     add("--planner-interval", metavar="N", default="11", help=told)
     told = "therapies that the planner simulates for each map (default 16)"

@@ -1,14 +1,20 @@
 """Folders that commands write to: checked before the work, said in a line where it fails."""
 
+from __future__ import annotations
+
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from jaxtherapy.cli.launch import importing
 from jaxtherapy.config.checks import data_folder
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage.tables import check_extras, check_tables_are_ours
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 
 def free_for_data(flag: str, given: str) -> Path:
@@ -23,6 +29,11 @@ def free_for_data(flag: str, given: str) -> Path:
         from jaxtherapy.evaluation.study_data import FILES
     check_tables_are_ours(folder, FILES)
     return folder
+
+
+def list_files(paths: Iterable[Path], out: Console) -> None:
+    """Says what was written."""
+    out.print("\n".join(f"  {path}" for path in paths))
 
 
 @contextmanager

@@ -1,20 +1,45 @@
-"""One therapy, played by hand. JAX is loaded when it begins."""
-
-from __future__ import annotations
+"""One therapy, played by hand."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-if TYPE_CHECKING:
-    from jaxtherapy.client.dyad import Dyad
-    from jaxtherapy.client.params import ClientParams
-    from jaxtherapy.client.therapists import Therapist
-    from jaxtherapy.evaluation.study_data import Chunk
+import jax
+import jax.numpy as jnp
+import numpy as np
 
-Policy = Callable[["Dyad", "ClientParams"], Any]
+from jaxtherapy.client.client import share_of_range
+from jaxtherapy.client.dyad import Dyad, is_over, relapsed, sessions_to_success
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.simulation import Course, Meeting, begin, session
+from jaxtherapy.client.therapists import Therapist
+from jaxtherapy.config import TrainingConfig
+from jaxtherapy.envs.observations import VIEWS
+from jaxtherapy.envs.outcomes import total_reward
+from jaxtherapy.evaluation.policies import read_policy
+from jaxtherapy.evaluation.study_data import Chunk, play_in_full
+from jaxtherapy.networks.actor_critic import with_weights
+
+Policy = Callable[[Dyad, ClientParams], Any]
 """The probabilities of its eight acts, from what it sees of a dyad."""
+
+
+def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
+    """The probabilities of a trained therapist's acts.
+
+    Raises:
+        RunError: the file can't be read.
+    """
+    ppo, weights = read_policy(file, config)
+    view = VIEWS[ppo.actor_view]
+
+    @jax.jit
+    def probabilities(dyad: Dyad, params: ClientParams) -> Any:
+        actor = with_weights(ppo, weights).actor
+        return jax.nn.softmax(actor(view.observe(dyad, params.numbers_of(dyad))))
+
+    return probabilities
 
 
 @dataclass(frozen=True)
@@ -36,23 +61,18 @@ class Game:
     """
 
     def __init__(self, seed: int, params: ClientParams, policy: Policy | None = None) -> None:
-        import jax
-
         self.params, self._policy, self.sessions = params, policy, list[Session]()
         self._key = jax.random.key(seed)
-        self._meeting = _programs()[0](self._key, params)
+        self._meeting = _intake(self._key, params)
 
     @property
     def dyad(self) -> Dyad:
         """The client and what has happened between the two."""
-        dyad: Dyad = self._meeting.dyad
-        return dyad
+        return self._meeting.dyad
 
     @property
     def over(self) -> bool:
         """Whether the therapy has ended."""
-        from jaxtherapy.client.dyad import is_over
-
         return bool(is_over(self.dyad, self.params))
 
     @property
@@ -60,38 +80,40 @@ class Game:
         """The act on the table."""
         return int(self.dyad.client_act)
 
+    @property
+    def threshold(self) -> float:
+        """The share of the client's range at which therapy succeeds."""
+        return float(self.params.numbers_of(self.dyad).threshold)
+
+    @property
+    def reward(self) -> float:
+        """What the outcome pays the therapist."""
+        return float(total_reward(self.dyad, self.params))
+
     def answer(self, act: int) -> Session:
         """Holds a session with this act of the therapist."""
-        chances = None
+        policy = None
         if self._policy is not None:
-            chances = tuple(map(float, self._policy(self.dyad, self.params)))
+            policy = tuple(map(float, self._policy(self.dyad, self.params)))
         time = len(self.sessions) + 1
-        self._meeting, now = _programs()[1](self._key, time, self._meeting, act, self.params)
-        rs = self.share(float(now.rs))
+        self._meeting, now = _session(self._key, time, self._meeting, act, self.params)
         acts = int(now.client_act), act, int(now.heard_act)
-        self.sessions.append(Session(*acts, rs, float(now.bond), chances))
+        self.sessions.append(Session(*acts, self.share(now.rs), float(now.bond), policy))
         return self.sessions[-1]
 
     def chunk(self) -> Chunk:
         """The therapy so far, as tables are made of it: played again with the same acts."""
-        import numpy as np
-
-        from jaxtherapy.evaluation.study_data import Chunk, play_in_full
-
         acts, client = np.array([each.therapist for each in self.sessions]), np.zeros(1, int)
         played = play_in_full(_repeating, len(acts), self._key, self.params, client, acts)
         return Chunk(1, 0, 0, self.params, client, played.in_numpy(1))
 
-    def share(self, rs: float) -> float:
+    def share(self, rs: Any) -> float:
         """RS as a share of the client's range."""
-        low, high = float(self.dyad.client.u_low), float(self.dyad.client.u_high)
-        return (rs - low) / (high - low) if high > low else 0.0
+        return float(share_of_range(self.dyad.client, rs))
 
     @property
     def outcome(self) -> str:
         """How it ended, in words."""
-        from jaxtherapy.client.dyad import relapsed, sessions_to_success
-
         reached = "success"
         if self.dyad.success_time is not None:
             reached = f"success in session {int(sessions_to_success(self.dyad))}"
@@ -105,27 +127,23 @@ class Game:
 
 def _repeating(acts: Any) -> Therapist:
     """Does these acts, one after the other."""
-    import jax.numpy as jnp
-
-    from jaxtherapy.client.therapists import Therapist
-
     return Therapist(
         lambda key, session, view: (session + 1, acts[session]), begin=lambda params: jnp.int32(0)
     )
 
 
-@cache
-def _programs() -> tuple[Any, Any]:
-    """Intake and session of the first client of a key, with a therapist whose act is given."""
-    import jax
+def _doing(act: Any) -> Therapist:
+    """Does this act."""
+    return Therapist(lambda key, memory, view: (memory, act), counts=True)  # a policy may ask
 
-    from jaxtherapy.client.simulation import Meeting, begin, session
-    from jaxtherapy.client.therapists import Therapist
 
-    def doing(act: Any) -> Therapist:
-        return Therapist(lambda key, memory, view: (memory, act), counts=True)  # a policy may ask
+@jax.jit
+def _intake(key: Any, params: ClientParams) -> Meeting:
+    return begin(key, 0, _doing(None), params)
 
-    def hold(key: Any, time: Any, before: Meeting, act: Any, params: ClientParams) -> Any:
-        return session(key, time, 0, before, doing(act), params)
 
-    return jax.jit(lambda key, params: begin(key, 0, doing(None), params)), jax.jit(hold)
+@jax.jit
+def _session(
+    key: Any, time: Any, before: Meeting, act: Any, params: ClientParams
+) -> tuple[Meeting, Course]:
+    return session(key, time, 0, before, _doing(act), params)

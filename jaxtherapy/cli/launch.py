@@ -14,7 +14,7 @@ import signal
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
-from functools import wraps
+from functools import partial, wraps
 from types import FrameType
 from typing import Any, ParamSpec
 
@@ -37,21 +37,16 @@ class Ended(KeyboardInterrupt):
 
 
 def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[P, int]]:
-    """Makes a command's ``main`` end in one line and an exit code where it raises what we expect.
-
-    Args:
-        interrupted: what Ctrl-C is answered with, unless the KeyboardInterrupt has its own text.
-    """
+    """Makes a command's ``main`` end in one line and an exit code where it raises what we
+    expect; ``interrupted`` answers Ctrl-C, unless the KeyboardInterrupt has its own text."""
 
     def decorate(main: Callable[P, int]) -> Callable[P, int]:
         @wraps(main)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> int:
             try:
                 return main(*args, **kwargs)
-            except ConfigError as error:
-                return _say(f"error: {error}", 2)
-            except RunError as error:
-                return _say(f"error: {error}", error.exit_code)
+            except (ConfigError, RunError) as error:
+                return _say(f"error: {error}", getattr(error, "exit_code", 2))
             except KeyboardInterrupt as error:
                 code = error.exit_code if isinstance(error, Ended) else INTERRUPTED
                 return _say(str(error) or interrupted, code)
@@ -173,51 +168,14 @@ def _leave(number: int, frame: FrameType | None) -> None:
     os._exit(128 + number)
 
 
-def train() -> int:
-    """``jaxtherapy-train``."""
-    return launch("train")
-
-
-def evaluate() -> int:
-    """``jaxtherapy-evaluate``."""
-    return launch("evaluate")
-
-
-def report() -> int:
-    """``jaxtherapy-report``."""
-    return launch("report")
-
-
-def curves() -> int:
-    """``jaxtherapy-curves``."""
-    return launch("curves")
-
-
-def play() -> int:
-    """``jaxtherapy-play``."""
-    return launch("play")
-
-
-def coded() -> int:
-    """``jaxtherapy-coded``."""
-    return launch("coded")
-
-
-def convert() -> int:
-    """``jaxtherapy-convert``."""
-    return launch("convert")
-
-
-def sweep() -> int:
-    """``jaxtherapy-sweep``."""
-    return launch("sweep")
-
-
-def power() -> int:
-    """``jaxtherapy-power``."""
-    return launch("power")
-
-
-def sensitivity() -> int:
-    """``jaxtherapy-sensitivity``."""
-    return launch("sensitivity")
+# The console scripts.
+train = partial(launch, "train")
+evaluate = partial(launch, "evaluate")
+report = partial(launch, "report")
+curves = partial(launch, "curves")
+play = partial(launch, "play")
+coded = partial(launch, "coded")
+convert = partial(launch, "convert")
+sweep = partial(launch, "sweep")
+power = partial(launch, "power")
+sensitivity = partial(launch, "sensitivity")

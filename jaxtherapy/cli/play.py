@@ -9,7 +9,7 @@ from __future__ import annotations
 import argparse
 import secrets
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,18 +19,17 @@ from rich.table import Table
 from rich.text import Text
 
 from jaxtherapy import config as configuration
-from jaxtherapy.cli.folders import free_for_data, prepared, writing_to
-from jaxtherapy.cli.game import Game, Policy, Session
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.asking import client_config, use_device
+from jaxtherapy.cli.folders import free_for_data, list_files, prepared, writing_to
+from jaxtherapy.cli.launch import ends_in_one_line
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
-from jaxtherapy.config import SETTINGS, Distribution, TrainingConfig
-from jaxtherapy.evaluation.policies import find_policies, read_policy
+from jaxtherapy.config import SETTINGS, Distribution
+from jaxtherapy.evaluation.policies import PolicyFile, find_policies
 from jaxtherapy.reporting.circumplex import circle
 from jaxtherapy.training.display import console
 
 if TYPE_CHECKING:  # with JAX, which the first line does without
-    from jaxtherapy.client.dyad import Dyad
-    from jaxtherapy.client.params import ClientParams
+    from jaxtherapy.cli.game import Game, Session
 
 CLIENT_SETTINGS = tuple(name for name, about in SETTINGS.items() if about.group == "Clients")
 BLOCKS = "▁▂▃▄▅▆▇█"
@@ -40,9 +39,6 @@ CODES = ", ".join(f"{number} {code}" for number, code in enumerate(OCTANTS))
 
 class Quit(Exception):
     """The user has seen enough."""
-
-
-# --- text -----------------------------------------------------------------------------------
 
 
 def read_octant(text: str) -> int | None:
@@ -67,10 +63,10 @@ def sparkline(values: Sequence[float], low: float, high: float) -> str:
 
 def policy_line(session: Session) -> str:
     """What the policy would have done, most probable first."""
-    chances = session.policy or ()
-    ranked = sorted(range(len(chances)), key=lambda act: -chances[act])
-    told = ", ".join(f"{OCTANTS[act]} {chances[act]:.0%}" for act in ranked[:4])
-    yours = f"{OCTANTS[session.therapist]} {chances[session.therapist]:.0%}"
+    policy = session.policy or ()
+    ranked = sorted(range(len(policy)), key=lambda act: -policy[act])
+    told = ", ".join(f"{OCTANTS[act]} {policy[act]:.0%}" for act in ranked[:4])
+    yours = f"{OCTANTS[session.therapist]} {policy[session.therapist]:.0%}"
     return f"the policy: {told}; your {yours}"
 
 
@@ -88,37 +84,33 @@ def session_table(sessions: Sequence[Session]) -> Table:
 
 def reveal(game: Game, out: Console) -> None:
     """The end: outcome, RS and bond, what was heard, and how policy and complement compare."""
-    out.print(Text.assemble("\n", (game.outcome, "bold"), f" after {len(game.sessions)} sessions"))
+    sessions, n = game.sessions, len(game.sessions)
+    out.print(Text.assemble("\n", (game.outcome, "bold"), f" after {n} sessions"))
     if game.over:
-        from jaxtherapy.envs.outcomes import total_reward
-
-        out.print(f"reward {float(total_reward(game.dyad, game.params)):.0f}")
-    if not game.sessions:
+        out.print(f"reward {game.reward:.0f}")
+    if not sessions:
         return
-    rs = [game.share(float(game.dyad.initial_rs)), *(each.rs for each in game.sessions)]
-    out.print(session_table(game.sessions))
-    out.print(
-        f"RS   {sparkline(rs, min(rs), max(rs))}  {rs[0]:.3f} → {rs[-1]:.3f}; success at "
-        f"{float(game.params.numbers_of(game.dyad).threshold):.2f} of the client's range"
-    )
-    bonds = [each.bond for each in game.sessions]
-    spark = sparkline(bonds, min(bonds), max(bonds))
-    out.print(f"bond {spark}  {bonds[0]:.3f} → {bonds[-1]:.3f}")
-    n = len(game.sessions)
-    misheard = sum(each.heard != each.therapist for each in game.sessions)
-    complements = sum(each.therapist == COMPLEMENT[each.client] for each in game.sessions)
+    rs = [game.share(game.dyad.initial_rs), *(each.rs for each in sessions)]
+    bonds = [each.bond for each in sessions]
+    out.print(session_table(sessions))
+    out.print(f"RS   {_course(rs)}; success at {game.threshold:.2f} of the client's range")
+    out.print(f"bond {_course(bonds)}")
+    misheard = sum(each.heard != each.therapist for each in sessions)
+    complements = sum(each.therapist == COMPLEMENT[each.client] for each in sessions)
     out.print(f"{complements} of {n} answers were complementary; {misheard} were misheard")
-    policies = [(each.therapist, each.policy) for each in game.sessions if each.policy]
+    policies = [(each.therapist, each.policy) for each in sessions if each.policy]
     if policies:
-        agreed = sum(act == int(np.argmax(chances)) for act, chances in policies)
-        mean = np.mean([chances[act] for act, chances in policies])
+        agreed = sum(act == int(np.argmax(given)) for act, given in policies)
+        mean = np.mean([given[act] for act, given in policies])
         out.print(
             f"{agreed} of {n} answers were the policy's likeliest; "
             f"on average it gives yours {mean:.0%}"
         )
 
 
-# --- the command ----------------------------------------------------------------------------
+def _course(values: Sequence[float]) -> str:
+    """Values as blocks, and the first and last of them."""
+    return f"{sparkline(values, min(values), max(values))}  {values[0]:.3f} → {values[-1]:.3f}"
 
 
 @ends_in_one_line("\ninterrupted; the therapy is left unfinished")
@@ -133,11 +125,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """All flags. Client settings are checked as in a training's configuration."""
-    parser = configuration.OneLineParser(
-        prog="python -m jaxtherapy.play",
-        description=__doc__,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
-    )
+    parser = configuration.OneLineParser(prog="python -m jaxtherapy.play", description=__doc__)
     told = "a .pth file or an experiment's folder: after each session, tells what it would do"
     parser.add_argument("--policy", metavar="FILE", help=told)
     told = "tell after each session what was heard, RS and bond"
@@ -154,38 +142,6 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def client_config(given: argparse.Namespace, experiment: Path | None) -> TrainingConfig:
-    """Client settings in force: flag, then the evaluation clients of ``--config`` or of the
-    policy's experiment, then default."""
-    overrides = {name: getattr(given, name) for name in (*CLIENT_SETTINGS, "seed")}
-    path = given.config
-    if path is None and experiment:
-        path = experiment / "config.yaml"
-    return configuration.load_for_evaluation(path, overrides)
-
-
-def load_policy(file: Path, config: TrainingConfig | None = None) -> Policy:
-    """The probabilities of a trained therapist's acts.
-
-    Raises:
-        RunError: the file can't be read.
-    """
-    import jax
-
-    from jaxtherapy.envs.observations import VIEWS
-    from jaxtherapy.networks.actor_critic import with_weights
-
-    ppo, weights = read_policy(file, config)
-    view = VIEWS[ppo.actor_view]
-
-    @jax.jit
-    def chances(dyad: Dyad, params: ClientParams) -> Any:
-        actor = with_weights(ppo, weights).actor
-        return jax.nn.softmax(actor(view.observe(dyad, params.numbers_of(dyad))))
-
-    return chances
-
-
 def run(given: argparse.Namespace) -> int:
     """Plays one therapy."""
     out = console()
@@ -194,28 +150,24 @@ def run(given: argparse.Namespace) -> int:
     if given.policy is not None:
         policies = find_policies(Path(configuration.expanded(given.policy)), "best")
     chosen = policies[0] if policies else None
-    config = client_config(given, chosen.experiment if chosen else None)
+    config = client_config(given, (*CLIENT_SETTINGS, "seed"), chosen.experiment if chosen else None)
     seed = config.seed if given.seed is not None else secrets.randbelow(2**31)
     policy = None
     if chosen:  # what can't be read is told before anything else
-        _use(given.device)
+        use_device(given.device)
+        from jaxtherapy.cli.game import load_policy
+
         policy = load_policy(chosen.file, chosen.config)
-    if chosen and len(policies) > 1:
-        out.print(f"of {len(policies)} seeds the policy is {chosen.file}; name another to take it")
-    if chosen and not given.config:
-        told = (
-            f"those of {chosen.experiment}"
-            if chosen.experiment
-            else "a training's default ones: there is no config.yaml beside the policy"
-        )
-        out.print(f"client settings that no flag gives are {told}")
+        for line in _about_policy(policies, given.config):
+            out.print(line)
     out.print(
         f"A client walks in (--seed {seed}). You have {_told(config.max_sessions)} sessions; RS "
         f"must reach {_told(config.threshold)} of the client's range.\n"
         f"Answer each act with a number or letters: {CODES}; q ends and reveals."
     )
     with out.status("a client is coming"):
-        _use(given.device)
+        use_device(given.device)
+        from jaxtherapy.cli.game import Game
         from jaxtherapy.client.params import client_params
 
         game = Game(seed, client_params(config), policy)
@@ -232,6 +184,17 @@ def run(given: argparse.Namespace) -> int:
     return 0
 
 
+def _about_policy(policies: Sequence[PolicyFile], given_config: str | None) -> Iterator[str]:
+    """Which seed it is, and whose clients are met."""
+    chosen = policies[0]
+    if len(policies) > 1:
+        yield f"of {len(policies)} seeds the policy is {chosen.file}; name another to take it"
+    if given_config is None:
+        told = "a training's default ones: there is no config.yaml beside the policy"
+        told = f"those of {chosen.experiment}" if chosen.experiment else told
+        yield f"client settings that no flag gives are {told}"
+
+
 def _save(game: Game, seed: int, folder: Path, out: Console) -> None:
     """Writes the sessions held so far as tables."""
     from jaxtherapy.evaluation.study_data import ABOUT, write_study_data
@@ -239,7 +202,7 @@ def _save(game: Game, seed: int, folder: Path, out: Console) -> None:
     about = f"A therapy played by hand with `python -m jaxtherapy.play --seed {seed}`.", ABOUT
     with writing_to(folder):
         paths = write_study_data(folder, [game.chunk()], ["player"], ["client"], about)
-    out.print("\n".join(f"  {path}" for path in paths), markup=False)
+    list_files(paths, out)
 
 
 def _told(number: Any) -> str:
@@ -247,15 +210,6 @@ def _told(number: Any) -> str:
     if isinstance(number, Distribution):
         return " to ".join(f"{end:g}" for end in number.support)
     return f"{number:g}"
-
-
-def _use(device: str) -> None:
-    with importing():
-        from jaxtherapy.devices.layout import choose_device
-        from jaxtherapy.devices.pinned import pin
-
-    pin()
-    choose_device(device)
 
 
 def _one_session(game: Game, is_open: bool, out: Console) -> None:
@@ -278,7 +232,7 @@ def _ask(out: Console) -> int:
     while True:
         text = out.input("your act: ")
         if not sys.stdin.isatty():
-            out.print(text, markup=False)
+            out.print(text)
         if text.strip().lower() in ("q", "quit"):
             raise Quit
         act = read_octant(text)

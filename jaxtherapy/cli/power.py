@@ -19,6 +19,7 @@ from jaxtherapy.cli.asking import (
     whole,
     write,
 )
+from jaxtherapy.cli.folders import list_files
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import ConfigError
 from jaxtherapy.config.checks import output_folder
@@ -72,17 +73,15 @@ def run(given: argparse.Namespace) -> int:
         ours, theirs = power.simulate_arms(panel, clients, trials)
         rows = power.power_curve(ours, theirs, trials)
     title = f"{names[0]} against {names[1]}: {given.outcome}"
-    out.print(f"{title}; {ours.mean():.3f} and {theirs.mean():.3f}", highlight=False)
+    out.print(f"{title}; {ours.mean():.3f} and {theirs.mean():.3f}")
     for row in rows:
         exact = "" if row.exact is None else f"; exact {row.exact:.3f}"
         out.print(
             f"{row.design}, {row.n} dyads per arm: power {row.power:.3f} ± {row.se:.3f}{exact}",
-            highlight=False,
         )
     for design in power.DESIGNS:
         n = power.needed(rows, design, target)
         told = f"more than {max(trials.sizes)}" if n is None else f"at most {n}"
-        out.print(f"power {target:g}, {design}: {told} dyads per arm", highlight=False)
-    for path in write(folder, "power", rows, power.picture(rows, title, target)):
-        out.print(f"  {path}")
+        out.print(f"power {target:g}, {design}: {told} dyads per arm")
+    list_files(write(folder, "power", rows, power.picture(rows, title, target)), out)
     return 0

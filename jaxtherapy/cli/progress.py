@@ -10,14 +10,8 @@ CELLS = "cells (once per therapist)"
 
 
 class Progress:
-    """A bar, or lines; a context.
-
-    Args:
-        total: therapies.
-        episodes: therapies of one therapist in one cell.
-        out: where it is shown.
-        what: ``episodes`` therapies are one of.
-    """
+    """A bar over a total of therapies, or lines; a context. ``episodes`` therapies are one of
+    ``what``."""
 
     def __init__(self, total: int, episodes: int, out: Console, what: str = CELLS) -> None:
         columns = (
@@ -54,13 +48,7 @@ class Progress:
 
 class ProgressLines:
     """A line whenever another tenth is done, or ten seconds have passed: for logs and pipes.
-
-    Args:
-        total: therapies.
-        episodes: therapies of one therapist in one cell.
-        tell: where lines go.
-        what: ``episodes`` therapies are one of.
-    """
+    Arguments as for :class:`Progress`."""
 
     TENTHS = 10
     SECONDS = 10.0

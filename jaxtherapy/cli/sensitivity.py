@@ -11,6 +11,7 @@ import argparse
 from collections.abc import Sequence
 
 from jaxtherapy.cli.asking import clients_of, panel_of, study_parser, whole, write
+from jaxtherapy.cli.folders import list_files
 from jaxtherapy.cli.launch import ends_in_one_line, importing
 from jaxtherapy.config import ConfigError
 from jaxtherapy.config.checks import output_folder
@@ -62,16 +63,14 @@ def run(given: argparse.Namespace) -> int:
     with out.status(f"simulating therapies while {', '.join(varying)} vary"):
         rows, luck = sensitivity.indices(panel, clients, asked, given.methods)
     title = f"{given.outcome}: {' minus '.join(names)}"
-    out.print(title, highlight=False)
+    out.print(title)
     for row in rows:
         ends = "" if row.low is None else f" [{row.low:.3f}, {row.high:.3f}]"
-        out.print(f"{row.index:8} {row.number}: {row.estimate:.3f}{ends}", highlight=False)
+        out.print(f"{row.index:8} {row.number}: {row.estimate:.3f}{ends}")
     if "sobol" in given.methods:
         out.print(
             f"luck is {luck:.1%} of the variance between Sobol's points and taken out of the "
             "indices; more --dyads make it less",
-            highlight=False,
         )
-    for path in write(folder, "sensitivity", rows, sensitivity.picture(rows, title)):
-        out.print(f"  {path}")
+    list_files(write(folder, "sensitivity", rows, sensitivity.picture(rows, title)), out)
     return 0

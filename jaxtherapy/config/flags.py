@@ -5,6 +5,7 @@ import math
 import re
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any, NoReturn
 
 import yaml
@@ -30,6 +31,8 @@ class OneLineParser(argparse.ArgumentParser):
     """
 
     def __init__(self, **options: Any) -> None:
+        wide = partial(argparse.HelpFormatter, max_help_position=34, width=100)
+        options.setdefault("formatter_class", wide)
         super().__init__(allow_abbrev=False, **options)
         version = f"jaxtherapy {__version__}"
         self.add_argument("--version", action="version", version=version, help="print it and exit")
@@ -79,7 +82,6 @@ def build_parser(prog: str, description: str) -> argparse.ArgumentParser:
         description=description,
         epilog=FORMS,
         argument_default=argparse.SUPPRESS,
-        formatter_class=lambda prog: argparse.HelpFormatter(prog, max_help_position=34, width=100),
     )
     experiment = parser.add_argument_group(EXPERIMENT)
     what = "YAML file of settings; flags win over it"

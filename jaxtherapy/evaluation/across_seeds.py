@@ -22,19 +22,16 @@ CONFIDENCE = 0.95
 N_SAMPLES = 2_000
 """Resamples of seeds: their noise moves an end of the interval by a few percent of its width."""
 
-_BLOCK = 128
-"""Resamples worked on at a time: with a thousand seeds they stay in a core's cache."""
-
 Array = np.ndarray
 
 
 class AcrossSeeds(NamedTuple):
     """What a metric was across seeds, at each evaluation.
 
-    With one seed there is no telling how seeds differ: ``std`` (of a sample, ddof 1) is NaN, and
-    all others are that seed's value. The interval is NaN with fewer than ``FEWEST_SEEDS``; with
-    few it covers less than it says (five 88 %, eight 93 %, fifty 95 %). Where a seed's value is
-    not finite, everything is NaN: no seed is left out in silence.
+    With one seed ``std`` (ddof 1) is NaN, and all others are that seed's value. The interval is NaN
+    with fewer than ``FEWEST_SEEDS``; with few it covers less than it says (five 88 %, eight 93 %,
+    fifty 95 %). Where a seed's value is not finite, everything is NaN: no seed is left out in
+    silence.
     """
 
     mean: Float[Array, " evaluations"]
@@ -51,10 +48,8 @@ def across_seeds(
     seed: int = 0,
     confidence: float = CONFIDENCE,
 ) -> AcrossSeeds:
-    """The statistics of each column.
-
-    All columns, and all metrics with the same ``seed``, share their resamples of seeds.
-    """
+    """The statistics of each column; all columns, and all metrics with the same ``seed``, share
+    their resamples of seeds."""
     values = np.asarray(values, np.float64)
     n_seeds, n_evaluations = values.shape
     told = AcrossSeeds(*np.full((6, n_evaluations), np.nan))
@@ -84,28 +79,15 @@ def bootstrap_iqm(
 def iqm_of_resamples(
     values: Float[Array, "seeds evaluations"], counts: Float[Array, "samples seeds"]
 ) -> Float[Array, "samples evaluations"]:
-    """The interquartile mean of resamples in which each seed occurs as often as ``counts`` says.
-
-    Nothing is sorted but ``values``: a mean is the lowest value plus each gap to the next one,
-    weighed by the share of draws above the gap; the interquartile mean counts only draws of the
-    middle half. No gap is negative, so float32 is good for six digits of the range.
-    """
-    n_seeds, n_evaluations = values.shape
-    cut = n_seeds // 4
-    middle = n_seeds - 2 * cut
-    order = np.argsort(values, axis=0)
-    ranked = np.take_along_axis(values, order, axis=0)
-    # One evaluation a row: the same layout, and so the same rounding, however many there are.
-    gaps = np.ascontiguousarray((np.diff(ranked, axis=0) / middle).T, dtype=np.float32)
-    iqm = np.empty((len(counts), n_evaluations))
-    for start in range(0, len(counts), _BLOCK):
-        block = np.ascontiguousarray(counts[start : start + _BLOCK].T, dtype=np.float32)
-        draws = np.empty((n_seeds - 1, block.shape[1]), np.float32)  # one buffer for all steps
-        for i in range(n_evaluations):
-            np.take(block, order[1:, i], axis=0, out=draws, mode="clip")  # "clip": no copy
-            np.cumsum(draws[::-1], axis=0, out=draws[::-1])  # above each gap
-            np.clip(np.subtract(draws, cut, out=draws), 0, middle, out=draws)
-            iqm[start : start + _BLOCK, i] = ranked[0, i] + gaps[i] @ draws
+    """The interquartile mean of resamples in which each seed occurs as often as ``counts`` says."""
+    n_seeds, cut = len(values), len(values) // 4
+    iqm = np.empty((len(counts), values.shape[1]))
+    for place, column in enumerate(values.T):
+        order = np.argsort(column)
+        lowest = column[order[0]]  # added last: seeds that agree have it exactly
+        drawn = np.cumsum(counts[:, order], axis=1)
+        kept = np.diff(np.clip(drawn, cut, n_seeds - cut), axis=1, prepend=np.float32(cut))
+        iqm[:, place] = lowest + kept @ (column[order] - lowest) / (n_seeds - 2 * cut)
     return iqm
 
 
@@ -120,8 +102,8 @@ class Ranking(NamedTuple):
 def rank_seeds(rewards: Mapping[int, float]) -> Ranking:
     """Which seeds are best, median and worst by their final evaluation reward.
 
-    Of two in the middle, the median is the one that earns less. Of seeds that earn the same, the
-    lower number is the better one. A reward that is no number is below all others.
+    Of two in the middle, the median earns less; of seeds that earn the same, the lower number is
+    better; a reward that is no number is below all others.
     """
     order = sorted(
         rewards, key=lambda seed: (-np.nan_to_num(rewards[seed], nan=-np.inf, neginf=-np.inf), seed)

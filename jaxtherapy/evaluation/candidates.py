@@ -6,6 +6,7 @@ import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -17,13 +18,7 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, no_baseline
 from jaxtherapy.client.dyad import Dyad, intakes
 from jaxtherapy.client.params import ClientParams
-from jaxtherapy.client.therapists import (
-    Answer,
-    Therapist,
-    as_therapist,
-    checked,
-    n_required,
-)
+from jaxtherapy.client.therapists import Answer, Therapist, as_therapist, checked, n_required
 from jaxtherapy.config import expanded
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError, shown
@@ -39,12 +34,8 @@ _LONGEST_REASON = 200
 
 @dataclass(frozen=True)
 class Panel:
-    """Therapists in the order of the results.
-
-    Attributes:
-        candidates: all of them.
-        untrained: the family of those without weights, and of stationary controls.
-    """
+    """Therapists in the order of the results; ``untrained`` is the family of those without
+    weights, and of stationary controls."""
 
     candidates: Sequence[Candidate]
     untrained: Family
@@ -104,14 +95,15 @@ def assemble(
             hidden_size=ppo.hidden_size,
             deterministic=ppo.eval_deterministic,
         )
-        candidates.append(Candidate(info, families.setdefault(ppo, _policies(ppo)), params))
+        family = families.setdefault(ppo, partial(policy_therapist, ppo))
+        candidates.append(Candidate(info, family, params))
     own = {name: load_therapist(name) for name in custom}
     return _panel(candidates, own, {name: BASELINES[name] for name in baselines})
 
 
 def panel_of(therapists: Mapping[str, Any]) -> Panel:
-    """Therapists by name: functions, :class:`Therapist` objects, loaded policies, or baselines by
-    name.
+    """Therapists by name: functions, :class:`Therapist` objects, loaded policies, or names of
+    baselines.
 
     Raises:
         ValueError: one of them is none.
@@ -137,33 +129,22 @@ def _panel(
 ) -> Panel:
     """Adds therapists without weights."""
     everyone = [*map(checked, custom.values()), *baselines.values()]
-    kinds = ["custom"] * len(custom) + ["baseline"] * len(baselines)
     family = untrained(everyone)
-    for number, (given, kind) in enumerate(zip([*custom, *baselines], kinds, strict=True), 1):
+    for number, given in enumerate([*custom, *baselines], 1):
+        trusted = number > len(custom)
         name = unused(given, {each.info.id for each in candidates})
-        file = given if kind == "custom" and ":" in given else None
+        file = given if not trusted and ":" in given else None
+        kind = "baseline" if trusted else "custom"
         info = TherapistInfo(name, name.replace("_", " "), kind, name, file=file)
-        trusted = kind == "baseline"
         candidates.append(Candidate(info, family, np.int32(number), trusted))
     return Panel(candidates, family)
 
 
-# --- policies -------------------------------------------------------------------------------
-
-
-def _policies(ppo: PPO) -> Family:
-    return lambda params: policy_therapist(ppo, params)
-
-
-# --- users' own -----------------------------------------------------------------------------
-
-
 def load_therapist(name: str) -> Therapist:
-    """A user's therapist ``module:attribute``: a pure function or a :class:`Therapist`; or
-    ``coded:FILE``, one that answers as coded ones did.
-
-    A function of two parameters, ``(key, observation) -> act``, sees what a therapist may see; one
-    of three, ``(key, dyad, params) -> act``, sees everything. Those with a default don't count.
+    """A user's therapist ``module:attribute``: a :class:`Therapist`, or a pure function of ``(key,
+    observation)``, which sees what a therapist may see, or of ``(key, dyad, params)``, which sees
+    everything (parameters with a default don't count); or ``coded:FILE``, one that answers as coded
+    ones did.
 
     Raises:
         RunError: it can't be imported, or is no therapist.
@@ -211,7 +192,8 @@ def _tried(name: str, function: Any) -> Therapist:
             met = jax.jit(intakes)(keys[0], params, jnp.arange(2))
             one = jax.tree.map(lambda x: x[0], met)
             before, after, act = jax.eval_shape(answer, keys[0], one)
-            if act.shape == () and jnp.issubdtype(act.dtype, jnp.integer):
+            is_whole = act.shape == () and jnp.issubdtype(act.dtype, jnp.integer)
+            if is_whole:
                 jax.block_until_ready(jax.jit(jax.vmap(answer))(keys, met))
     except jax.errors.ConcretizationTypeError:
         raise RunError(
@@ -220,7 +202,7 @@ def _tried(name: str, function: Any) -> Therapist:
         ) from None
     except (Exception, SystemExit) as error:
         raise RunError(f"therapist {name} fails: {reason_of(error)}") from None
-    if act.shape != () or not jnp.issubdtype(act.dtype, jnp.integer):
+    if not is_whole:
         raise RunError(
             f"therapist {name} answers with {act.dtype} of shape {act.shape}; "
             "it must be one whole number, 0..7"

@@ -137,14 +137,14 @@ def _octant(where: str, who: str, text: str) -> int:
 def _padded(therapies: list[_Therapy]) -> Therapies:
     length = np.array([len(each.client) for each in therapies])
     held = np.arange(length.max()) < length[:, None]
-    acts = np.zeros((2, *held.shape), np.int64)
-    acts[0][held] = np.concatenate([each.client for each in therapies])
-    acts[1][held] = np.concatenate([each.therapist for each in therapies])
+    client_act, therapist_act = np.zeros((2, *held.shape), np.int64)
+    client_act[held] = np.concatenate([each.client for each in therapies])
+    therapist_act[held] = np.concatenate([each.therapist for each in therapies])
     unknown = np.full(held.shape, np.nan)
     return Therapies(
         held=held,
-        client_act=acts[0],
-        therapist_act=acts[1],
+        client_act=client_act,
+        therapist_act=therapist_act,
         heard_act=None,
         rs=unknown,
         bond=unknown,

@@ -65,11 +65,8 @@ def response_tables(therapies: Therapies, n_cells: int) -> Float[np.ndarray, "ce
 def control_of(
     therapies: Therapies, programs: Programs, family: Family, design: Design
 ) -> Therapies:
-    """The therapies of a therapist's control, with the clients of ``therapies``, the recorded.
-
-    Args:
-        family: as :func:`untrained` makes it, one of those that ``programs`` has compiled.
-    """
+    """The therapies of a therapist's control, with the clients of ``therapies``, the recorded;
+    the family is :func:`untrained`'s, one that ``programs`` has compiled."""
     control = Candidate(
         TherapistInfo("control", "control", "control", "control"), family, np.int32(0)
     )

@@ -44,9 +44,9 @@ Array = np.ndarray
 class Therapies(NamedTuple):
     """Recorded therapies, one row each; sessions not held are padding.
 
-    RS is the share of the client's range; RS and bond are those after each session. ``cell`` is
-    the place of the client's cell. Of coded therapies what is heard is None, and RS, bond and
-    perhaps success are NaN.
+    RS is the share of the client's range; RS and bond are those after each session. ``cell`` is the
+    place of the client's cell. Of coded therapies what is heard is None, and RS, bond and perhaps
+    success are NaN.
     """
 
     held: Bool[Array, "n sessions"]
@@ -208,7 +208,7 @@ def _strand(therapies: Therapies, read: Reader, rs: Band, bond: Band, confidence
     """``read`` takes values per session to the points of an axis."""
     strand = Strand({}, {}, rs, bond)
     held, act = therapies.held, therapies.client_act
-    told = [held, held & np.isin(act, WARM), held & np.isin(act, COLD)]
+    told = held, held & np.isin(act, WARM), held & np.isin(act, COLD)
     masks = {
         kind: (mask, read(windowed_sums(mask)))
         for kind, mask in zip(CLIENT_ACT_KINDS, told, strict=True)
@@ -257,11 +257,9 @@ def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:
         pair = therapies.client_act[here] * N_OCTANTS + therapies.therapist_act[here]
         counts = np.bincount(pair, minlength=N_OCTANTS**2).reshape(N_OCTANTS, N_OCTANTS)
         shown = counts.sum(1)
-        share = counts / np.maximum(shown, 1)[:, None]
-        rows = [
-            _numbers(row, np.full(N_OCTANTS, n > 0)) for row, n in zip(share, shown, strict=True)
-        ]
-        maps[phase] = ResponseMap(rows, shown.tolist())
+        known = np.broadcast_to(shown[:, None] > 0, counts.shape)
+        rows = map(_numbers, counts / np.maximum(shown, 1)[:, None], known)
+        maps[phase] = ResponseMap(list(rows), shown.tolist())
     return maps
 
 
@@ -271,11 +269,8 @@ def response_maps(therapies: Therapies) -> dict[str, ResponseMap]:
 def course_of(
     therapist: str, therapies: Therapies, intervals: Intervals, control: Therapies | None = None
 ) -> Course:
-    """Everything about the course of these therapies.
-
-    Args:
-        control: the therapies of the therapist's stationary control with the same clients.
-    """
+    """Everything about the course of these therapies; ``control``: those of the therapist's
+    stationary control with the same clients."""
     chosen = therapies.by_outcome
     parts = {kind: therapies.where(chosen[kind]) for kind in OUTCOME_KINDS}
 

@@ -52,47 +52,27 @@ def chosen_episodes(
     first = np.searchsorted(therapies.cell, therapies.cell)
     order = np.lexsort((therapies.cell, np.arange(len(first)) - first))
     ends, therapies, clients = ends.at(order), therapies.where(order), clients[order]
-    chosen = choose(ends.success, ends.dropout, ends.sessions_to_success, ends.rs)
-    return [
-        _episode(
-            therapist,
-            reason,
-            cells[therapies.cell[place]],
-            int(clients[place]),
-            ends.at(place),
-            therapies.where(place),
-            threshold_of(int(therapies.cell[place]), int(clients[place])),
+    episodes = []
+    for reason, place in choose(ends.success, ends.dropout, ends.sessions_to_success, ends.rs):
+        end, therapy = ends.at(place), therapies.where(place)
+        cell, client, held = int(therapy.cell), int(clients[place]), therapy.held
+        outcome = "success" if end.success else "out of sessions"
+        episode = Episode(
+            therapist=therapist,
+            cell=cells[cell].id,
+            client=client,
+            reason=reason,
+            outcome="dropout" if end.dropout else outcome,
+            sessions=int(end.sessions),
+            threshold=threshold_of(cell, client),
+            reward=float(end.reward),
+            initial_rs=round(float(therapy.initial_rs), 4),
+            initial_bond=round(float(therapy.initial_bond), 4),
+            client_act=therapy.client_act[held].tolist(),
+            therapist_act=therapy.therapist_act[held].tolist(),
+            heard_act=therapy.heard_act[held].tolist(),
+            rs=np.round(therapy.rs[held].astype(float), 4).tolist(),
+            bond=np.round(therapy.bond[held], 4).tolist(),
         )
-        for reason, place in chosen
-    ]
-
-
-def _episode(
-    therapist: str,
-    reason: str,
-    cell: CellInfo,
-    client: int,
-    end: Outcomes,
-    therapy: Therapies,
-    threshold: float,
-) -> Episode:
-    """Of one therapy: ``end`` and ``therapy`` have no axis of therapies."""
-    held = therapy.held
-    outcome = "success" if end.success else "out of sessions"
-    return Episode(
-        therapist=therapist,
-        cell=cell.id,
-        client=client,
-        reason=reason,
-        outcome="dropout" if end.dropout else outcome,
-        sessions=int(end.sessions),
-        threshold=threshold,
-        reward=float(end.reward),
-        initial_rs=round(float(therapy.initial_rs), 4),
-        initial_bond=round(float(therapy.initial_bond), 4),
-        client_act=therapy.client_act[held].tolist(),
-        therapist_act=therapy.therapist_act[held].tolist(),
-        heard_act=therapy.heard_act[held].tolist(),
-        rs=np.round(therapy.rs[held].astype(float), 4).tolist(),
-        bond=np.round(therapy.bond[held], 4).tolist(),
-    )
+        episodes.append(episode)
+    return episodes

@@ -52,16 +52,14 @@ class Request:
     """What to evaluate.
 
     Attributes:
-        name: of the evaluation.
-        cells: kinds of clients.
-        clients: of each cell.
+        cells, clients: kinds of clients, and the clients of each.
         weights: of each cell in averages and in the course of therapy.
         shared: client settings that all cells have in common, to be recorded.
         reference: id of the therapist that the others are compared with.
         episodes: clients per cell.
         course_episodes: therapies per therapist, over all cells, for the course of therapy.
-        intervals: how they are made; their seed decides the clients too, and everything that
-            happens to them.
+        intervals: how they are made; their seed decides the clients too, and all that happens to
+            them.
         fitted_map: how a map among the therapists was searched for, to be recorded.
     """
 
@@ -75,6 +73,11 @@ class Request:
     course_episodes: int = 2_000
     intervals: Intervals = Intervals()
     fitted_map: FittedMap | None = None
+
+    @property
+    def n_therapies(self) -> int:
+        """Of each therapist."""
+        return len(self.cells) * self.episodes
 
     @property
     def metrics(self) -> list[MetricInfo]:
@@ -105,10 +108,8 @@ def evaluate_panel(
     stage: Callable[[str], None] = lambda what: None,
     planned: Planned | None = None,
 ) -> Evaluation:
-    """Plays everything, then computes everything. ``run`` is recorded, with timings added.
-
-    ``planned``: what the planner reached with the first clients, to be compared.
-    """
+    """Plays everything, then computes everything. ``run`` is recorded, with timings added;
+    ``planned`` is what the planner reached with the first clients, to be compared."""
     started = time.perf_counter()
     stage("therapies")
     design = request.design
@@ -341,41 +342,34 @@ def across_seeds(
     intervals, groups = request.intervals, panel.groups
     for metric in SEED_METRICS:
         generator = np.random.default_rng(intervals.seed)
-        values, samples = {}, {}
+        of_group = {}
         for group in groups:
             by_seed = [scores[metric][each] for each in group.therapists]
-            values[group.id] = np.repeat(by_seed, request.weights, axis=1)
-            samples[group.id] = statistics.resample_seeds(
-                values[group.id], intervals.n_samples, generator
-            )
-            of_group = values[group.id], samples[group.id]
-            seeds.append(_seeds_row(group.id, metric, *of_group, intervals.confidence))
+            weighted = np.repeat(by_seed, request.weights, axis=1)
+            of_group[group.id] = statistics.resample_seeds(weighted, intervals.n_samples, generator)
+            row = _seeds_row(group.id, metric, of_group[group.id], intervals.confidence)
+            seeds.append(row)
         for ours, theirs in product((group for group in groups if group.kind == "policy"), groups):
             if theirs.id != ours.id:
                 probability = statistics.probability_across_seeds(
-                    values[ours.id],
-                    values[theirs.id],
-                    samples[ours.id],
-                    samples[theirs.id],
-                    intervals.confidence,
+                    of_group[ours.id], of_group[theirs.id], intervals.confidence
                 )
                 improvement.append(ImprovementRow(ours.id, theirs.id, metric, probability))
     return seeds, improvement
 
 
-def _seeds_row(
-    group: str, metric: str, scores: np.ndarray, samples: np.ndarray, confidence: float
-) -> SeedsRow:
-    n_seeds, iqm = len(scores), float(statistics.interquartile_mean(scores))
+def _seeds_row(group: str, metric: str, scores: statistics.Scores, confidence: float) -> SeedsRow:
+    of_seeds, samples = scores
+    n_seeds, iqm = len(of_seeds), float(statistics.interquartile_mean(of_seeds))
     iqm_samples = statistics.interquartile_mean(samples)
     return SeedsRow(
         group=group,
         metric=metric,
         n_seeds=n_seeds,
         iqm=statistics.interval_across_seeds(iqm, iqm_samples, n_seeds, confidence),
-        mean=statistics.mean_across_seeds(scores, confidence),
-        by_seed=scores.mean(1).tolist(),
-        iqm_by_seed=statistics.interquartile_mean(scores[:, None]).tolist(),
+        mean=statistics.mean_across_seeds(of_seeds, confidence),
+        by_seed=of_seeds.mean(1).tolist(),
+        iqm_by_seed=statistics.interquartile_mean(of_seeds[:, None]).tolist(),
     )
 
 

@@ -15,19 +15,18 @@ from jaxtyping import Float, Int
 from scipy import stats
 
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.client_groups import (
+from jaxtherapy.evaluation.grid import Grid, Programs, play_some
+from jaxtherapy.evaluation.properties import LABELS, properties_of
+from jaxtherapy.evaluation.results import (
     CLIENT_GROUPS,
     ClientGroup,
     ClientLeaf,
     Condition,
+    Estimate,
     ForWhom,
     PropertyEffect,
 )
-from jaxtherapy.evaluation.grid import Grid, Programs, play_some
-from jaxtherapy.evaluation.outcomes import Outcomes
-from jaxtherapy.evaluation.properties import LABELS, properties_of
-from jaxtherapy.evaluation.results import Estimate
-from jaxtherapy.evaluation.statistics import FEWEST, wilson_interval
+from jaxtherapy.evaluation.statistics import FEWEST, estimates, wilson_interval
 
 if TYPE_CHECKING:
     from jaxtherapy.evaluation.evaluation import Request
@@ -69,7 +68,11 @@ def for_whom(request: "Request", panel: Panel, grid: Grid, programs: Programs) -
         group = groups_of(ours.success, theirs.success)
         repeat = groups_of(again(number), theirs_again)
         groups, kappa = _repeats(group, repeat, weights, confidence)
-        properties = {**intake, **_of_therapies(ours, theirs)}
+        properties = {
+            **intake,
+            **{"one_act": ours.one_act, "one_act_reference": theirs.one_act},
+            **{"misheard": ours.misheard, "misheard_reference": theirs.misheard},
+        }
         told.append(
             ForWhom(
                 therapist=therapist.id,
@@ -89,24 +92,12 @@ def groups_of(ours: Array, theirs: Array) -> Int[Array, "cells clients"]:
     return np.where(ours, np.where(theirs, 0, 2), np.where(theirs, 3, 1))
 
 
-def _of_therapies(ours: Outcomes, theirs: Outcomes) -> dict[str, Array]:
-    return {
-        "one_act": ours.one_act,
-        "one_act_reference": theirs.one_act,
-        "misheard": ours.misheard,
-        "misheard_reference": theirs.misheard,
-    }
-
-
 _OF_THERAPIES = {
     "one_act": "share of sessions in the client's most frequent act",
     "one_act_reference": "the same with the reference",
     "misheard": "share of misheard acts",
     "misheard_reference": "the same with the reference",
 }
-
-
-# --- intervals ------------------------------------------------------------------------------
 
 
 def jackknife(
@@ -124,8 +115,7 @@ def jackknife(
         each = np.stack([function(total - blocks[..., place]) for place in range(n_blocks)])
     error = np.sqrt((n_blocks - 1) * np.var(each, axis=0))
     half = error * stats.t.isf((1 - confidence) / 2, n_blocks - 1)
-    rows = zip(estimate, estimate - half, estimate + half, error, strict=True)
-    return [Estimate(*map(float, row)) for row in rows]
+    return estimates(estimate, estimate - half, estimate + half, error)
 
 
 def _as_rate(rate: Estimate, clients: int, confidence: float) -> Estimate:
@@ -137,9 +127,6 @@ def _as_rate(rate: Estimate, clients: int, confidence: float) -> Estimate:
         hits = np.array(rate.estimate * clients)
         low, high = wilson_interval(hits, clients, confidence)
     return Estimate(rate.estimate, float(low), float(high), rate.se)
-
-
-# --- groups and repeats ---------------------------------------------------------------------
 
 
 def _repeats(
@@ -168,9 +155,6 @@ def _repeats(
         share = _as_rate(shares[place], group.size, confidence)
         groups.append(ClientGroup(name, here, share, _as_rate(stayed[place], there, confidence)))
     return groups, jackknife(pairs, agreement, confidence)[0]
-
-
-# --- what tells them apart ------------------------------------------------------------------
 
 
 def effects(

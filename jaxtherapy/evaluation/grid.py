@@ -103,14 +103,12 @@ def play(
     client: Int[Array, " n"],
     weights: PyTree,
 ) -> tuple[Outcomes, Record]:
-    """Plays a batch of therapies to their end.
+    """Plays a batch of therapies of a family's therapist with these ``weights`` to their end.
 
     Args:
-        family: of the therapist. Static.
-        n_sessions: at least ``max_sessions``; the length of the record. Static.
+        family, n_sessions: static; at least ``max_sessions``, the length of the record.
         key, luck: decide the clients, by number, and all that happens to them; may be the same.
         cells, cell, client: who is treated.
-        weights: which therapist of the family.
     """
     therapist = family(weights)
     own = jax.tree.map(lambda leaf: leaf[cell], cells.own)
@@ -168,11 +166,9 @@ def batch_size(total: int, n_sessions: int, platform: str, workers: int) -> int:
 
 
 def worker_count(platform: str) -> int:
-    """Batches in flight: one per core; an accelerator is busy with one.
-
-    With asynchronous dispatch two programs at once can wait for each other for ever in XLA's
-    thread pool on a CPU; commands turn it off.
-    """
+    """Batches in flight: one per core; an accelerator is busy with one, and so is a CPU with
+    asynchronous dispatch, where two programs can wait for each other for ever in XLA's thread
+    pool."""
     if platform != "cpu" or jax.config.read("jax_cpu_enable_async_dispatch"):
         return 1
     return min(8, available_cores())
@@ -180,14 +176,9 @@ def worker_count(platform: str) -> int:
 
 @dataclass(frozen=True)
 class Design:
-    """Which therapies every therapist holds.
-
-    Attributes:
-        cells: client parameters.
-        n_clients: per cell.
-        key: decides the clients and everything that happens to them.
-        n_recorded: clients in each cell whose sessions are recorded.
-    """
+    """Which therapies every therapist holds: with ``n_clients`` in each of the cells. The key
+    decides the clients and all that happens to them; of ``n_recorded`` in each cell the sessions
+    are recorded."""
 
     cells: Sequence[ClientParams]
     n_clients: int
@@ -205,12 +196,9 @@ class Design:
 
     @property
     def recorded(self) -> tuple[np.ndarray, np.ndarray]:
-        """Cells and clients of the records, cell by cell.
-
-        Other clients in every cell: one client's therapies are alike everywhere (the same random
-        numbers), and recorded therapies should be independent. They are as long as there are
-        clients that are in no other cell.
-        """
+        """Cells and clients of the records, cell by cell: other clients in every cell, as long
+        as there are any, since one client's therapies are alike everywhere (the same random
+        numbers)."""
         cell = np.repeat(np.arange(len(self.cells)), self.n_recorded)
         return cell, np.arange(len(cell)) % self.n_clients
 
@@ -220,14 +208,11 @@ Batch = tuple[np.ndarray, Outcomes, Record]
 
 
 class Programs:
-    """Compiled programs that play any batch of a design, compiled while others play.
+    """Compiled programs that play any batch of a design, compiled while others play, family by
+    family.
 
-    A context: what has not begun when it is left in an error never begins.
-
-    Args:
-        design: whose cells, key and size of batches they are for.
-        families: whose programs are compiled, in this order.
-        largest: therapies in a call at most, where a therapist takes long.
+    A context: what has not begun when it is left in an error never begins. ``largest``: therapies
+    in a call at most, where a therapist takes long.
     """
 
     def __init__(
@@ -238,18 +223,15 @@ class Programs:
         platform = jax.devices()[0].platform
         workers = worker_count(platform)
         self._compiler, self._pool = ThreadPoolExecutor(1), ThreadPoolExecutor(workers)
-        # The mechanism, and which numbers are drawn from what.
-        structures: list[Any] = [jax.tree.structure(cell) for cell in design.cells]
+        # By structure: the mechanism, and which numbers are drawn from what.
+        places: dict[Any, list[int]] = {}
+        for place, cell in enumerate(design.cells):
+            places.setdefault(jax.tree.structure(cell), []).append(place)
         self._structures: dict[Any, tuple[np.ndarray, Cells, int]] = {}
-        for structure in dict.fromkeys(structures):
-            where = np.flatnonzero([each == structure for each in structures])
+        for structure, where in places.items():
             size = batch_size(len(where) * design.n_clients, self._n_sessions, platform, workers)
-            size = min(size, largest)
-            self._structures[structure] = (
-                where,
-                Cells.of([design.cells[int(i)] for i in where]),
-                size,
-            )
+            cells = Cells.of([design.cells[place] for place in where])
+            self._structures[structure] = np.array(where), cells, min(size, largest)
         self._programs = {
             (family, structure): self._compiler.submit(self._compile, family, structure, weights)
             for family, weights in families.items()
@@ -286,8 +268,8 @@ class Programs:
         answers: Float[np.ndarray, "cells 8 8"] | None = None,
         luck: PRNGKeyArray | None = None,
     ) -> Iterator[Future[Batch]]:
-        """Begins therapies with these clients; ``answers``: of the control in every cell; ``luck``:
-        another key than theirs."""
+        """Begins therapies with these clients; ``answers``: of the control in every cell;
+        ``luck``: another key than theirs."""
         luck = self._key if luck is None else luck
         for structure, (where, cells, size) in self._structures.items():
             if answers is not None:

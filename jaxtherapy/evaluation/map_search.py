@@ -33,21 +33,15 @@ MAPS = SWEEPS * N_OCTANTS * (N_OCTANTS - 1) + 1
 STREAM = 0x4D4150
 """Sets the clients of a search apart from those of evaluations and trainings."""
 
-_WORTH_OF_RS = 0.4
+_VALUE_OF_RS = 0.4
 """Of a client's whole range of RS, in successes: guides the search where hardly anyone succeeds."""
 
 
 @dataclass(frozen=True)
 class FittedMap:
-    """A map that was searched for.
-
-    Attributes:
-        answers: to each client act.
-        success, complementary: shares of successes of the map, and of the start, in the search.
-        clients: of each kind that every map treated.
-        therapies: in all.
-        seed: that decided the clients.
-    """
+    """A map that was searched for: the answer to each client act; the share of successes of it
+    and of complementarity in the search, with ``clients`` of each kind and in all ``therapies``;
+    and the seed that decided the clients."""
 
     answers: list[int]
     success: float
@@ -58,13 +52,9 @@ class FittedMap:
 
 
 def coordinate_search(score: Score, start: Answers, most: int) -> Answers:
-    """Changes one answer at a time to the best of the eight, until no change helps.
-
-    Args:
-        score: of each of several maps, higher is better; the same for a map every time.
-        start: the first map.
-        most: maps that may be scored; the search ends before it would score more.
-    """
+    """Changes one answer at a time to the best of the eight, until no change helps, or before
+    more than ``most`` maps would be scored. The score of a map, higher is better, is the same
+    every time."""
     return coordinate_searches(lambda maps: score(list(maps[0]))[None], start[None], most)[0]
 
 
@@ -109,7 +99,6 @@ def fit_map(
         clients: kinds of clients; successes are averaged over them, by ``weights``.
         budget: therapies at most.
         seed: decides the clients and everything that happens to them.
-        weights: of each kind.
         advance: is told of therapies held.
 
     Raises:
@@ -130,7 +119,7 @@ def fit_map(
             outcomes = play_grid(programs, candidates, design, advance).outcomes
             shares = np.average(outcomes.success.mean(-1), axis=-1, weights=weights)
             successes.extend(zip(maps, shares.tolist(), strict=True))
-            return np.average(worth(outcomes).mean(-1), axis=-1, weights=weights)
+            return np.average(search_score(outcomes).mean(-1), axis=-1, weights=weights)
 
         best = coordinate_search(score, COMPLEMENT, MAPS)
     of_best = next(share for answers, share in successes if np.array_equal(answers, best))
@@ -144,9 +133,9 @@ def fit_map(
     )
 
 
-def worth(outcomes: Outcomes) -> Float[np.ndarray, "*shape"]:
+def search_score(outcomes: Outcomes) -> Float[np.ndarray, "*shape"]:
     """What a search makes most of: success, and in failures how near RS came."""
-    return np.where(outcomes.success, 1.0, _WORTH_OF_RS * (outcomes.rs - 1))
+    return np.where(outcomes.success, 1.0, _VALUE_OF_RS * (outcomes.rs - 1))
 
 
 def with_map(panel: Panel, fitted: FittedMap) -> Panel:

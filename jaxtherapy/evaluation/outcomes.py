@@ -26,8 +26,8 @@ class Outcomes(NamedTuple):
         sessions_to_success: until the first success; meaningful where there was one.
         relapse, near_miss: success with RS below the threshold at the end, and none with RS that
             came within ``NEAR`` of it.
-        one_act: share of sessions in the client's own most frequent act.
-        misheard: share of sessions in which the client heard another act than the enacted one.
+        one_act, misheard: shares of sessions, in the client's own most frequent act, and in which
+            it heard another act than the enacted one.
     """
 
     success: Bool[Any, "*shape"]

@@ -30,14 +30,8 @@ BATCH = 4
 
 @dataclass(frozen=True)
 class Planned:
-    """What the planner reached with the first clients of each cell.
-
-    Attributes:
-        planner: how it planned.
-        candidate: as one of the therapists.
-        outcomes: (1, cells, clients).
-        seconds: that it took.
-    """
+    """What the planner reached with the first clients of each cell: outcomes (1, cells,
+    clients), as one of the therapists, and the seconds that it took."""
 
     planner: Planner
     candidate: Candidate
@@ -59,15 +53,9 @@ def plan_therapies(
     tell_seconds: Callable[[float], None] = lambda seconds: None,
     advance: Callable[[int], None] = lambda therapies: None,
 ) -> Planned:
-    """Plays the planner with the first ``n_clients`` of each cell.
-
-    Args:
-        request: the evaluation; clients have the same numbers in it.
-        planner: how to plan.
-        n_clients: of each cell.
-        tell_seconds: is told about how long it will take, from a first batch.
-        advance: is told of therapies held.
-    """
+    """Plays the planner with the first ``n_clients`` of each cell; they have the same numbers in
+    the evaluation. ``tell_seconds`` hears, after a first batch, about how long it will take,
+    ``advance`` of therapies held."""
 
     def family(weights: PyTree) -> Therapist:
         return planner.therapist()

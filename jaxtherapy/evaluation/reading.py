@@ -9,11 +9,11 @@ import msgspec
 
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.client_groups import CLIENT_GROUPS
 from jaxtherapy.evaluation.results import (
     ACT_KINDS,
     ALL_CELLS,
     CLIENT_ACT_KINDS,
+    CLIENT_GROUPS,
     OUTCOME_KINDS,
     PHASES,
     SCHEMA,
@@ -133,9 +133,6 @@ def _check_sizes(value: Any, where: str, deepest: int = _DEEPEST) -> None:
     elif isinstance(value, dict):
         for name, each in value.items():
             _check_sizes(each, f"{where}.{name:.40}".lstrip("."), deepest - 1)
-
-
-# --- parts that fit together ----------------------------------------------------------------
 
 
 def _require(condition: bool, otherwise: str) -> None:

@@ -9,9 +9,6 @@ own utility range, 0..1. Therapists, groups, cells and metrics are referred to b
 from dataclasses import dataclass, field
 from typing import Any
 
-from jaxtherapy.evaluation.client_groups import ForWhom
-from jaxtherapy.evaluation.estimate import Estimate
-
 SCHEMA = "jaxtherapy.evaluation/3"
 ALL_CELLS = "all"
 ACT_KINDS = ("enacted", "heard")
@@ -20,7 +17,20 @@ OUTCOME_KINDS = ("all", "success", "failure")
 PHASES = ("early", "middle", "late")
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
 
+CLIENT_GROUPS = ("both", "neither", "only_therapist", "only_reference")
+"""Of clients, by who succeeds with them."""
+
 Numbers = list[float | None]
+
+
+@dataclass
+class Estimate:
+    """A number with its interval (``Evaluation.settings["confidence"]``) and standard error."""
+
+    estimate: float | None
+    low: float | None
+    high: float | None
+    se: float | None = None
 
 
 @dataclass
@@ -28,15 +38,12 @@ class TherapistInfo:
     """Who was evaluated.
 
     Attributes:
-        id: unique, used everywhere else.
-        label: for readers.
+        id: unique, used everywhere else; ``label`` is for readers.
         kind: ``policy``, ``baseline`` or ``custom``.
         group: id of its group: the seeds of an experiment are one group, all others are alone.
-        seed: of the training, if known.
         file: the weights, or ``module:function``.
         experiment: folder of the experiment with ``config.yaml``, if known.
         log: the experiment's CSV log of this seed, if it was found (for learning curves).
-        hidden_size: of a policy.
         deterministic: of a policy, whether it took its most likely act; else its acts were sampled.
         answers: of a map that was searched for, the name of the baseline that it is.
     """
@@ -112,9 +119,8 @@ class DifferenceRow:
 
     Attributes:
         p: two-sided; null if there is too little to test (fewer than ten successes).
-        p_holm: corrected within its family: all therapists of one metric, once over cells and
-            once for ``all``.
-        significant: ``p_holm < 1 − confidence``.
+        p_holm: corrected within its family: all therapists of one metric, once over cells and once
+            for ``all``. It is ``significant`` below ``1 − confidence``.
     """
 
     therapist: str
@@ -152,13 +158,8 @@ class ImprovementRow:
 
 @dataclass
 class Curve:
-    """A pooled share or mean along sessions or normalised time, with pointwise intervals.
-
-    Attributes:
-        value, low, high: null where nothing was observed.
-        n: sessions that entered each point.
-        therapies: that these sessions are from.
-    """
+    """A pooled share or mean along sessions or normalised time, with pointwise intervals: null
+    where nothing was observed. ``n`` sessions, of so many therapies, entered each point."""
 
     value: Numbers
     low: Numbers
@@ -185,10 +186,9 @@ class Strand:
     """The therapies of one outcome kind, along one axis.
 
     Attributes:
-        complementarity: ``[enacted|heard][any|warm|cold]`` share of complementary acts in a
-            sliding window; warm and cold are the client's acts.
+        complementarity: ``[enacted|heard][any|warm|cold]`` share of complementary acts in a sliding
+            window; warm and cold are the client's acts.
         distance: same, mean octant distance (0..4) from the complement.
-        rs, bond: bands.
     """
 
     complementarity: dict[str, dict[str, Curve]]
@@ -199,13 +199,9 @@ class Strand:
 
 @dataclass
 class Excess:
-    """What a therapist shows beyond its twin (:mod:`jaxtherapy.evaluation.twin`), paired by client.
-
-    Attributes:
-        pairs: clients whose therapy was long enough, and ended in this way, with both.
-        first_minus_middle, last_minus_middle, curvature: therapist minus twin.
-        p: of the intersection–union test that all three are positive.
-    """
+    """What a therapist shows beyond its twin, its stationary control, paired by client: ``pairs``
+    clients had long enough therapies that ended in this way with both. Therapist minus twin, and
+    the p of the intersection–union test that all three are positive."""
 
     pairs: int
     first_minus_middle: Estimate
@@ -219,8 +215,6 @@ class Shape:
     """Tracey's (1993) high–low–high, for one outcome kind, act kind and measure.
 
     Attributes:
-        outcome: ``all``, ``success`` or ``failure``.
-        acts: ``enacted`` or ``heard``.
         measure: ``complementarity`` (share), ``closeness`` (1 − distance/4), or the shares of
             sessions with ``positive`` (warm acts) or ``negative`` (cold acts) complementarity.
         episodes: therapies long enough to enter.
@@ -285,9 +279,9 @@ class Episode:
     """One therapy to replay. Lists have one entry per session; RS and bond after it.
 
     Attributes:
-        reason: why it was chosen: ``shared`` (the same client for every therapist),
-            ``fastest success``, ``typical success``, ``typical failure``, ``dropout``.
         client: number of the client; the same number is the same client for every therapist.
+        reason: why it was chosen: ``shared`` (the same client for every therapist), ``fastest
+            success``, ``typical success``, ``typical failure``, ``dropout``.
         outcome: ``success``, ``dropout`` or ``out of sessions``.
         threshold: RS share at which therapy succeeds.
     """
@@ -311,14 +305,11 @@ class Episode:
 
 @dataclass
 class PlannerResult:
-    """The planner with the first clients of each cell, and the others with the same ones.
+    """The planner with the first ``episodes`` clients of each cell, and the others with the same.
 
     Attributes:
         therapist: its id in these rows; the others are all therapists of the evaluation.
-        episodes: clients per cell.
         interval, simulations, seed: how it planned, see :class:`~jaxtherapy.envs.planner.Planner`.
-        seconds: that it took.
-        outcomes: of everyone.
         differences: of the others to the planner.
     """
 
@@ -330,6 +321,63 @@ class PlannerResult:
     seconds: float
     outcomes: list[OutcomeRow]
     differences: list[DifferenceRow]
+
+
+@dataclass
+class ClientGroup:
+    """Clients who succeed with the same therapists, of ``CLIENT_GROUPS``, over all cells; ``again``
+    is the share in the same group again, of those who were treated again with other luck."""
+
+    group: str
+    clients: int
+    share: Estimate
+    again: Estimate
+
+
+@dataclass
+class PropertyEffect:
+    """Cohen's d of a property by group: its clients against all others."""
+
+    property: str
+    label: str
+    by_group: dict[str, Estimate]
+
+
+@dataclass
+class Condition:
+    """A property ``above`` a value, or not."""
+
+    property: str
+    above: bool
+    value: float
+
+
+@dataclass
+class ClientLeaf:
+    """Clients whom all conditions hold for, of those that the tree was not grown on."""
+
+    conditions: list[Condition]
+    clients: int
+    shares: dict[str, float | None]
+
+
+@dataclass
+class ForWhom:
+    """Which clients succeed with a therapist, which with the reference.
+
+    Attributes:
+        repeated: clients of each cell, treated again: the same person and history, other luck.
+        kappa: Cohen's, of the groups at first and again; 0 is chance, 1 that luck decides nothing.
+        tree: its leaves, by properties at intake.
+    """
+
+    therapist: str
+    reference: str
+    repeated: int
+    groups: list[ClientGroup]
+    kappa: Estimate
+    effects: list[PropertyEffect]
+    tree: list[ClientLeaf]
 
 
 @dataclass
@@ -397,8 +445,3 @@ class Evaluation:
         """A metric minus the reference's, averaged over cells, by therapist."""
         rows = (row for row in self.differences if row.cell == ALL_CELLS)
         return {row.therapist: row for row in rows if row.metric == metric}
-
-    def different_success(self) -> set[tuple[str, str]]:
-        """Therapist and cell where success differs significantly from the reference's."""
-        rows = (row for row in self.differences if row.metric == "success")
-        return {(row.therapist, row.cell) for row in rows if row.significant}

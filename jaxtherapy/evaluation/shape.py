@@ -1,18 +1,15 @@
 """High–low–high: does complementarity fall in mid-therapy and rise again (Tracey 1993)?
 
 Each therapy gives four numbers: its mean complementarity in its first, middle and last third, and
-its curvature, the coefficient of x² in the least-squares parabola over its sessions, with x from
-−1 at the first to 1 at the last. Therapies are independent, so their means are tested by Student's
-t and their intervals are percentile bootstraps over therapies.
+its curvature, the coefficient of x² in the least-squares parabola over its sessions, with x from −1
+at the first to 1 at the last. Therapies are independent, so their means are tested by Student's t
+and their intervals are percentile bootstraps over therapies.
 
 High–low–high is claimed by an intersection–union test (Berger 1982): curvature, first − middle and
-last − middle all positive, each one-sided at the level of the whole. Of therapies whose length has
-nothing to do with what happens in them its false positives are at most that level.
-
-Real therapies are not like that: they stop at success, so their ends are selected, most of all
-among successes. A therapist who never changes can pass the test on its own. What is claimed
-therefore has to exceed, by the same three criteria paired by client, what the therapist's control
-shows, which never changes and is stopped by the same rules (:mod:`jaxtherapy.evaluation.control`).
+last − middle all positive, each one-sided at the level of the whole. Where therapies stop at
+success, their ends are selected and a therapist who never changes can pass. What is claimed
+therefore has to exceed, by the same criteria paired by client, what the therapist's stationary
+control shows (:mod:`jaxtherapy.evaluation.control`).
 
 Complementarity is *positive* where warm acts are answered by their (warm) complements, *negative*
 where cold ones are by theirs; both are shares of all sessions, neutral acts being neither.
@@ -106,12 +103,8 @@ def shapes_of(
     intervals: Intervals,
     pairs: tuple[Answers, Answers] | None = None,
 ) -> list[Shape]:
-    """The shape of every measure.
-
-    Args:
-        pairs: of the therapist and of its control, for the clients whose therapy ended in this way
-            with both.
-    """
+    """The shape of every measure; ``pairs``: of the therapist and of its control, for the clients
+    whose therapy ended in this way with both."""
     shapes = []
     for measure, read in MEASURES.items():
         beyond = None

@@ -108,26 +108,26 @@ Weights = Float[Array, " cells"] | None
 
 
 def metric_sums(outcomes: Outcomes, weights: Weights = None) -> dict[str, Sums]:
-    """Every metric of outcomes (cells, clients); the row after the last cell averages over cells.
-
-    That average weighs cells, not successes. A therapist who succeeds in hard cells too is not
-    made to look slow by it.
-    """
-    success = np.asarray(outcomes.success, np.float32)
-    sessions = np.asarray(outcomes.sessions, np.float32)
-    ones = np.ones_like(success)
-    parts = {
-        "success": (success, ones),
-        "dropout": (np.asarray(outcomes.dropout, np.float32), ones),
-        "sessions_to_success": (outcomes.sessions_to_success * success, success),
-        "sessions": (sessions, ones),
-        "reward": (np.asarray(outcomes.reward), ones),
-        "final_rs": (np.asarray(outcomes.rs), ones),
-        "bond": (np.asarray(outcomes.bond), ones),
-        "near_miss": (outcomes.near_miss, ones),
-        "relapse": (outcomes.relapse, success),
+    """Every metric of outcomes (cells, clients), and in the last row averages over cells: they
+    weigh cells, not successes, so that who succeeds in hard cells too is not made to look slow
+    by it."""
+    success = np.asarray(outcomes.success, float)
+    means = {
+        "success": success,
+        "dropout": outcomes.dropout,
+        "sessions": outcomes.sessions,
+        "reward": outcomes.reward,
+        "final_rs": outcomes.rs,
+        "bond": outcomes.bond,
+        "near_miss": outcomes.near_miss,
     }
-    sums = {name: Sums(*(np.asarray(part, float) for part in pair)) for name, pair in parts.items()}
+    of_successes = {
+        "sessions_to_success": success * outcomes.sessions_to_success,
+        "relapse": outcomes.relapse,
+    }
+    ones = np.ones_like(success)
+    sums = {name: Sums(np.asarray(each, float), ones) for name, each in means.items()}
+    sums |= {name: Sums(np.asarray(each, float), success) for name, each in of_successes.items()}
     return {name: _with_average(cells, _defined(cells, weights)) for name, cells in sums.items()}
 
 
@@ -171,14 +171,15 @@ def _average_samples(
 
 def on_shared_cells(ours: Metric, theirs: Metric, weights: Weights = None) -> tuple[Metric, Metric]:
     """Two therapists' metric, averaged over the cells in which both have it."""
-    if not ours.sums.is_ratio and not theirs.sums.is_ratio:
-        return ours, theirs
-    shared = np.minimum(*(_defined(one.sums.cells, weights) for one in (ours, theirs)))
-
-    def averaged(one: Metric) -> Metric:
-        return Metric(_with_average(one.sums.cells, shared), _average_samples(one.samples, shared))
-
-    return averaged(ours), averaged(theirs)
+    both = ours, theirs
+    if not any(one.sums.is_ratio for one in both):
+        return both
+    shared = np.minimum(*(_defined(one.sums.cells, weights) for one in both))
+    mine, other = (
+        Metric(_with_average(one.sums.cells, shared), _average_samples(one.samples, shared))
+        for one in both
+    )
+    return mine, other
 
 
 # --- bootstrap ------------------------------------------------------------------------------
@@ -213,10 +214,8 @@ def bootstrap_means(
 def bootstrap_metrics(
     sums: dict[str, Sums], n_samples: int, seed: int, weights: Weights = None
 ) -> dict[str, Metric]:
-    """Every metric with its resamples of clients, all metrics with the same ones.
-
-    A ratio is NaN in a resample in which its denominator is empty.
-    """
+    """Every metric with its resamples of clients, all metrics with the same ones; a ratio is NaN
+    in those in which its denominator is empty."""
     ratios = [name for name, one in sums.items() if one.is_ratio]
     columns = [one.numerator for one in sums.values()] + [sums[r].denominator for r in ratios]
     means = np.moveaxis(bootstrap_means(np.stack(columns), n_samples, seed), 1, 0)
@@ -273,11 +272,8 @@ def describe(name: str, metric: Metric, confidence: float) -> list[Estimate]:
 def p_of_mean(
     values: Float[Array, "*shape n"], alternative: Literal["two-sided", "greater"] = "two-sided"
 ) -> Float[Array, "*shape"]:
-    """p-values of Student's t-test of a mean of 0.
-
-    Where all values are the same there is no telling how they vary: a sign test, and 1 where none
-    speaks for the alternative.
-    """
+    """p-values of Student's t-test of a mean of 0; where all values are the same, of a sign
+    test, and 1 where none speaks for the alternative."""
     n, first = values.shape[-1], values[..., 0]
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # of values that are the same
@@ -318,11 +314,8 @@ def paired_p_values(name: str, ours: Sums, theirs: Sums) -> Float[Array, " rows"
 def paired_differences(
     name: str, ours: Metric, theirs: Metric, confidence: float
 ) -> list[Estimate]:
-    """Ours minus theirs, with percentile intervals of jointly resampled clients.
-
-    A rate that differs alike for all clients, usually not at all, gets the interval of no other
-    case in n (Wilson).
-    """
+    """Ours minus theirs, with percentile intervals of jointly resampled clients; a rate that
+    differs alike for all clients gets the interval of no other case in n (Wilson)."""
     low, high = percentile_interval(ours.samples - theirs.samples, confidence)
     mine, other = ours.sums, theirs.sums
     gap = mine.estimate - other.estimate
@@ -357,19 +350,25 @@ def interquartile_mean(scores: Float[Array, "... seeds cells"]) -> Float[Array, 
 def improvement_probability(
     ours: Float[Array, "... seeds cells"], theirs: Float[Array, "... seeds cells"]
 ) -> Float[Array, "..."]:
-    """P(one of our seeds scores above one of theirs), ties half, averaged over cells.
-
-    Agarwal et al. (2021), after Mann and Whitney (1947).
-    """
+    """P(one of our seeds scores above one of theirs), ties half, averaged over cells (Agarwal et
+    al. 2021, after Mann and Whitney 1947)."""
     ours, theirs = ours[..., :, None, :], theirs[..., None, :, :]
     return np.mean((ours > theirs) + 0.5 * (ours == theirs), axis=(-3, -2, -1))
 
 
+class Scores(NamedTuple):
+    """The scores of a group's seeds in every cell, and their resamples."""
+
+    of_seeds: Float[Array, "seeds cells"]
+    samples: Float[Array, "samples seeds cells"]
+
+
 def resample_seeds(
     scores: Float[Array, "seeds cells"], n_samples: int, generator: np.random.Generator
-) -> Float[Array, "samples seeds cells"]:
+) -> Scores:
     """Bootstrap over seeds. A seed is resampled in all cells at once: it is one policy."""
-    return scores[generator.integers(0, len(scores), (n_samples, len(scores)))]
+    drawn = generator.integers(0, len(scores), (n_samples, len(scores)))
+    return Scores(scores, scores[drawn])
 
 
 def interval_across_seeds(
@@ -378,8 +377,7 @@ def interval_across_seeds(
     """A percentile bootstrap over seeds, from ``FEWEST_SEEDS`` on.
 
     With few seeds it holds the truth less often than it claims: 95 % intervals of interquartile
-    means of normal scores 50 % of the time with two, 74 % with three, 82 to 88 % with four, 87 to
-    89 % with five, 92 to 94 % with eight.
+    means of normal scores 74 % of the time with three, 87 to 89 % with five, 92 to 94 % with eight.
     """
     if n_seeds < FEWEST_SEEDS:
         return Estimate(estimate, None, None)
@@ -388,11 +386,8 @@ def interval_across_seeds(
 
 
 def mean_across_seeds(scores: Float[Array, "seeds cells"], confidence: float) -> Estimate:
-    """The mean of seeds' means over cells, from ``FEWEST_SEEDS`` on with Student's interval.
-
-    A percentile bootstrap of a mean is too narrow by ``√((n − 1)/n)`` and by having no t: 95 %
-    would be 84 % with five seeds, 89 % with eight.
-    """
+    """The mean of seeds' means over cells, from ``FEWEST_SEEDS`` on with Student's interval: at
+    five seeds a percentile bootstrap of 95 % would hold it 84 % of the time."""
     each = scores.mean(1)
     mean = float(each.mean())
     if len(each) < FEWEST_SEEDS:
@@ -402,21 +397,15 @@ def mean_across_seeds(scores: Float[Array, "seeds cells"], confidence: float) ->
     return Estimate(mean, mean - half, mean + half, error)
 
 
-def probability_across_seeds(
-    ours: Float[Array, "seeds cells"],
-    theirs: Float[Array, "seeds cells"],
-    our_samples: Float[Array, "samples seeds cells"],
-    their_samples: Float[Array, "samples seeds cells"],
-    confidence: float,
-) -> Estimate:
+def probability_across_seeds(ours: Scores, theirs: Scores, confidence: float) -> Estimate:
     """:func:`improvement_probability` with its percentile bootstrap over seeds.
 
     Where no resample differs, as when all seeds are better, it is a rate of the smaller side's
     seeds, with Wilson's interval. Every side with several seeds needs ``FEWEST_SEEDS``.
     """
-    probability = float(improvement_probability(ours, theirs))
-    samples = improvement_probability(our_samples, their_samples)
-    n_seeds = min((n for n in (len(ours), len(theirs)) if n > 1), default=1)
+    probability = float(improvement_probability(ours.of_seeds, theirs.of_seeds))
+    samples = improvement_probability(ours.samples, theirs.samples)
+    n_seeds = min((n for one in (ours, theirs) if (n := len(one.of_seeds)) > 1), default=1)
     told = interval_across_seeds(probability, samples, n_seeds, confidence)
     if told.low is None or told.low != told.high:
         return told

@@ -26,12 +26,7 @@ from jaxtherapy.config.settings import ClientNumbers
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.evaluation.candidates import Panel
 from jaxtherapy.evaluation.grid import Cell, Design, Family
-from jaxtherapy.storage.tables import (
-    Column,
-    TableWriter,
-    write_codebook,
-    write_spss,
-)
+from jaxtherapy.storage.tables import Column, TableWriter, write_codebook, write_spss
 
 SESSIONS, THERAPIES = "sessions", "therapies"
 FILES = (
@@ -57,15 +52,9 @@ ANGLES = (90 - 45 * np.arange(N_OCTANTS)) % 360
 
 
 class Played(NamedTuple):
-    """Therapies from intake on, n of them.
-
-    Attributes:
-        first, last: at intake and at the end.
-        course: session by session, RS in units of utility.
-        probability: of each act of the client's, before it acted.
-        reward: at the end.
-        over: whether the therapy came to an end.
-    """
+    """Therapies from intake on: the dyads ``first`` and at ``last``, their ``course`` session by
+    session (RS in units of utility), the ``probability`` of each act of the client's before it
+    acted, the ``reward`` at the end, and whether the therapy is ``over``."""
 
     first: Dyad
     last: Dyad
@@ -77,10 +66,10 @@ class Played(NamedTuple):
     def in_numpy(self, n: int) -> "Played":
         """The first ``n`` therapies as NumPy arrays."""
         cut = jax.tree.map(lambda leaf: np.asarray(leaf[:n]), self)
-        course, chances = jax.tree.map(
+        by_session = jax.tree.map(
             lambda leaf: np.asarray(leaf[:, :n]), (self.course, self.probability)
         )
-        return cut._replace(course=course, probability=chances)
+        return cut._replace(course=by_session[0], probability=by_session[1])
 
 
 @partial(jax.jit, static_argnums=(0, 1))
@@ -96,29 +85,24 @@ def play_in_full(
     therapist = family(weights)
 
     def hold(time: Array, number: Array, before: Meeting) -> tuple[Meeting, tuple[Course, Array]]:
-        chances = probabilities(before.dyad.client, params.numbers_of(before.dyad))
+        before_act = probabilities(before.dyad.client, params.numbers_of(before.dyad))
         after, now = session(key, time, number, before, therapist, params)
-        return after, (now, chances)
+        return after, (now, before_act)
 
     def advance(before: Meeting, time: Array) -> tuple[Meeting, tuple[Course, Array]]:
         return jax.vmap(partial(hold, time))(clients, before)
 
     first = jax.vmap(lambda number: begin(key, number, therapist, params))(clients)
-    last, (course, chances) = jax.lax.scan(advance, first, jnp.arange(1, n_sessions + 1))
+    last, (course, probability) = jax.lax.scan(advance, first, jnp.arange(1, n_sessions + 1))
     paid = jax.vmap(lambda dyad: reward(dyad, params))(last.dyad)
     over = jax.vmap(lambda dyad: is_over(dyad, params))(last.dyad)
-    return Played(first.dyad, last.dyad, course, chances, paid, over)
+    return Played(first.dyad, last.dyad, course, probability, paid, over)
 
 
 class Chunk(NamedTuple):
-    """Therapies of one therapist with clients of one cell, as NumPy arrays.
-
-    Attributes:
-        number: of the first of these therapies among all.
-        therapist, cell: their places.
-        params: of the cell.
-        clients: their numbers.
-    """
+    """Therapies of one therapist with some ``clients`` of one cell, as NumPy arrays;
+    ``therapist`` and ``cell`` are places, and ``number`` that of the first of these therapies
+    among all."""
 
     number: int
     therapist: int
@@ -151,6 +135,17 @@ class Chunk(NamedTuple):
         """In how many of each therapy's sessions something happened."""
         held = self.played.course.held
         return np.asarray((happened & held).sum(0) / np.maximum(held.sum(0), 1), np.float32)
+
+    @property
+    def complementary(self) -> np.ndarray:
+        """Whether each answer, as enacted, is the complement of the client's act."""
+        course = self.played.course
+        return np.asarray(COMPLEMENT[course.client_act] == course.therapist_act)
+
+    @property
+    def misheard(self) -> np.ndarray:
+        """Whether the client heard another answer than the enacted one."""
+        return np.asarray(self.played.course.heard_act != self.played.course.therapist_act)
 
     @property
     def sessions(self) -> "Sessions":
@@ -197,6 +192,10 @@ def _in_words(name: str, meaning: str, words: Iterable[str], read: Any) -> Colum
     return Column(name, meaning, read, values=dict(enumerate(words)), in_words=True)
 
 
+def _flag(name: str, meaning: str, read: Callable[[Any], np.ndarray]) -> Column:
+    return Column(name, meaning, lambda part: read(part).astype(np.int8), values=NO_YES)
+
+
 def _keys(therapists: Sequence[str], cells: Sequence[str]) -> list[Column]:
     """What tells a therapy from others; of a chunk."""
     keys = [
@@ -218,21 +217,15 @@ def session_columns(therapists: Sequence[str], cells: Sequence[str]) -> list[Col
     def of_therapy(key: Column) -> Column:
         return dataclasses.replace(key, read=lambda s: key.read(s.chunk)[s.therapy])
 
-    def acts(who: str, meaning: str, name: str) -> list[Column]:
+    def acts(who: str, meaning: str) -> list[Column]:
         def read(s: Sessions) -> np.ndarray:
-            return s.of(getattr(s.chunk.played.course, name)).astype(np.int16)
+            return s.of(getattr(s.chunk.played.course, f"{who}_act")).astype(np.int16)
 
         unit = "degrees, 0: W, 90: D, 180: C, 270: S"
         return [
             _in_words(f"{who}_octant", f"octant of {meaning}", OCTANTS, read),
             Column(f"{who}_angle", f"angle of {meaning}", lambda s: ANGLES[read(s)], unit),
         ]
-
-    def complementary(s: Sessions) -> np.ndarray:
-        return s.of(_is_complementary(s.chunk.played.course)).astype(np.int8)
-
-    def rs(s: Sessions) -> np.ndarray:
-        return s.of(s.chunk.share_of_range(s.chunk.played.course.rs))
 
     def probability(act: int) -> Column:
         return Column(
@@ -244,44 +237,27 @@ def session_columns(therapists: Sequence[str], cells: Sequence[str]) -> list[Col
     return [
         *map(of_therapy, _keys(therapists, cells)),
         Column("session", "number of the session in its therapy, from 1", lambda s: s.time + 1),
-        *acts("client", "the client's act", "client_act"),
-        *acts("therapist", "the therapist's answer, as enacted", "therapist_act"),
-        *acts("heard", "the therapist's answer, as the client hears it", "heard_act"),
-        Column(
+        *acts("client", "the client's act"),
+        *acts("therapist", "the therapist's answer, as enacted"),
+        *acts("heard", "the therapist's answer, as the client hears it"),
+        _flag(
             "complementary",
             "whether the answer, as enacted, is the complement of the client's act",
-            complementary,
-            values=NO_YES,
+            lambda s: s.of(s.chunk.complementary),
         ),
-        Column("rs", "relationship satisfaction after the session", rs, SHARE),
+        Column(
+            "rs",
+            "relationship satisfaction after the session",
+            lambda s: s.of(s.chunk.share_of_range(s.chunk.played.course.rs)),
+            SHARE,
+        ),
         Column("bond", "bond after the session", lambda s: s.of(s.chunk.played.course.bond), "0–1"),
         *map(probability, range(N_OCTANTS)),
     ]
 
 
-def _is_complementary(course: Course) -> np.ndarray:
-    return np.asarray(COMPLEMENT[course.client_act] == course.therapist_act)
-
-
 def therapy_columns(therapists: Sequence[str], cells: Sequence[str]) -> list[Column]:
     """The columns of the table of therapies."""
-
-    def rs(dyad: str, when: str) -> Column:
-
-        def read(c: Chunk) -> np.ndarray:
-            return c.share_of_range(getattr(c.played, dyad).client.rs)
-
-        name = {"first": "initial_rs", "last": "final_rs"}[dyad]
-        return Column(name, f"relationship satisfaction {when}", read, SHARE)
-
-    def flag(name: str, meaning: str, read: Callable[[Chunk], np.ndarray]) -> Column:
-        return Column(name, meaning, lambda c: read(c).astype(np.int8), values=NO_YES)
-
-    def end(name: str) -> Callable[[Chunk], np.ndarray]:
-        return lambda c: getattr(c.played.last, name)
-
-    def mechanism(c: Chunk) -> np.ndarray:
-        return c.all(list(MECHANISMS).index(c.params.mechanism))
 
     def number_of_client(field: dataclasses.Field) -> Column:  # type: ignore[type-arg]
         about, name = field.metadata["setting"], field.name
@@ -291,25 +267,38 @@ def therapy_columns(therapists: Sequence[str], cells: Sequence[str]) -> list[Col
             return np.broadcast_to(np.asarray(value), c.clients.shape)
 
         if field.type is bool:
-            return flag(name, about.help, read)
+            return _flag(name, about.help, read)
         paid = "reward " if about.group == "Rewards" else ""
         return Column(name, paid + about.help, read, about.unit)
 
+    def rs(c: Chunk, dyad: Dyad) -> np.ndarray:
+        return c.share_of_range(dyad.client.rs)
+
+    told = "relationship satisfaction"
     return [
         *_keys(therapists, cells),
         _in_words("outcome", "how the therapy ended", OUTCOMES, lambda c: c.outcome),
-        flag("success", "whether RS reached the threshold", end("success")),
-        flag("dropout", "whether the client left, worse off than at intake", end("dropped_out")),
+        _flag("success", "whether RS reached the threshold", lambda c: c.played.last.success),
+        _flag(
+            "dropout",
+            "whether the client left, worse off than at intake",
+            lambda c: c.played.last.dropped_out,
+        ),
         Column("sessions", "sessions held", lambda c: c.played.last.time, "sessions"),
         Column("reward", "what the outcome pays the therapist", lambda c: c.played.reward),
-        rs("first", "at intake"),
-        rs("last", "at the end"),
+        Column("initial_rs", f"{told} at intake", lambda c: rs(c, c.played.first), SHARE),
+        Column("final_rs", f"{told} at the end", lambda c: rs(c, c.played.last), SHARE),
         Column("initial_bond", "bond at intake", lambda c: c.played.first.client.bond, "0–1"),
         Column("final_bond", "bond at the end", lambda c: c.played.last.client.bond, "0–1"),
         *_shares_of_sessions(),
         _in_words("pattern", "history of the client", PATTERNS, lambda c: c.played.first.pattern),
-        _in_words("mechanism", "how memory shapes expectations", MECHANISMS, mechanism),
-        flag(
+        _in_words(
+            "mechanism",
+            "how memory shapes expectations",
+            MECHANISMS,
+            lambda c: c.all(list(MECHANISMS).index(c.params.mechanism)),
+        ),
+        _flag(
             "exact_anticomplement",
             "whether stuck patterns answer with the anticomplement itself",
             lambda c: c.all(np.asarray(c.params.exact_anticomplement)),
@@ -320,16 +309,15 @@ def therapy_columns(therapists: Sequence[str], cells: Sequence[str]) -> list[Col
 
 
 def _shares_of_sessions() -> list[Column]:
-    def complementary(c: Chunk) -> np.ndarray:
-        return c.share_of_sessions(_is_complementary(c.played.course))
-
-    def misheard(c: Chunk) -> np.ndarray:
-        course = c.played.course
-        return c.share_of_sessions(course.heard_act != course.therapist_act)
-
     def one_act(c: Chunk) -> np.ndarray:
         acts = c.played.course.client_act
         return np.max([c.share_of_sessions(acts == act) for act in range(N_OCTANTS)], axis=0)
+
+    def complementary(c: Chunk) -> np.ndarray:
+        return c.share_of_sessions(c.complementary)
+
+    def misheard(c: Chunk) -> np.ndarray:
+        return c.share_of_sessions(c.misheard)
 
     unit = "share of sessions"
     return [
@@ -379,9 +367,6 @@ def write_study_data(
         played: chunk by chunk.
         therapists, cells: by place.
         about: paragraphs on where the data are from.
-
-    Raises:
-        OSError: the folder is read-only or full.
     """
     of_sessions = session_columns(therapists, cells)
     of_therapies = therapy_columns(therapists, cells)

@@ -23,13 +23,8 @@ _DPI = 100
 
 @dataclass(frozen=True)
 class Scene:
-    """A therapy between two sessions.
-
-    Attributes:
-        client_act: pending.
-        therapist_act, heard_act: the last answer, and what the client heard; 8 before the first.
-        rs, threshold: as shares of the client's range.
-    """
+    """A therapy between two sessions: the pending act of the client, the last answer and what
+    the client heard (8 before the first); RS and threshold as shares of the client's range."""
 
     client_act: int
     therapist_act: int
@@ -86,11 +81,7 @@ def as_text(scene: Scene) -> str:
 
 
 def as_picture(scene: Scene) -> np.ndarray:
-    """The same as (height, width, 3) bytes.
-
-    Raises:
-        PictureError: it can't be drawn.
-    """
+    """The same as (height, width, 3) bytes; raises PictureError."""
     size = 4.0, 4.8
 
     def paint(figure: "Figure") -> None:

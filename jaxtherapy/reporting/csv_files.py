@@ -121,28 +121,23 @@ def seeds_csv(evaluation: Evaluation) -> bytes:
     for better in evaluation.improvement:
         n_seeds = len(evaluation.groups_by_id[better.group].therapists)
         about = {"group": better.group, "n_seeds": n_seeds, "metric": better.metric}
-        about |= {"statistic": "P(above over)", "over": better.over}
-        rows.append(about | vars(better.probability))
+        above = {"statistic": "P(above over)", "over": better.over, **vars(better.probability)}
+        rows.append(about | above)
     return as_csv(_SEED_COLUMNS, rows)
 
 
 def shapes_csv(evaluation: Evaluation) -> bytes:
     """A row per therapist, outcome, kind of act and measure; estimates have three columns."""
-    rows = []
-    for course in evaluation.courses:
-        for shape in course.shapes:
-            found = shape_values(course, shape)
-            for name in _SHAPE_ESTIMATES:
-                found |= _with_ends(name, found[name], _ENDS[:3])
-            rows.append(found)
+    rows = [shape_values(course, each) for course in evaluation.courses for each in course.shapes]
+    for row in rows:
+        for name in _SHAPE_ESTIMATES:
+            row |= _with_ends(name, row[name])
     return as_csv(_SHAPE_COLUMNS, rows)
 
 
-def _with_ends(
-    name: str, estimate: Estimate | None, ends: Sequence[str] = _ENDS
-) -> dict[str, float | None]:
+def _with_ends(name: str, estimate: Estimate | None) -> dict[str, float | None]:
     """An estimate by the names of its columns."""
-    return {name + end: getattr(estimate, end[1:] or "estimate", None) for end in ends}
+    return {name + end: getattr(estimate, end[1:] or "estimate", None) for end in _ENDS}
 
 
 def as_csv(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> bytes:

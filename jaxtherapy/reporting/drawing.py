@@ -140,7 +140,8 @@ def draw(
     files: Mapping[str, Mapping[str, Any]],
     **settings: Any,
 ) -> dict[str, bytes]:
-    """One figure as files; everything that this package draws goes through here.
+    """One figure as files, the same bytes every time; everything that this package draws goes
+    through here.
 
     Args:
         name: of the picture, for messages.
@@ -148,9 +149,6 @@ def draw(
         paint: draws on an empty figure.
         files: what ``savefig`` takes, by kind of file (``png``, ``svg``).
         **settings: of matplotlib, beside our style.
-
-    Returns:
-        Contents by kind of file, the same bytes every time.
 
     Raises:
         PictureError: whatever went wrong.
@@ -177,11 +175,7 @@ def draw(
 
 
 def paper_files(picture: Picture) -> dict[str, bytes]:
-    """``png`` (200 dpi) and ``svg`` of all panels in one figure.
-
-    Raises:
-        PictureError: it can't be drawn.
-    """
+    """``png`` (200 dpi) and ``svg`` of all panels in one figure; raises PictureError."""
     columns = min(picture.columns, len(picture.panels))
     rows = -(-len(picture.panels) // columns)
     width, height = picture.panels[0].size
@@ -202,11 +196,8 @@ def paper_files(picture: Picture) -> dict[str, bytes]:
 
 
 def panel_svg(panel: Panel, salt: str) -> str:
-    """An SVG element for a page whose style sheet has the colours of ``PAGE_COLORS``.
-
-    Raises:
-        PictureError: it can't be drawn.
-    """
+    """An SVG element for a page whose style sheet has the colours of ``PAGE_COLORS``; raises
+    PictureError."""
     files = {"svg": {"transparent": True, "metadata": {"Date": None}}}
     settings = {"svg.fonttype": "none", "svg.hashsalt": salt}
     drawn = draw(

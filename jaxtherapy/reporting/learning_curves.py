@@ -3,28 +3,18 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import cycle
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from jaxtherapy.evaluation.results import Evaluation
-from jaxtherapy.reporting.drawing import (
-    BLUE,
-    GREEN,
-    GREY,
-    ORANGE,
-    PALETTE,
-    Panel,
-    Picture,
-    draw,
-)
+from jaxtherapy.reporting.drawing import BLUE, GREEN, GREY, ORANGE, PALETTE, Panel, Picture, draw
 from jaxtherapy.reporting.formats import printable, short
 from jaxtherapy.reporting.selection import MOST_FOLLOWED
 from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.storage.logs import Log
-from jaxtherapy.storage.progress_log import ProgressLog, Row
+from jaxtherapy.storage.progress_log import Row
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -92,15 +82,20 @@ def _draw_line(axes: "Axes", logs: Sequence[Log], line: Line) -> None:
 
 def _draw_lines(axes: "Axes", logs: Sequence[Log], lines: Sequence[Line], unit: str) -> None:
     """The lines, their unit, and a legend."""
-    from matplotlib.ticker import EngFormatter
-
     for line in lines:
         _draw_line(axes, logs, line)
-    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
+    _name_steps(axes)
     axes.set_ylabel(unit)
     if lines is RATES:
         axes.set_ylim(-0.02, 1.02)
     _legend(axes, {line.label: {"color": line.color, "ls": line.style} for line in lines})
+
+
+def _name_steps(axes: "Axes") -> None:
+    """``500 k`` rather than 500 000."""
+    from matplotlib.ticker import EngFormatter
+
+    axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
 
 
 def _legend(axes: "Axes", entries: Mapping[str, Mapping[str, Any]]) -> None:
@@ -113,41 +108,20 @@ def _legend(axes: "Axes", entries: Mapping[str, Mapping[str, Any]]) -> None:
     axes.legend([Line2D([], [], **look) for look in looks], list(entries))
 
 
-# --- of a training --------------------------------------------------------------------------
-
-
-def draw_learning_curve(log: ProgressLog, title: str, path: Path) -> None:
-    """Reward, success and dropout of one seed against steps.
-
-    Raises:
-        PictureError: it can't be drawn.
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
-    write_atomically(path, curves_as_png({0: log.numbers()}, title))
-
-
-def draw_seed_curves(rows: Mapping[int, Sequence[Row]], title: str, path: Path) -> None:
-    """The same of the rows of each seed's log: the seeds, their interquartile mean, its interval.
-
-    Raises:
-        PictureError: it can't be drawn.
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
-    write_atomically(path, curves_as_png(rows, title, as_seeds=True))
+def draw_training(
+    rows: Mapping[int, Sequence[Row]], title: str, path: Path, as_seeds: bool | None = None
+) -> None:
+    """Writes :func:`curves_as_png` to a file; where that raises OSError, ``path`` is as it was."""
+    write_atomically(path, curves_as_png(rows, title, as_seeds))
 
 
 def curves_as_png(
     rows: Mapping[int, Sequence[Row]], title: str, as_seeds: bool | None = None
 ) -> bytes:
-    """Reward, success and dropout against steps.
+    """Reward, success and dropout against steps, of the rows of each seed's log.
 
-    Args:
-        rows: of each seed's log.
-        title: of the picture.
-        as_seeds: whether evaluations alone are drawn; None: where there are several.
-
-    Raises:
-        PictureError: it can't be drawn.
+    ``as_seeds``: whether evaluations alone are drawn, with their interquartile mean and its
+    interval; None: where there are several. Raises PictureError.
     """
     as_seeds = len(rows) > 1 if as_seeds is None else as_seeds
     logs = [_columns(of_seed) for of_seed in rows.values()]
@@ -190,43 +164,32 @@ def _of_seeds(n_seeds: int) -> dict[str, dict[str, Any]]:
 
 
 def draw_together(logs: Mapping[str, Sequence[Log]], path: Path) -> None:
-    """Evaluations of several trainings, by name, each with the logs of its seeds.
-
-    Raises:
-        PictureError: it can't be drawn.
-        OSError: the folder is gone, read-only or full; ``path`` is as it was.
-    """
-    colors = dict(zip(logs, cycle(PALETTE), strict=False))
-    styles = {name: STYLES[i // len(PALETTE) % len(STYLES)] for i, name in enumerate(logs)}
+    """Evaluations of several trainings, by name, each with the logs of its seeds. Raises
+    PictureError, and OSError where ``path`` can't be written; it is as it was then."""
+    n_colors, entries = len(PALETTE), {}
+    looks = {
+        name: {"color": PALETTE[place % n_colors], "style": STYLES[place // n_colors % len(STYLES)]}
+        for place, name in enumerate(logs)
+    }
+    for name, of_seeds in logs.items():
+        seeds = f" ({len(of_seeds)} seeds)" if len(of_seeds) > 1 else ""
+        look = {"color": looks[name]["color"], "ls": looks[name]["style"]}
+        entries[printable(short(name, 40)) + seeds] = look
 
     def paint(figure: "Figure") -> None:
-        from matplotlib.ticker import EngFormatter
-
-        panels = figure.subplots(2, 1, sharex=True)
-        for axes, line in zip(panels, (EVALUATION, RATES[0]), strict=True):
+        above, below = figure.subplots(2, 1, sharex=True)
+        for axes, line in ((above, EVALUATION), (below, RATES[0])):
             for name, of_seeds in logs.items():
-                look = replace(line, color=colors[name], style=styles[name])
-                _draw_line(axes, of_seeds, look)
-            axes.xaxis.set_major_formatter(EngFormatter(sep=" "))
-        above, below = panels
+                _draw_line(axes, of_seeds, replace(line, **looks[name]))
+            _name_steps(axes)
         above.set_ylabel("reward per therapy")
-        below.set_ylabel("share of successes")
-        below.set_ylim(-0.02, 1.02)
-        below.set_xlabel("environment steps")
-        entries = {}
-        for name, of_seeds in logs.items():
-            seeds = f" ({len(of_seeds)} seeds)" if len(of_seeds) > 1 else ""
-            label = printable(short(name, 40)) + seeds
-            entries[label] = {"color": colors[name], "ls": styles[name]}
+        below.set(ylabel="share of successes", ylim=(-0.02, 1.02), xlabel="environment steps")
         _legend(above, entries)
 
     kind = path.suffix[1:]
     options = {"dpi": 120} if kind == "png" else {"metadata": {"Date": None}}
     drawn = draw(path.name, (8, 6.5), paint, {kind: options}, **{"font.size": 10})
     write_atomically(path, drawn[kind])
-
-
-# --- of a report ----------------------------------------------------------------------------
 
 
 def learning_curves(evaluation: Evaluation, logs: Mapping[str, Log]) -> Picture | None:

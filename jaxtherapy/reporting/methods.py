@@ -54,18 +54,15 @@ def _with_ends(
 
 def _compared(evaluation: Evaluation) -> list[tuple[DifferenceRow, Effects]]:
     """The difference in success of every therapist to the reference, over all cells."""
-    overall, settings = evaluation.overall, evaluation.settings
-    theirs = overall.get(settings["reference"])
+    success = {name: metrics["success"] for name, metrics in evaluation.overall.items()}
+    theirs = success.get(evaluation.settings["reference"])
     if theirs is None:
         return []
+    confidence = evaluation.settings["confidence"]
+    gaps = evaluation.overall_differences("success").values()
     return [
-        (
-            row,
-            effects_of(
-                overall[name]["success"], theirs["success"], row.difference, settings["confidence"]
-            ),
-        )
-        for name, row in evaluation.overall_differences("success").items()
+        (row, effects_of(success[row.therapist], theirs, row.difference, confidence))
+        for row in gaps
     ]
 
 

@@ -78,16 +78,13 @@ def _drawings(picture: Picture) -> list[Any]:
 
 def _subtitle(evaluation: Evaluation) -> str:
     settings, n_cells = evaluation.settings, len(evaluation.cells)
-    if not evaluation.outcomes:
-        return (
-            f"{settings['episodes']:,} coded therapies; {level(settings['confidence'])} "
-            f"intervals; {evaluation.run.get('created', '')}"
+    told = f"{settings['episodes']:,} coded therapies"
+    if evaluation.outcomes:
+        told = (
+            f"{len(evaluation.therapists)} therapists, the same {settings['episodes']:,} clients "
+            f"for each in {'one cell' if n_cells == 1 else f'each of {n_cells} cells'}"
         )
-    return (
-        f"{len(evaluation.therapists)} therapists, the same {settings['episodes']:,} clients "
-        f"for each in {'one cell' if n_cells == 1 else f'each of {n_cells} cells'}; "
-        f"{level(settings['confidence'])} intervals; {evaluation.run.get('created', '')}"
-    )
+    return f"{told}; {level(settings['confidence'])} intervals; {evaluation.run.get('created', '')}"
 
 
 def provenance(run: Mapping[str, Any]) -> str:

@@ -1,6 +1,6 @@
 """An evaluation as one HTML file that opens offline, and as figures for a paper."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 
 from jaxtherapy.errors import RunError
@@ -21,15 +21,13 @@ def write_report(
     folder: Path | None = None,
     tell: Callable[[str], None] = lambda line: None,
 ) -> list[Path]:
-    """Writes ``report.html`` and ``figures/*.png`` and ``*.svg``.
+    """Writes ``report.html`` and ``figures/*.png`` and ``*.svg``. Returns the files, the report
+    first.
 
     Args:
         source: ``evaluation.json``, or the folder that it is in.
         folder: where to; beside the JSON by default.
         tell: told a line about each picture that can't be drawn.
-
-    Returns:
-        The files, the report first.
 
     Raises:
         RunError: there is no evaluation, the folder can't be written to, or has files there that
@@ -88,12 +86,8 @@ def _figures_in(folder: Path) -> list[Path]:
 
 
 def _remove_figures(folder: Path, keep: Sequence[Path] = ()) -> None:
-    for path in _figures_in(folder):
-        if path not in keep:
-            path.unlink()
-
-
-# --- whose files they are -------------------------------------------------------------------
+    for path in set(_figures_in(folder)) - set(keep):
+        path.unlink()
 
 
 def check_folder_is_ours(folder: Path) -> None:
@@ -103,7 +97,7 @@ def check_folder_is_ours(folder: Path) -> None:
         RunError: they would replace a file that no evaluation of ours there vouches for.
     """
     if not is_evaluation(folder / "evaluation.json"):
-        _refuse(folder, [folder / name for name in csv_files.FILES])
+        _refuse(folder, (folder / name for name in csv_files.FILES))
     check_report_is_ours(folder)
 
 
@@ -113,23 +107,20 @@ def check_report_is_ours(folder: Path) -> None:
     Raises:
         RunError: a page there is none of ours, or figures are beside nothing of ours.
     """
-    is_page = page.is_report(folder / PAGE)
-    if not is_page:
-        _refuse(folder, [folder / PAGE])
-    if not is_page and not is_evaluation(folder / "evaluation.json"):
+    if page.is_report(folder / PAGE):
+        return
+    _refuse(folder, [folder / PAGE])
+    if not is_evaluation(folder / "evaluation.json"):
         _refuse(folder, _figures_in(folder))
 
 
-def _refuse(folder: Path, paths: Sequence[Path]) -> None:
+def _refuse(folder: Path, paths: Iterable[Path]) -> None:
     for path in paths:
         if path.exists() or path.is_symlink():
             raise RunError(
                 f"{path} would be replaced, and nothing says that an evaluation wrote it; choose "
                 f"another --output-dir than {folder}, or move the file away"
             )
-
-
-# --- logs -----------------------------------------------------------------------------------
 
 
 def find_logs(evaluation: Evaluation) -> dict[str, Log]:

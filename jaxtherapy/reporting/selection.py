@@ -10,14 +10,14 @@ MOST_FOLLOWED = 8
 
 def median_seeds(evaluation: Evaluation) -> list[str]:
     """Of each group the seed with the median reward; the reference is always among them."""
-    overall, chosen = evaluation.overall, []
+    overall = evaluation.overall
 
     def reward(therapist: str) -> float:
         estimate = overall[therapist]["reward"].estimate if overall else None
         return -math.inf if estimate is None else estimate
 
-    for group in evaluation.groups:
-        chosen.append(sorted(group.therapists, key=reward)[(len(group.therapists) - 1) // 2])
+    by_reward = (sorted(group.therapists, key=reward) for group in evaluation.groups)
+    chosen = [therapists[(len(therapists) - 1) // 2] for therapists in by_reward]
     reference = evaluation.settings["reference"]
     first = chosen[:MOST_FOLLOWED]
     if reference in chosen and reference not in first:

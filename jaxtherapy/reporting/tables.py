@@ -1,17 +1,19 @@
 """The tables of an evaluation, for the terminal and the page."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from jaxtherapy.client.octants import OCTANT_NAMES, OCTANTS
 from jaxtherapy.config import as_given
-from jaxtherapy.evaluation.client_groups import CLIENT_GROUPS, Condition, ForWhom
 from jaxtherapy.evaluation.results import (
+    CLIENT_GROUPS,
     PHASES,
+    Condition,
     Course,
     DifferenceRow,
     Evaluation,
+    ForWhom,
     MetricInfo,
     Shape,
 )
@@ -55,9 +57,9 @@ def _starred(row: DifferenceRow, metric: MetricInfo) -> str:
     return interval(row.difference, metric, True) + "*" * row.significant
 
 
-def overall(evaluation: Evaluation) -> Table:
+def overall(evaluation: Evaluation, shown: Sequence[MetricInfo] | None = None) -> Table:
     """Therapists by metrics, averaged over cells."""
-    metrics = evaluation.metrics
+    metrics = evaluation.metrics if shown is None else shown
     return Table(
         "Averages over cells, with intervals",
         ["therapist", *(metric.label for metric in metrics)],
@@ -92,40 +94,32 @@ def overall_with_differences(
     evaluation: Evaluation, shown: Iterable[str], compared: Iterable[str]
 ) -> Table:
     """Both in one, of some metrics: for the terminal."""
-    settings, metrics, labels = evaluation.settings, evaluation.metrics_by_id, evaluation.labels
+    settings, metrics = evaluation.settings, evaluation.metrics_by_id
     confidence, n = settings["confidence"], len(evaluation.cells)
-    own = [metrics[name] for name in shown if name in metrics]
-    against = [metrics[name] for name in compared if name in metrics]
-    gaps = [evaluation.overall_differences(metric.id) for metric in against]
+    own = overall(evaluation, [metrics[name] for name in shown if name in metrics])
+    rows = dict(zip(evaluation.overall, map(list, own.rows), strict=True))
+    headings = list(own.headings)
+    for metric in (metrics[name] for name in compared if name in metrics):
+        gaps = evaluation.overall_differences(metric.id)
+        headings.append(f"Δ {metric.label}")
+        for name, row in rows.items():
+            row.append(_starred(gaps[name], metric) if name in gaps else "")
     return Table(
         f"{settings['episodes']:,} clients in {'one cell' if n == 1 else f'each of {n} cells'}, "
         f"the same for every therapist; {level(confidence)} intervals",
-        [
-            "therapist",
-            *(metric.label for metric in own),
-            *(f"Δ {metric.label}" for metric in against),
-        ],
-        [
-            [
-                labels[name],
-                *(interval(row[metric.id], metric) for metric in own),
-                *(
-                    _starred(rows[name], metric) if name in rows else ""
-                    for metric, rows in zip(against, gaps, strict=True)
-                ),
-            ]
-            for name, row in evaluation.overall.items()
-        ],
+        headings,
+        list(rows.values()),
         f"Δ: minus {settings['reference']}, paired; *: p < {1 - confidence:.2g} after Holm's "
         "correction over all therapists, per metric. Sessions to success: of successes only."
-        + (f" {MYOPIC_NOTE}." if "myopic" in labels else ""),
+        + (f" {MYOPIC_NOTE}." if "myopic" in evaluation.labels else ""),
     )
 
 
 def by_cell(evaluation: Evaluation, ends: bool = True) -> Table:
     """Success by cell and therapist; ``ends``: with intervals."""
-    success, different = evaluation.metrics_by_id["success"], evaluation.different_success()
-    estimates = evaluation.estimates
+    success, estimates = evaluation.metrics_by_id["success"], evaluation.estimates
+    gaps = (row for row in evaluation.differences if row.metric == "success")
+    different = {(row.therapist, row.cell) for row in gaps if row.significant}
 
     def told(pair: tuple[str, str]) -> str:
         return interval(estimates[pair]["success"], success, ends=ends) + "*" * (pair in different)
@@ -267,7 +261,7 @@ THIRDS = ("first", "middle", "last")
 _ENDS = ("first_minus_middle", "last_minus_middle")
 _SHAPE_HEADINGS = {
     **{"therapist": "therapist", "outcome": "therapies", "acts": "acts", "measure": "measure"},
-    **{"episodes": "n", "first": "first", "middle": "middle", "last": "last"},
+    **{"episodes": "n", **dict(zip(THIRDS, THIRDS, strict=True))},
     **CONTRASTS,
     **{"p_curvature": "p (curvature)", "p_high_low_high": "p (all positive)"},
     "pairs_with_twin": "pairs with twin",
@@ -311,11 +305,7 @@ def _told_of_shape(evaluation: Evaluation, course: Course, shape: Shape) -> dict
 
 def shape_tests(evaluation: Evaluation) -> Table:
     """Every test of the shape of therapy, what is beyond the twin last."""
-    told = [
-        _told_of_shape(evaluation, course, shape)
-        for course in evaluation.courses
-        for shape in course.shapes
-    ]
+    told = [_told_of_shape(evaluation, *each) for each in _shapes(evaluation)]
     return Table(
         "Thirds of therapy and the test of high–low–high; p not corrected for the number of tests",
         list(_SHAPE_HEADINGS.values()),
@@ -323,26 +313,30 @@ def shape_tests(evaluation: Evaluation) -> Table:
     )
 
 
+def _shapes(evaluation: Evaluation) -> Iterator[tuple[Course, Shape]]:
+    return ((course, shape) for course in evaluation.courses for shape in course.shapes)
+
+
 def thirds_of_therapy(evaluation: Evaluation) -> Table:
     """Complementarity in the thirds of therapy, and its test, in short: for the terminal."""
     success = evaluation.metrics_by_id["success"]  # a share, as the thirds are
-    headings = {name: _SHAPE_HEADINGS[name] for name in ("therapist", "acts", *THIRDS)}
-    headings |= {"curvature": "curvature", "p_high_low_high": "p (all positive)"}
-    headings |= {"p_beyond_twin": "p (beyond twin)", "high_low_high": "high–low–high"}
+    names = "therapist", "acts", *THIRDS, "curvature", "p_high_low_high", "p_beyond_twin"
+    headings = [_SHAPE_HEADINGS[name] for name in (*names, "high_low_high")]
+    headings[-2] = "p (beyond twin)"
     rows = []
-    for course in evaluation.courses:
-        for shape in course.shapes:
-            if (shape.outcome, shape.measure) != ("all", "complementarity"):
-                continue
-            told = _told_of_shape(evaluation, course, shape)
-            for name, third in zip(THIRDS, shape.thirds, strict=True):
-                told[name] = interval(third, success, ends=False)
-            row = [told[name] for name in headings]
-            rows.append(row if row[-1] is not None else [*row[:2], *[None] * len(row[2:])])
+    for course, shape in _shapes(evaluation):
+        if (shape.outcome, shape.measure) != ("all", "complementarity"):
+            continue
+        told = _told_of_shape(evaluation, course, shape)
+        for name, third in zip(THIRDS, shape.thirds, strict=True):
+            told[name] = interval(third, success, ends=False)
+        tested = told["high_low_high"] is not None
+        row = [told[name] if tested or name in ("therapist", "acts") else None for name in names]
+        rows.append([*row, told["high_low_high"]])
     return Table(
         "complementarity in the thirds of therapy "
         f"({evaluation.settings['course_episodes']:,} therapies each)",
-        list(headings.values()),
+        headings,
         rows,
         TWIN_NOTE if evaluation.outcomes else NO_TWIN_NOTE,
         names=2,
@@ -352,13 +346,12 @@ def thirds_of_therapy(evaluation: Evaluation) -> Table:
 def positive_and_negative(evaluation: Evaluation) -> Table:
     """Both kinds of complementarity, as enacted, in the thirds of therapy and beyond the twin."""
     rows = []
-    for course in evaluation.courses:
-        for shape in course.shapes:
-            if shape.measure in ("positive", "negative") and shape.acts == "enacted":
-                told = _told_of_shape(evaluation, course, shape)
-                ends = [getattr(shape.beyond_twin, name, None) for name in _ENDS]
-                name = f"{told['therapist']}: {shape.measure}, {told['outcome']}"
-                rows.append([name, told["episodes"], *map(interval, [*shape.thirds, *ends])])
+    for course, shape in _shapes(evaluation):
+        if shape.measure in ("positive", "negative") and shape.acts == "enacted":
+            told = _told_of_shape(evaluation, course, shape)
+            ends = [getattr(shape.beyond_twin, name, None) for name in _ENDS]
+            name = f"{told['therapist']}: {shape.measure}, {told['outcome']}"
+            rows.append([name, told["episodes"], *map(interval, [*shape.thirds, *ends])])
     return Table(
         "Positive and negative complementarity, enacted: shares of all sessions in which a warm, "
         "or a cold, act of the client got its complement",
@@ -383,19 +376,21 @@ def complementarity_over_time(evaluation: Evaluation, shown: Sequence[str]) -> T
 
 def responses(evaluation: Evaluation, course: Course) -> list[Table]:
     """A therapist's answers to each act of the client, by third of therapy."""
-    made = []
-    for phase in PHASES:
-        shown = course.response_maps[phase]
-        rows = zip(OCTANT_NAMES, map(count, shown.count), shown.probability, strict=True)
-        made.append(
-            Table(
-                f"{evaluation.labels[course.therapist]}, {phase} third: "
-                "P(therapist’s act | client’s act)",
-                ["client", "times", *OCTANTS],
-                [[name, times, *map(number, answers)] for name, times, answers in rows],
-            )
+    return [
+        Table(
+            f"{evaluation.labels[course.therapist]}, {phase} third: "
+            "P(therapist’s act | client’s act)",
+            ["client", "times", *OCTANTS],
+            [
+                [name, count(times), *map(number, answers)]
+                for name, times, answers in zip(
+                    OCTANT_NAMES, shown.count, shown.probability, strict=True
+                )
+            ],
         )
-    return made
+        for phase in PHASES
+        for shown in [course.response_maps[phase]]
+    ]
 
 
 # --- how it was done ------------------------------------------------------------------------

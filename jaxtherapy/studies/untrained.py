@@ -27,7 +27,7 @@ from jaxtherapy.evaluation.map_search import (
     STREAM,
     coordinate_searches,
     family_of_maps,
-    worth,
+    search_score,
 )
 from jaxtherapy.evaluation.policies import find_all
 from jaxtherapy.studies import measures
@@ -239,7 +239,7 @@ class _Block:
                 )
                 for p in parts
             ]
-            values = np.concatenate([worth(future.result().outcomes) for future in futures])
+            values = np.concatenate([search_score(future.result().outcomes) for future in futures])
             return values.reshape(*shape, n_clients).mean(-1)
 
         self._maps = coordinate_searches(score, self._maps, MAPS).astype(np.int8)

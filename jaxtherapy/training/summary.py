@@ -1,7 +1,7 @@
 """The beginning and the end of a run in words: what was learned, honestly, and where it lies."""
 
 import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
 from typing import TYPE_CHECKING, Any
@@ -21,10 +21,10 @@ from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.ppo.types import EvalResult, Settings, make_settings
 from jaxtherapy.reporting.drawing import import_matplotlib
-from jaxtherapy.reporting.learning_curves import draw_learning_curve, draw_seed_curves
+from jaxtherapy.reporting.learning_curves import draw_training
 from jaxtherapy.storage import checkpoints, run_info
 from jaxtherapy.storage.files import write_atomically
-from jaxtherapy.storage.progress_log import ProgressLog
+from jaxtherapy.storage.progress_log import ProgressLog, Row
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training import early_stopping
 from jaxtherapy.training.display import format_duration
@@ -99,7 +99,7 @@ class Ending:
             self._say_how_to_go_on()
             return None
         if files and self.config.n_seeds == 1:
-            self._draw(draw_learning_curve, ProgressLog(files.csv(seed)), files)
+            self._draw(lambda: {0: ProgressLog(files.csv(seed)).numbers()}, files)
         result, card = self._compare(seed, info)
         numbers = {name: np.asarray(x).tolist() for name, x in result._asdict().items()}
         comparison: dict[str, Any] = {"therapists": COMPARED} | numbers
@@ -129,10 +129,10 @@ class Ending:
             text += f"; everything is saved: continue with {resumption(files)}"
         self.console.print(text)
 
-    def _draw(self, draw: Callable[..., None], what: Any, files: RunFiles) -> None:
+    def _draw(self, rows: Callable[[], Mapping[int, Sequence[Row]]], files: RunFiles) -> None:
         """A picture that fails costs a line, never the run."""
         try:
-            draw(what, files.name, files.picture)
+            draw_training(rows(), files.name, files.picture, self.config.n_seeds > 1)
         except Exception as error:  # fonts, styles, disks
             reason = " ".join(f"{type(error).__name__}: {error}".split())[:200]
             self.console.print(f"no picture: {reason}")
@@ -148,7 +148,7 @@ class Ending:
         rows = {seed: each[:n_rows] for seed, each in rows.items()}
         if files:
             seed_summary.write_summary(rows, files.summary)
-            self._draw(draw_seed_curves, rows, files)
+            self._draw(lambda: rows, files)
         self.console.print()
         self.console.print(seed_summary.seeds_table(rows))
         return seed_summary.ranking(rows).median if n_rows else min(rows)

@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from pyarrow import parquet
 
+from jaxtherapy.cli.asking import client_config
 from jaxtherapy.cli.evaluate import (
-    base_config,
     main,
     make_cells,
     make_panel,
     make_request,
     notes,
 )
-from jaxtherapy.cli.evaluate_flags import build_parser
+from jaxtherapy.cli.evaluate_flags import SHARED, build_parser
 from jaxtherapy.cli.launch import Ended
 from jaxtherapy.cli.progress import ProgressLines
 from jaxtherapy.client.baselines import BASELINES, map_name
@@ -487,16 +487,13 @@ def test_experiments_with_other_clients_are_named(tmp_path):
 
 def test_a_flag_goes_before_a_file_and_a_file_before_the_experiment(tmp_path):
     """A setting that the file leaves out is a training's default, not the experiment's."""
-    first, second = (
-        write_experiment(tmp_path / name, max_sessions=sessions, threshold=0.6, smoothing=0.3)
-        for name, sessions in (("a", 14), ("b", 15))
-    )
+    experiment = write_experiment(tmp_path / "a", max_sessions=14, threshold=0.6, smoothing=0.3)
     mine = tmp_path / "mine.yaml"
     mine.write_text("max_sessions: 20\nthreshold: 0.8\n")
 
     def told(*arguments):
         given = build_parser().parse_args([*map(str, arguments)])
-        config = base_config(given, [str(first), str(second)])
+        config = client_config(given, SHARED, experiment)
         return config.max_sessions, config.threshold, config.smoothing
 
     assert told() == (14, 0.6, 0.3)

@@ -12,8 +12,8 @@ from flax import nnx
 from pyarrow import parquet
 
 from jaxtherapy.cli import play
-from jaxtherapy.cli.game import Game
-from jaxtherapy.cli.play import BLOCKS, load_policy, main, named, read_octant, sparkline
+from jaxtherapy.cli.game import Game, load_policy
+from jaxtherapy.cli.play import BLOCKS, main, named, read_octant, sparkline
 from jaxtherapy.client.dyad import intake
 from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.client.params import client_params
@@ -188,7 +188,7 @@ def stop(device):
     heavy = ("jax", "scipy", "matplotlib", "orbax", "optax", "flax")
     print([name for name in heavy if name in sys.modules])
     raise EOFError
-play._use = stop
+play.use_device = stop
 play.main(["--seed", "1"])
 """
     told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)

@@ -2,23 +2,19 @@
 
 import math
 
-from jaxtherapy.evaluation.client_groups import (
-    CLIENT_GROUPS,
-    ClientGroup,
-    ClientLeaf,
-    Condition,
-    ForWhom,
-    PropertyEffect,
-)
 from jaxtherapy.evaluation.results import (
     ALL_CELLS,
     CLIENT_ACT_KINDS,
+    CLIENT_GROUPS,
     OUTCOME_KINDS,
     PHASES,
     QUANTILES,
     SCHEMA,
     Band,
     CellInfo,
+    ClientGroup,
+    ClientLeaf,
+    Condition,
     Course,
     Curve,
     DifferenceRow,
@@ -26,10 +22,12 @@ from jaxtherapy.evaluation.results import (
     Estimate,
     Evaluation,
     Excess,
+    ForWhom,
     GroupInfo,
     ImprovementRow,
     MetricInfo,
     OutcomeRow,
+    PropertyEffect,
     ResponseMap,
     SeedsRow,
     Shape,

@@ -11,11 +11,10 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.simulation import simulate
 from jaxtherapy.config.distributions import Distribution
 from jaxtherapy.evaluation import for_whom as whom
-from jaxtherapy.evaluation.client_groups import CLIENT_GROUPS
 from jaxtherapy.evaluation.evaluation import Request
 from jaxtherapy.evaluation.for_whom import effects, groups_of, jackknife, tree
 from jaxtherapy.evaluation.properties import properties_of
-from jaxtherapy.evaluation.results import CellInfo
+from jaxtherapy.evaluation.results import CLIENT_GROUPS, CellInfo
 from jaxtherapy.evaluation.statistics import Intervals
 from tests.evaluation.small_grid import panel_of, play
 

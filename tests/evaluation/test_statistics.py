@@ -297,7 +297,7 @@ def test_a_single_seed_has_no_interval():
     alone = statistics.interval_across_seeds(0.5, np.full(10, 0.5), 1, 0.95)
     assert (alone.estimate, alone.low, alone.high) == (0.5, None, None)
     scores = np.arange(8.0).reshape(4, 2)
-    samples = statistics.resample_seeds(scores, 500, np.random.default_rng(0))
+    samples = statistics.resample_seeds(scores, 500, np.random.default_rng(0)).samples
     # A seed keeps its cells together.
     np.testing.assert_array_equal(samples[..., 1] - samples[..., 0], 1)
     too_few = statistics.interval_across_seeds(3.5, samples.mean((1, 2)), 4, 0.95)
@@ -327,7 +327,7 @@ def between(hits, low, high):
 )
 def test_intervals_of_interquartile_means_cover_as_told(n_seeds, low, high):
     def interval(scores, generator):
-        samples = statistics.resample_seeds(scores, 400, generator)
+        samples = statistics.resample_seeds(scores, 400, generator).samples
         iqm = [float(x) for x in statistics.interquartile_mean(np.stack([scores]))]
         samples = statistics.interquartile_mean(samples)
         return statistics.interval_across_seeds(*iqm, samples, n_seeds, 0.95)
@@ -348,12 +348,15 @@ def test_means_of_few_seeds_have_no_interval():
 
 def test_seeds_that_are_all_better_are_not_certain_to_be():
     ours, theirs = np.ones((5, 2)), np.zeros((1, 2))
-    samples = [np.repeat(each[None], 100, 0) for each in (ours, theirs)]
-    told = statistics.probability_across_seeds(ours, theirs, *samples, 0.95)
+
+    def scores(of_seeds):
+        return statistics.Scores(of_seeds, np.repeat(of_seeds[None], 100, 0))
+
+    told = statistics.probability_across_seeds(scores(ours), scores(theirs), 0.95)
     low, high = statistics.wilson_interval(np.array(5.0), 5, 0.95)
     assert (told.estimate, told.low, told.high) == (1, float(low), float(high))
     assert 0.5 < told.low < 0.6
-    few = statistics.probability_across_seeds(ours[:4], theirs, samples[0][:, :4], samples[1], 0.95)
+    few = statistics.probability_across_seeds(scores(ours[:4]), scores(theirs), 0.95)
     assert (few.estimate, few.low, few.high) == (1, None, None)
 
 

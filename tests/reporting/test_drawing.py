@@ -14,10 +14,10 @@ from jaxtherapy.reporting.drawing import Panel, Picture, PictureError, panel_svg
 DRAW = """
 import sys
 from pathlib import Path
-from jaxtherapy.reporting.learning_curves import draw_seed_curves
+from jaxtherapy.reporting.learning_curves import draw_training
 columns = "step", "test_reward_mean", "test_success_rate", "test_dropout_rate"
 rows = {1: [dict(zip(columns, (100, 1, 0.5, 0.2))), dict(zip(columns, (200, 2, 0.6, 0.1)))]}
-draw_seed_curves(rows, "_a $x^2 \\u65e5\\u672c", Path(sys.argv[1]))
+draw_training(rows, "_a $x^2 \\u65e5\\u672c", Path(sys.argv[1]), as_seeds=True)
 """
 
 

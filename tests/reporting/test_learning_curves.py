@@ -9,7 +9,7 @@ from scipy import stats
 from jaxtherapy.evaluation.across_seeds import across_seeds
 from jaxtherapy.reporting import learning_curves
 from jaxtherapy.reporting.drawing import BLUE, GREEN, ORANGE
-from jaxtherapy.reporting.learning_curves import draw_seed_curves
+from jaxtherapy.reporting.learning_curves import draw_training
 from tests.training.test_seed_summary import learning
 
 STEPS = [100, 200, 300]
@@ -41,7 +41,7 @@ def drawn(tmp_path, monkeypatch):
             ]
             for seed in range(n_seeds)
         }
-        draw_seed_curves(rows, "title", tmp_path / "curves.png")
+        draw_training(rows, "title", tmp_path / "curves.png", as_seeds=True)
         return figures[-1].axes
 
     return draw
@@ -102,7 +102,7 @@ def test_few_seeds_have_no_band_and_none_is_explained(drawn):
 
 @pytest.mark.parametrize(("n_seeds", "n_evaluations"), [(1, 1), (1, 20), (2, 1), (2, 2), (8, 20)])
 def test_the_picture_shows_the_mean(tmp_path, n_seeds, n_evaluations):
-    draw_seed_curves(learning(n_seeds, n_evaluations), "_100 % $x", tmp_path / "s.png")
+    draw_training(learning(n_seeds, n_evaluations), "_100 % $x", tmp_path / "s.png", as_seeds=True)
     picture = matplotlib.image.imread(tmp_path / "s.png")[..., :3]
     assert picture.shape == (780, 960, 3)
     blue = np.array([int(BLUE[i : i + 2], 16) for i in (1, 3, 5)]) / 255
@@ -114,11 +114,11 @@ def test_the_picture_shows_the_mean(tmp_path, n_seeds, n_evaluations):
 
 
 def test_a_thousand_seeds_can_be_drawn(tmp_path):
-    draw_seed_curves(learning(1_024, 10), "many", tmp_path / "s.png")
+    draw_training(learning(1_024, 10), "many", tmp_path / "s.png", as_seeds=True)
     picture = matplotlib.image.imread(tmp_path / "s.png")[..., :3]
     assert 0.02 < np.mean(picture.min(-1) < 0.95) < 0.6  # a cloud, not a blank or a flood
 
 
 def test_before_the_first_evaluation_the_picture_is_empty(tmp_path):
-    draw_seed_curves({1: [], 2: []}, "nothing yet", tmp_path / "s.png")
+    draw_training({1: [], 2: []}, "nothing yet", tmp_path / "s.png", as_seeds=True)
     assert (tmp_path / "s.png").read_bytes().startswith(b"\x89PNG")

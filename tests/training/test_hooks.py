@@ -217,7 +217,7 @@ def test_a_picture_that_fails_costs_one_line(folder, capsys, monkeypatch):
     def fails(*_):
         raise RuntimeError("latex\nwas not found")
 
-    monkeypatch.setattr(learning_curves, "draw_learning_curve", fails)
+    monkeypatch.setattr(learning_curves, "draw_training", fails)
     assert tiny.train(folder, "--total-timesteps", "16") == 0
     assert "no picture: RuntimeError: latex was not found\n" in capsys.readouterr().out
     info = json.loads((folder / "models/tiny/run.json").read_text())

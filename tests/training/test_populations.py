@@ -6,6 +6,7 @@ import shutil
 import pytest
 
 from jaxtherapy.cli import evaluate, play
+from jaxtherapy.cli.asking import client_config
 from jaxtherapy.config import ConfigError, Distribution, load_config
 from jaxtherapy.storage.changes import refuse_other_draws, yardstick
 from tests.training import tiny
@@ -58,13 +59,13 @@ def test_evaluations_during_training_are_with_the_evaluation_clients(drawn, fold
 
 def test_evaluate_and_play_take_the_evaluation_clients(drawn, monkeypatch, capsys):
     given = evaluate.build_parser().parse_args([str(drawn / "models/tiny")])
-    config = evaluate.base_config(given, [str(drawn / "models/tiny")])
+    config = client_config(given, evaluate.SHARED, drawn / "models/tiny")
     assert (config.threshold, config.max_sessions) == (0.2, 14)
     assert config.entropy == Distribution("normal", (1, 0.5), (0.5, 2))
     given = evaluate.build_parser().parse_args(["--max-sessions", "9"])
-    assert evaluate.base_config(given, [str(drawn / "models/tiny")]).max_sessions == 9
+    assert client_config(given, evaluate.SHARED, drawn / "models/tiny").max_sessions == 9
     given = play.build_parser().parse_args(["--entropy", "3"])
-    config = play.client_config(given, drawn / "models/tiny")
+    config = client_config(given, play.CLIENT_SETTINGS, drawn / "models/tiny")
     assert (config.threshold, config.max_sessions, config.entropy) == (0.2, 14, 3)
 
 

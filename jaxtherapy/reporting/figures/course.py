@@ -127,35 +127,28 @@ def course_of_one(evaluation: Evaluation, course: Course, place: int) -> Picture
     by_session = course.by_session["all"].complementarity
     time, session = Axis(course.times, TIME_LABEL), Axis(course.sessions, "session")
 
-    def pair(title: str, axis: Axis, *curves: tuple[str, Curve | None, str]) -> Panel:
-        known = [(label, curve, color) for label, curve, color in curves if curve is not None]
-        lines = [Line(*curve, style) for curve, style in zip(known, ("-", "--"), strict=False)]
-        return _lines(title, f"the complementarity of {name}, {title}", axis, lines, SHARE_LABEL)
+    def by_acts(curves: Mapping[str, Mapping[str, Curve]]) -> list[Line]:
+        lines = [Line("enacted", curves["enacted"]["any"], BLUE, "-")]
+        if "heard" in curves:
+            lines.append(Line("as heard", curves["heard"]["any"], ORANGE, "--"))
+        return lines
 
-    def heard(curves: Mapping[str, Mapping[str, Curve]]) -> Curve | None:
-        return curves["heard"]["any"] if "heard" in curves else None
-
-    panels = (
-        pair(
-            *("enacted and as heard" if "heard" in every else "as enacted", time),
-            ("enacted", every["enacted"]["any"], BLUE),
-            ("as heard", heard(every), ORANGE),
-        ),
-        pair(
-            *("successes and failures", time),
-            ("success", success["enacted"]["any"], GREEN),
-            ("failure", failure["enacted"]["any"], PURPLE),
-        ),
-        pair(
-            *("after warm and cold client acts", time),
-            ("client warm", every["enacted"]["warm"], AMBER),
-            ("client cold", every["enacted"]["cold"], BLUE),
-        ),
-        pair(
-            *("session by session", session),
-            ("enacted", by_session["enacted"]["any"], BLUE),
-            ("as heard", heard(by_session), ORANGE),
-        ),
+    by_end = [
+        Line("success", success["enacted"]["any"], GREEN, "-"),
+        Line("failure", failure["enacted"]["any"], PURPLE, "--"),
+    ]
+    by_client_act = [
+        Line("client warm", every["enacted"]["warm"], AMBER, "-"),
+        Line("client cold", every["enacted"]["cold"], BLUE, "--"),
+    ]
+    panels = tuple(
+        _lines(title, f"the complementarity of {name}, {title}", axis, lines, SHARE_LABEL)
+        for title, axis, lines in (
+            ("enacted and as heard" if "heard" in every else "as enacted", time, by_acts(every)),
+            ("successes and failures", time, by_end),
+            ("after warm and cold client acts", time, by_client_act),
+            ("session by session", session, by_acts(by_session)),
+        )
     )
     told = any(counts.get(kind) for kind in ("success", "failure"))  # not of all coded ones
     successes = f", {counts.get('success', 0):,} successes" if told else ""
@@ -168,9 +161,6 @@ def course_of_one(evaluation: Evaluation, course: Course, place: int) -> Picture
         "ends a therapy, such as success, selects its end.",
         panels,
     )
-
-
-# --- RS and bond ----------------------------------------------------------------------------
 
 
 def trajectories(evaluation: Evaluation, course: Course, place: int) -> Picture | None:
@@ -191,13 +181,12 @@ def trajectories(evaluation: Evaluation, course: Course, place: int) -> Picture 
             (course.by_time, Axis(course.times, TIME_LABEL), "over time"),
         ):
             band = getattr(strands["all"], part)
-            medians = _seen(band.q50, band.n)
-            told = (
-                f"Median: {medians[0]:.2f} at first, {medians[len(medians) // 2]:.2f} midway, "
-                f"{medians[-1]:.2f} at the end."
-                if medians
-                else "Too few therapies."
-            )
+            told = "Too few therapies."
+            if medians := _seen(band.q50, band.n):
+                told = (
+                    f"Median: {medians[0]:.2f} at first, {medians[len(medians) // 2]:.2f} midway, "
+                    f"{medians[-1]:.2f} at the end."
+                )
             draw = partial(_draw_band, axis, label, band, color, limits, success)
             alt = f"Quantile bands of the {label} of clients of {name}. {told}"
             panels.append(Panel(f"{label}, {title}", alt, draw))
