@@ -28,7 +28,7 @@ from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import STATIC, ClientParams, leaves_of
 from jaxtherapy.client.simulation import Meeting, begin, params_of, session
 from jaxtherapy.client.therapists import INVALID, Therapist
-from jaxtherapy.config.distributions import largest
+from jaxtherapy.config.distributions import Distribution, largest
 from jaxtherapy.devices.layout import available_cores
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.outcomes import NOT_HELD, Outcomes, Record, outcome
@@ -192,7 +192,11 @@ class Design:
 
     def threshold_of(self, cell: int, client: int) -> float:
         """That of one client."""
-        return float(params_of(self.key, self.cells[cell], client).threshold)
+        params = self.cells[cell]
+        threshold: Any = params.threshold
+        if isinstance(threshold, Distribution):
+            threshold = _threshold_of(self.key, params, client)
+        return float(threshold)
 
     @property
     def recorded(self) -> tuple[np.ndarray, np.ndarray]:
@@ -201,6 +205,13 @@ class Design:
         numbers)."""
         cell = np.repeat(np.arange(len(self.cells)), self.n_recorded)
         return cell, np.arange(len(cell)) % self.n_clients
+
+
+@jax.jit  # one program instead of thirty small ones
+def _threshold_of(
+    key: PRNGKeyArray, cell: ClientParams, client: Int[Array, ""]
+) -> Float[Array, ""]:
+    return params_of(key, cell, client).threshold
 
 
 Batch = tuple[np.ndarray, Outcomes, Record]

@@ -8,6 +8,7 @@ import shlex
 import subprocess
 import sys
 from datetime import UTC, datetime
+from functools import cache
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -26,8 +27,10 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
+@cache
 def source_commit() -> str | None:
-    """The git commit of this source tree, if it is one; ``-dirty`` where it has changes."""
+    """The git commit of this source tree, if it is one; ``-dirty`` where it has changes. Of the
+    first call: later changes are not in what is running."""
     folder = Path(jaxtherapy.__file__).parent.parent
     if not (folder / ".git").exists():
         return None
@@ -39,6 +42,7 @@ def source_commit() -> str | None:
     return result.stdout.strip() or None
 
 
+@cache
 def _version(package: str) -> str | None:
     with contextlib.suppress(metadata.PackageNotFoundError):  # training can do without gymnax
         return metadata.version(package)

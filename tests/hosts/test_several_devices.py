@@ -59,7 +59,8 @@ class Run:
         self.name = name
         self._paths = [folder / f"{name}.{stream}" for stream in ("out", "err")]
         arguments = ["--config", str(path), "--device", "cpu", "--n-seeds", str(n_seeds), *flags]
-        forced = {"XLA_FLAGS": f"--xla_force_host_platform_device_count={devices}"}
+        devices = f"--xla_force_host_platform_device_count={devices}"
+        forced = {"XLA_FLAGS": f"{os.environ['XLA_FLAGS']} {devices}"}
         with open(self._paths[0], "w") as out, open(self._paths[1], "w") as err:
             self.process = subprocess.Popen(
                 [sys.executable, "-c", RUN, str(pause), str(cores), *arguments],

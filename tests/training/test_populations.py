@@ -47,7 +47,7 @@ def test_what_is_drawn_and_evaluated_is_told_and_recorded(folder, capsys):
 
 def test_evaluations_during_training_are_with_the_evaluation_clients(drawn, folder):
     """Impossible ones never succeed; training itself is the same number by number."""
-    impossible = POPULATION | {"evaluation": {"threshold": 1.0}}
+    impossible = POPULATION | {"evaluation": {"threshold": 1.0, "max_sessions": 14}}
     assert tiny.train(folder, **impossible) == 0
     ours, theirs = tiny.results(folder), tiny.results(drawn)
     assert ours["final"] == theirs["final"]
@@ -114,7 +114,7 @@ def test_other_bounds_are_other_clients_from_then_on(drawn, folder, capsys):
 
 def test_other_evaluation_clients_begin_the_search_for_the_best_anew(drawn, folder, capsys):
     shutil.copytree(drawn, folder, dirs_exist_ok=True)
-    flags = ["--total-timesteps", "480", "--evaluation", "{threshold: 0.7}"]
+    flags = ["--total-timesteps", "480", "--evaluation", "{threshold: 0.7, max_sessions: 14}"]
     assert trainer_main(["--resume-from", "models/tiny", *flags]) == 0
     assert "policy_best.pth is chosen anew" in " ".join(capsys.readouterr().out.split())
 
