@@ -175,6 +175,9 @@ TRAININGS: Mapping[str, tuple[str, tuple[int, ...], float]] = {
 }
 """Configuration, seeds (three where a training takes over 20 minutes), seconds of each."""
 
+OMNISCIENT = "rl_vs_complementary_omniscient"
+"""The training with the clients of rl_vs_complementary.yaml that sees everything."""
+
 CELL_TRAININGS: Mapping[str, tuple[str, Changes, float]] = {
     "taught, then trained": ("configs/cells.yaml", {}, 60),
     "trained from scratch": ("configs/cells.yaml", {"teacher": None}, 60),
@@ -234,6 +237,13 @@ def _headroom(place: str, clients: Changes) -> Iterable[Row]:
         yield Row(f"{place}/{name}", clients, source, seconds)
 
 
+def _rl_vs_complementary() -> Iterable[Row]:
+    place = "rl_vs_complementary"
+    yield from _headroom(place, RL_VS_COMPLEMENTARY)
+    source = Trained(f"configs/{OMNISCIENT}.yaml", SEEDS[0])
+    yield Row(f"{place}/{OMNISCIENT}", RL_VS_COMPLEMENTARY, source, 900)
+
+
 def _cells() -> Iterable[Row]:
     for cell, clients in CELLS.items():
         yield from _headroom(f"cells/{cell}", clients)
@@ -267,7 +277,7 @@ ROWS: Mapping[str, Row] = {
     row.id: row
     for rows in (
         _strategic(),
-        _headroom("rl_vs_complementary", RL_VS_COMPLEMENTARY),
+        _rl_vs_complementary(),
         _cells(),
         _ablation(),
         _course(),

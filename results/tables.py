@@ -14,7 +14,16 @@ from jaxtherapy.client.baselines import FIXED_MAP
 from jaxtherapy.client.octants import OCTANTS
 from jaxtherapy.evaluation.statistics import exact_mcnemar, holm, wilson_interval
 from jaxtherapy.storage.files import write_atomically
-from results.rows import ABLATIONS, CELL_TRAININGS, CELLS, ROOT, ROWS, THRESHOLDS, TRAININGS
+from results.rows import (
+    ABLATIONS,
+    CELL_TRAININGS,
+    CELLS,
+    OMNISCIENT,
+    ROOT,
+    ROWS,
+    THRESHOLDS,
+    TRAININGS,
+)
 from results.store import Record
 
 DOCUMENT = ROOT / "docs/results.md"
@@ -36,6 +45,7 @@ SEES = {
     "quickstart": "the history",
     "strategic": "the history",
     "strategic_omniscient": "the client",
+    OMNISCIENT: "the client",
     **dict.fromkeys(CELL_TRAININGS, "the history"),
 }
 STRATEGIC = ("random", REFERENCE, "map found by hand", "searched map", "myopic", "best_cell")
@@ -150,7 +160,7 @@ def strategic(records: Records, threshold: float) -> str:
 
 def rl_vs_complementary(records: Records) -> str:
     """Everyone with the clients of that configuration."""
-    names = [REFERENCE, *YARDSTICKS, *CELL_TRAININGS]
+    names = [REFERENCE, *YARDSTICKS, *CELL_TRAININGS, OMNISCIENT]
     return _outcomes(records, "rl_vs_complementary", names)
 
 

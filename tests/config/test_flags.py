@@ -25,7 +25,7 @@ def test_every_setting_is_a_flag_with_help():
         ("dropout_session", "0: none (int or distribution; default 10)"),
         (
             "actor_view",
-            "what the actor sees; of consequences, history, history_counts, omniscient (text; ",
+            "what the actor sees; of consequences, history, history_counts, omniscient, outlook ",
         ),
         ("encoder", "of auto, consequences, flat, history, history_counts (text; default auto)"),
         ("shaping_rs", "(float or schedule, 100 reward points; default null: off)"),

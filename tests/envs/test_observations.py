@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxtherapy.client.client import expected_payoffs
+from jaxtherapy.client.client import expected_payoffs, experience, share_of_range
 from jaxtherapy.client.dyad import counted, hold_session, intakes
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.perception import habitual_act
@@ -79,7 +79,9 @@ def test_every_view_can_be_swept_over_clients(name, therapies):
     swept = jax.vmap(VIEWS[name].observe, in_axes=(None, 0))(dyad, many)
     alone = VIEWS[name].observe(dyad, PARAMS)
     for ours, theirs in zip(*map(jax.tree.leaves, (swept, alone)), strict=True):
-        np.testing.assert_array_equal(ours, np.stack([theirs, theirs]))
+        np.testing.assert_allclose(
+            ours, np.stack([theirs, theirs]), rtol=1e-6
+        )  # sums in two orders
 
 
 HIDDEN_FROM_THERAPISTS = ("client", "heard_act", "initial_rs", "pattern", "success", "dropped_out")
@@ -175,3 +177,34 @@ def test_consequences_tell_what_each_answer_is_worth_and_how_habitual_it_is(ther
         *known["payoffs"],
     ]
     np.testing.assert_allclose(seen.therapy, np.array(expected, float), rtol=1e-3, atol=1e-5)
+
+
+def test_the_outlook_is_what_comes_of_the_same_exchange_again_and_again(therapies):
+    dyad = jax.tree.map(lambda x: x[12, 3], therapies)
+    seen = np.asarray(observe("outlook", therapies).acts[12, 3])
+    now = np.asarray(observe("consequences", therapies).acts[12, 3])
+    np.testing.assert_array_equal(seen[:, : now.shape[1]], now)
+
+    @jax.jit
+    def after(client_act, act, sessions):
+        def exchange(_, client):
+            return experience(client, client_act, act, PARAMS)
+
+        client = jax.lax.fori_loop(0, sessions, exchange, dyad.client)
+        payoffs = share_of_range(client, expected_payoffs(client, PARAMS))
+        return share_of_range(client, client.rs), client.bond, payoffs
+
+    def soft(payoffs, temperature):
+        return np.asarray(jax.nn.softmax(payoffs / temperature))
+
+    utilities = np.asarray(share_of_range(dyad.client, dyad.client.utilities))
+    for act in range(8):
+        expected = []
+        for sessions in (4, 12):
+            rs, bond, payoffs = after(dyad.client_act, act, sessions)
+            soon = soft(payoffs, 0.07)
+            expected += [rs, bond, soon @ utilities.max(axis=0), soon @ utilities[act], *soon]
+        stays = np.array([soft(after(c, act, 50)[2], 0.035)[c] for c in range(8)])
+        worth = stays * utilities[act]
+        expected += [worth.max(), stays[dyad.client_act], *worth]
+        np.testing.assert_allclose(seen[act, now.shape[1] :], expected, rtol=1e-3, atol=1e-5)
