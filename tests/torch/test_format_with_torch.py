@@ -129,16 +129,12 @@ def views(base: Any) -> dict[str, Any]:
 @types
 def test_views_ours_to_torch(dtype):
     arrays = views((np.arange(24) % 2).reshape(4, 6).astype(dtype))
-    tensors = torch_loaded(dumps(arrays))
+    tensors = torch_loaded(dumps({**arrays, "again": arrays["whole"]}))
     for name, array in arrays.items():
         assert same_bits(tensors[name], array), name
-        assert share_storage(tensors[name], tensors["whole"]), name
-        for extent, step, stride in zip(
-            array.shape, array.strides, tensors[name].stride(), strict=True
-        ):
-            assert extent == 1 or step == stride * array.itemsize
+        assert share_storage(tensors[name], tensors["whole"]) == (name == "whole"), name
     tensors["whole"].fill_(0)
-    assert not any(tensor.any() for tensor in tensors.values())
+    assert not tensors["again"].any()
 
 
 @types
