@@ -261,6 +261,7 @@ def test_all_weights_of_an_encoder_learn(encoder, view):
 def evaluation(step):
     row = Row({"epoch": 1.0, "step": float(step), "duration": 0.5} | dict.fromkeys(COLUMNS, 0.25))
     row.by_seed, row.is_best, row.time_left = {7: dict(row)}, True, 1.0
+    row["learning_rate"] = 3e-4
     return row
 
 

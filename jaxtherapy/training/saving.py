@@ -86,6 +86,7 @@ class Saver:
             learned = layout.fetch_own((state.params, state.opt_state), self._mesh)
             here = state.replace(params=learned[0], opt_state=learned[1])
             _for_each(self.own, write_one, here)
+            files.card.unlink(missing_ok=True)  # of weights that were the last until now
             self._prune()  # the one to come is not complete yet, and can't stand for another
             self.checkpoints.save(leaves, progress)
 

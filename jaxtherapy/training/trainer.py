@@ -194,7 +194,6 @@ class Trainer:
             self._info |= run_info.about(self._command) | {"parameters": counts}
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
             run_info.write(files.run, self._info)
-            files.card.unlink(missing_ok=True)  # of weights that were the last until now
 
     def _asked_to_stop(self) -> bool:
         return self.signals.requested

@@ -11,10 +11,10 @@ import pytest
 
 from jaxtherapy.config import ConfigError, load_config
 from jaxtherapy.errors import RunError
-from jaxtherapy.reporting import learning_curves
 from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.policies import to_named_arrays
 from jaxtherapy.storage.progress_log import COLUMNS, ProgressLog
+from jaxtherapy.training import summary
 from jaxtherapy.training.callbacks import Change
 from jaxtherapy.training.loggers import LOGGERS
 from jaxtherapy.training.trainer import Trainer
@@ -217,7 +217,7 @@ def test_a_picture_that_fails_costs_one_line(folder, capsys, monkeypatch):
     def fails(*_):
         raise RuntimeError("latex\nwas not found")
 
-    monkeypatch.setattr(learning_curves, "draw_training", fails)
+    monkeypatch.setattr(summary, "draw_training", fails)
     assert tiny.train(folder, "--total-timesteps", "16") == 0
     assert "no picture: RuntimeError: latex was not found\n" in capsys.readouterr().out
     info = json.loads((folder / "models/tiny/run.json").read_text())
