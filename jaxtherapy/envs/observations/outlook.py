@@ -21,12 +21,11 @@ def observe(dyad: Dyad, params: ClientParams) -> Consequences:
     """As :func:`.consequences.observe`, with more columns for each of the therapist's acts."""
     view, client, acts = consequences.observe(dyad, params), dyad.client, jnp.arange(N_OCTANTS)
     utilities = share_of_range(client, client.utilities)
+    keep_to = jax.vmap(after, (None, None, None, 0, None))
     columns = []
     for sessions in HORIZONS:
-        later = jax.vmap(lambda act, n=sessions: after(client, params, dyad.client_act, act, n))(
-            acts
-        )
-        soon = jax.vmap(lambda each: next_acts(each, params))(later)
+        later = keep_to(client, params, dyad.client_act, acts, sessions)
+        soon = jax.vmap(next_acts, (0, None))(later, params)
         columns += [
             jax.vmap(share_of_range)(later, later.rs),
             later.bond,
