@@ -39,7 +39,7 @@ help:
 	@echo "make test-wheel   build the package, and use it outside: all Pythons, lowest dependencies"
 	@echo "make test-browser   open a report in a headless Chromium (has to be installed)"
 	@echo "make test-r       run the scripts of R in docs/ (R has to be installed)"
-	@echo "make test-long   several devices and hosts, killed runs, the benchmarks themselves"
+	@echo "make test-long   several devices and hosts, killed runs, the benchmarks, slow ones"
 	@echo "make test-hard    50 killed runs and 100 000 fuzzed inputs"
 	@echo "make fuzz ARGS=\"program -max_total_time=300\"   fuzzing led by coverage (own environment)"
 	@echo "make bench [ARGS=\"environment training\"]   how fast it is on this CPU; under 10 minutes"
@@ -102,7 +102,7 @@ test: setup
 	$(PYTEST) $(ARGS)
 
 test-long: setup
-	$(PYTEST) -m "hosts or crash or benchmarks" $(ARGS)
+	$(PYTEST) -m "hosts or crash or benchmarks or slow" $(ARGS)
 
 test-hard: setup
 	JAXTHERAPY_KILLS=30 JAXTHERAPY_FUZZ_INPUTS=20000 $(PYTEST) -m "crash or fuzz" $(ARGS)

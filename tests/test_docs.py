@@ -103,12 +103,14 @@ def test_a_file_is_short(path):
     assert max(map(len, FILES[path].splitlines())) <= 100
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("title", EXAMPLES)
 def test_an_example_runs(told, title):
     assert not told[title]["error"], told[title]["error"]
     assert told[title]["out"].strip()
 
 
+@pytest.mark.slow
 def test_the_tests_of_choices_hold_for_what_is_added(overlay):
     added = [Path(path).stem for path in FILES if Path(path).stem != "rewards"]
     done = run(overlay, "-m", "pytest", "-n0", "-k", " or ".join(added), "tests/test_choices.py")
@@ -154,6 +156,7 @@ def shown(tmp_path_factory):
     return json.loads(done.stdout)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("document", RUN)
 def test_other_examples_run(shown, document):
     assert not shown[document]["error"], shown[document]["error"]

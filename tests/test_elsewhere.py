@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import pytest
+
 ELSEWHERE = """
 import os, signal, sys
 
@@ -41,6 +43,7 @@ import jaxtherapy.studies.kinds
 """
 
 
+@pytest.mark.slow
 def test_a_platform_without_unix_s_own(folder):
     done = subprocess.run(
         [sys.executable, "-c", ELSEWHERE + RUN],

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 import yaml
@@ -61,46 +62,127 @@ def test_a_command_that_is_shown_is_one(line):
 
 # --- run -----------------------------------------------------------------------------------------
 
+FEW = "--episodes 10 --course-episodes 10 --bootstrap-samples 100"
+TRAIN = "make train CONFIG=configs/quickstart.yaml"
 REAL = {
-    "make train CONFIG=configs/quickstart.yaml": "",
+    TRAIN: "",
     'make train CONFIG=configs/quickstart.yaml ARGS="--resume"': "",
     "python -m jaxtherapy.train --config configs/first_steps.yaml --n-seeds 64": "--n-seeds 1",
     "python -m jaxtherapy.train --resume-from models/first_steps --total-timesteps 2000000": (
         "--total-timesteps 1024"
     ),
     'make train CONFIG=configs/quickstart.yaml ARGS="--loggers tensorboard"': "--overwrite",
+    'make train CONFIG=configs/experiment.yaml ARGS="--seed 7 --threshold 0.7"': "",
+    "python -m jaxtherapy.train --config old.yaml": "",
     "python -m jaxtherapy.curves models/quickstart models/first_steps": "",
     "python -m jaxtherapy.play --policy models/quickstart/policy_best.pth": "--max-sessions 3",
+    "python -m jaxtherapy.play --policy models/quickstart --open": "--max-sessions 3",
+    "python -m jaxtherapy.play --policy policy.pth": "--max-sessions 3",
     "python -m jaxtherapy.convert models/quickstart therapist.pth": "",
+    "python -m jaxtherapy.convert tianshou_checkpoint.pth models/imported": "",
+    "make evaluate POLICY=models/quickstart": f"{FEW} --no-report",
+    "python -m jaxtherapy.evaluate policy.pth": f"{FEW} --no-report",
+    'make evaluate POLICY=models/quickstart ARGS="--patterns all"': f"{FEW} --no-report",
+    'make evaluate POLICY=models/quickstart ARGS="--baselines complementary random best_cell"': (
+        f"{FEW} --no-report"
+    ),
+    "python -m jaxtherapy.evaluate models/quickstart --baselines random complementary": (
+        f"{FEW} --no-report"
+    ),
+    "python -m jaxtherapy.evaluate models/quickstart --data data/quickstart": f"{FEW} --no-report",
+    "make report EVALUATION=reports/quickstart": "",
+    "python -m jaxtherapy.coded docs/coded_octants.csv": "--bootstrap-samples 100",
 }
-"""Line: what is added, so that it takes a second or two. In this order, in one folder, each with
-the small configuration that all share. Others are only parsed, for they take longer: reports,
-sweeps, power, sensitivity, several seeds and hosts; docs/api.md evaluates."""
+"""Line: what is added, so that it takes seconds. In this order, in one folder, with the files that
+the documents name, made small. The others are targets of make that CI calls, benchmarks, and what
+needs several hosts."""
+
+STUDIES = {
+    "make sweep CONFIG=configs/sweeps/advantage.yaml ARGS=--dry-run": "",
+    "make sweep CONFIG=configs/sweeps/advantage.yaml": "",
+    "python -m jaxtherapy.report sweeps/advantage": "",
+    "make sweep CONFIG=configs/sweeps/field_study.yaml": "",
+    "make sweep CONFIG=configs/sweeps/learning.yaml": "",
+    "make sweep CONFIG=configs/sweeps/hyperparameters.yaml": "",
+    "make train CONFIG=sweeps/hyperparameters/winner.yaml": "",
+    "python -m jaxtherapy.power models/quickstart complementary --config configs/quickstart.yaml": (
+        "--trials 20 --dyads 5 10"
+    ),
+    'make power ARGS="complementary random --threshold 0.7 --dyads 20 50 100"': "--trials 20",
+    "python -m jaxtherapy.sensitivity best_cell complementary "
+    "     --threshold '{uniform: [0.65, 0.95]}' --baseline-accuracy '{uniform: [0.15, 0.95]}'": (
+        "--points 4 --trajectories 4 --dyads 2"
+    ),
+}
+"""The same of studies, after a training."""
+
+
+MADE = [
+    "curves.png",
+    "therapist.pth",
+    "logs/quickstart/tensorboard/quickstart/events.out.tfevents.*",
+    "models/imported/*.pth",
+    "reports/quickstart/report.html",
+    "data/quickstart/therapies.parquet",
+    "reports/coded_octants/report.html",
+]
+MADE_BY_STUDIES = [
+    *[f"sweeps/{name}/report.html" for name in ("advantage", "field_study", "learning")],
+    "models/hyperparameters_winner/policy_best.pth",
+    "reports/power/*.png",
+    "reports/sensitivity/*.png",
+]
+
+
+def few(values: dict[str, Any]) -> dict[str, Any]:
+    """A sweep with two values of everything that varies, or two points."""
+    vary = {
+        key: {**each, **({} if "points" in values else {"points": 2})}
+        if isinstance(each, dict)
+        else each[:2]
+        for key, each in values["vary"].items()
+    }
+    small = {"vary": vary, "clients": 10, "settings": values.get("settings", {}) | SMALL}
+    small |= {"points": 2} if "points" in values else {}
+    return values | small | ({"fit_map": 1_000} if "fit_map" in values else {})
 
 
 @pytest.fixture
 def place(tmp_path, monkeypatch):
-    """The current folder: configurations that share one small program."""
-    (tmp_path / "configs").mkdir()
+    """The current folder, with the files that the lines name; all trainings share one program."""
+    (tmp_path / "configs/sweeps").mkdir(parents=True)
+    (tmp_path / "docs").mkdir()
     base = configuration.read_config_file(ROOT / "configs/first_steps.yaml") | SMALL
-    for name in ("quickstart", "first_steps"):
+    trained = {"configs/quickstart": "quickstart", "configs/first_steps": "first_steps"}
+    for path, name in (trained | {"configs/experiment": "experiment", "old": "old"}).items():
         text = yaml.safe_dump(base | {"experiment_name": name, "device": "cpu"})
-        (tmp_path / f"configs/{name}.yaml").write_text(text)
+        (tmp_path / f"{path}.yaml").write_text(text)
+    shutil.copy(ROOT / "configs/strategic.yaml", tmp_path / "configs")
+    for path in (ROOT / "configs/sweeps").glob("*.yaml"):
+        text = yaml.safe_dump(few(yaml.safe_load(path.read_text())))
+        (tmp_path / f"configs/sweeps/{path.name}").write_text(text)
+    shutil.copy(ROOT / "docs/coded_octants.csv", tmp_path / "docs")
+    shutil.copy(ROOT / "tests/data/tianshou_checkpoint.pth", tmp_path)
+    shutil.copy(ROOT / "tests/data/tianshou_policy.pth", tmp_path / "policy.pth")
     monkeypatch.chdir(tmp_path)
     return tmp_path
 
 
 def test_what_is_run_is_shown():
-    assert {*REAL} <= {*commands()}
+    assert {*REAL, *STUDIES} <= {*commands()}
 
 
-def test_commands_do_what_is_shown(place, monkeypatch, capsys):
-    for line, added in REAL.items():
+@pytest.mark.slow
+@pytest.mark.parametrize("lines", [REAL, {TRAIN: "", **STUDIES}], ids=["single", "studies"])
+def test_commands_do_what_is_shown(lines, place, monkeypatch, capsys):
+    for line, added in lines.items():
         monkeypatch.setattr("sys.stdin", io.StringIO("2\n2\n2\n"))
-        for module, arguments in ours(line):
+        called = [*ours(line)]
+        assert called, line
+        for module, arguments in called:
             command = importlib.import_module(f"jaxtherapy.cli.{module}")
             code = command.main([*arguments, *added.split()])
             out, err = capsys.readouterr()
             assert code == 0 and out, (line, err)
-    assert (place / "curves.png").exists() and (place / "therapist.pth").exists()
-    assert list(place.glob("logs/quickstart/tensorboard/quickstart/events.out.tfevents.*"))
+    for made in MADE if lines is REAL else MADE_BY_STUDIES:
+        assert [*place.glob(made)], made
