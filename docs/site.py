@@ -1,9 +1,10 @@
-"""For mkdocs: the documents at the root of the repository are pages of the site too."""
+"""For mkdocs: documents at the root of the repository are pages too; equations become MathML."""
 
 import re
 from pathlib import Path
 from typing import Any
 
+from latex2mathml.converter import convert
 from mkdocs.structure.files import File, Files
 
 ROOT = Path(__file__).parent.parent
@@ -12,6 +13,16 @@ PAGES = {
     "CONTRIBUTING.md": "contributing.md",
     "CHANGELOG.md": "changelog.md",
 }
+
+
+def on_config(config: Any) -> None:
+    """Equations are blocks of ``math``, as GitHub shows them."""
+    fences = config.mdx_configs["pymdownx.superfences"]["custom_fences"]
+    fences.append({"name": "math", "class": "math", "format": _typeset})
+
+
+def _typeset(source: str, *_: Any, **__: Any) -> str:
+    return f"<p>{convert(source, display='block')}</p>"
 
 
 def on_files(files: Files, config: Any) -> Files:
