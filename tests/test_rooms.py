@@ -41,3 +41,13 @@ def test_imports_point_one_way():
 def test_every_folder_is_a_room():
     folders = {path.parent.name for path in ROOT.glob("*/__init__.py")}
     assert folders <= set(ROOMS)
+
+
+def test_files_and_functions_are_short():
+    """What is read in one sitting; PPO is one page."""
+    for path in sorted(ROOT.rglob("*.py")):
+        text = path.read_text()
+        assert len(text.splitlines()) <= (200 if path.name == "ppo.py" else 450), path
+        for node in ast.walk(ast.parse(text)):
+            if isinstance(node, ast.FunctionDef):
+                assert node.end_lineno - node.lineno < 60, (path, node.name)

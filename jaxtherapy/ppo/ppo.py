@@ -28,7 +28,7 @@ from jaxtherapy.ppo.log import empty_log, extend_log, return_scale
 from jaxtherapy.ppo.optimizer import adam
 from jaxtherapy.ppo.running_statistics import merge, nothing_seen, statistics_of
 from jaxtherapy.ppo.schedules import settings_at
-from jaxtherapy.ppo.types import Losses, Settings, Targets, TrainState, Transition
+from jaxtherapy.ppo.types import Learner, Losses, Settings, Targets, TrainState, Transition
 from jaxtherapy.ppo.views import Seen, look, newcomers
 
 
@@ -95,14 +95,12 @@ def collect(ppo: PPO, settings: Settings, state: TrainState) -> tuple[TrainState
 def advantages(
     ppo: PPO, settings: Settings, state: TrainState, rollout: Transition, last: Seen
 ) -> tuple[TrainState, Targets, Float[Array, ""]]:
-    """Values, advantages and returns of a rollout, flattened to one row per transition.
+    """The state with updated return statistics; values, advantages and returns of a rollout, one
+    row per transition; and the explained variance.
 
     A truncated session is followed by its own final observation, not by the next client's first.
     Returns are divided by the scale *after* this rollout: the first successes would meet one that
     has never seen any. Values end where outcomes do; bootstrapped, they could feed on each other.
-
-    Returns:
-        The state with updated return statistics, the targets, and the explained variance.
     """
     critic = with_weights(ppo, state.params).critic.prepared()
     flatten = partial(jax.tree.map, lambda x: x.reshape(-1, *x.shape[2:]))
@@ -144,7 +142,6 @@ def update(
     hyper = settings.hyperparameters
     optimizer = adam(hyper.learning_rate)
     n_equal = ppo.n_minibatches - (ppo.steps_per_update % ppo.batch_size > 0)
-    Learner = tuple[PyTree, PyTree]
 
     def loss(params: PyTree, batch: Targets) -> tuple[Float[Array, ""], Losses]:
         return losses.loss(hyper, with_weights(ppo, params), batch)

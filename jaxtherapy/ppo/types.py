@@ -18,6 +18,10 @@ jax.tree_util.register_dataclass(
 )
 
 
+Learner = tuple[PyTree, PyTree]
+"""Parameters, and the optimiser's state."""
+
+
 class Settings(struct.PyTreeNode):
     """All that can be swept: who the clients are and how the therapist learns.
 
