@@ -46,7 +46,7 @@ def one_line_error(name: str, what: str, error: Exception) -> WeightsFileError:
     if isinstance(error, OSError):
         reason = f"{error.strerror or error}; check the path and its permissions"
     elif not isinstance(error, Refused):
-        detail = f"{type(error).__name__}: {error}"
+        detail = f"{type(error).__name__}: {str(error)[:200]}"
         reason = f"it is damaged or incomplete ({detail}); use an undamaged copy"
     return WeightsFileError(f"{name} {what}: {' '.join(reason.split())[:500]}")
 

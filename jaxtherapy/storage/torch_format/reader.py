@@ -1,8 +1,9 @@
 """Reading: the archive, its pickle, and what is refused of both.
 
-A pickle is a program, so it is never handed to Python's ``pickle``. A machine of its own runs only
-the operations that weights need, "calls" only the three functions in ``_Function`` and builds only
-arrays, dicts, lists, tuples, numbers, strings, booleans and None. Sizes are checked against the
+A pickle is a program, so it is never handed to Python's ``pickle``: ``pickletools`` tells its
+operations, of which a machine of ours runs only those that weights need. It "calls" only the three
+functions in ``_Function`` and builds only arrays, dicts, lists, tuples, numbers, strings, booleans
+and None. Sizes are checked against the
 bytes that are really there before anything is allocated: reading takes at most a few times the size
 of the file, plus some tens of MB.
 """
@@ -10,8 +11,7 @@ of the file, plus some tens of MB.
 import enum
 import io
 import math
-import pickle  # for the names of its operations
-import struct
+import pickletools
 import zipfile
 import zlib
 from collections import OrderedDict
@@ -125,20 +125,10 @@ def _read_archive(contents: bytes) -> dict[str, memoryview]:
     return records
 
 
-_CONSTANTS = {pickle.NONE: None, pickle.NEWTRUE: True, pickle.NEWFALSE: False}
-_NUMBERS = {
-    pickle.BININT: "<i",
-    pickle.BININT1: "<B",
-    pickle.BININT2: "<H",
-    pickle.BINFLOAT: ">d",
-}
-_EMPTY = {pickle.EMPTY_DICT: dict, pickle.EMPTY_LIST: list, pickle.EMPTY_TUPLE: tuple}
-_MEMO = {
-    pickle.BINPUT: "<B",
-    pickle.LONG_BINPUT: "<I",
-    pickle.BINGET: "<B",
-    pickle.LONG_BINGET: "<I",
-}
+_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False}
+_VALUES = ("BININT", "BININT1", "BININT2", "BINFLOAT", "LONG1")
+_EMPTY = {"EMPTY_DICT": dict, "EMPTY_LIST": list, "EMPTY_TUPLE": tuple}
+_TUPLES = {"TUPLE1": 1, "TUPLE2": 2, "TUPLE3": 3}
 
 
 class _Machine:
@@ -148,95 +138,73 @@ class _Machine:
         size = len(records["data.pkl"])
         require(size <= _MAX_PICKLE_BYTES, "its data.pkl is huge", "save nothing but weights")
         self.records = records
-        self.program = io.BytesIO(records["data.pkl"])
         self.stack: list[Any] = []
         self.marked: list[list[Any]] = []
         self.memo: dict[int, Any] = {}
         self.storages: dict[str, _Storage] = {}
 
     def run(self) -> Any:
-        for _ in range(_MAX_OPERATIONS):
-            operation = self.take(1)
-            if operation == pickle.STOP:
+        operations = pickletools.genops(io.BytesIO(self.records["data.pkl"]))
+        for _, (operation, argument, _) in zip(range(_MAX_OPERATIONS), operations, strict=False):
+            if operation.name == "STOP":
                 return self.stack.pop()
-            self.step(operation)
+            self.step(operation.name, argument)
         raise Refused("its data.pkl has too many operations; save nothing but weights")
-
-    def take(self, count: int) -> bytes:
-        taken = self.program.read(count)
-        require(len(taken) == count, "its data.pkl ends too early")
-        return taken
-
-    def number(self, layout: str) -> Any:
-        return struct.unpack(layout, self.take(struct.calcsize(layout)))[0]
 
     def since_mark(self) -> list[Any]:
         items, self.stack = self.stack, self.marked.pop()
         return items
 
-    def step(self, operation: bytes) -> None:
-        if operation in _CONSTANTS:
-            self.stack.append(_CONSTANTS[operation])
-        elif operation in _NUMBERS:
-            self.stack.append(self.number(_NUMBERS[operation]))
-        elif operation in _EMPTY:
-            self.stack.append(_EMPTY[operation]())
-        elif operation in _MEMO:
-            self.remember(operation)
-        else:
-            self.build(operation)
-
-    def remember(self, operation: bytes) -> None:
-        place = self.number(_MEMO[operation])
-        if operation in (pickle.BINPUT, pickle.LONG_BINPUT):
-            self.memo[place] = self.stack[-1]
-        else:
-            self.stack.append(self.memo[place])
-
-    def build(self, operation: bytes) -> None:
+    def step(self, operation: str, argument: Any) -> None:
         stack, pop = self.stack, self.stack.pop
         match operation:
-            case pickle.PROTO:
-                fine = self.take(1) == b"\x02"
-                require(fine, "its pickle protocol is not 2", "re-save it with 2")
-            case pickle.LONG1:
-                digits = self.take(self.number("<B"))
-                stack.append(int.from_bytes(digits, "little", signed=True))
-            case pickle.BINUNICODE:
-                stack.append(self.take(self.number("<I")).decode())
-            case pickle.MARK:
+            case "PROTO":
+                require(argument == 2, "its pickle protocol is not 2", "re-save it with 2")
+            case _ if operation in _CONSTANTS:
+                stack.append(_CONSTANTS[operation])
+            case _ if operation in _VALUES:
+                stack.append(argument)
+            case "BINUNICODE":
+                argument.encode()  # raises an error where pickletools lets half a character pass
+                stack.append(argument)
+            case _ if operation in _EMPTY:
+                stack.append(_EMPTY[operation]())
+            case "BINPUT" | "LONG_BINPUT":
+                self.memo[argument] = stack[-1]
+            case "BINGET" | "LONG_BINGET":
+                stack.append(self.memo[argument])
+            case "MARK":
                 self.marked.append(stack)
                 self.stack = []
-            case pickle.TUPLE:
+            case "TUPLE":
                 items = self.since_mark()
                 self.stack.append(tuple(items))
-            case pickle.TUPLE1 | pickle.TUPLE2 | pickle.TUPLE3:
-                items = [pop() for _ in range(1 + operation[0] - pickle.TUPLE1[0])]
+            case _ if operation in _TUPLES:
+                items = [pop() for _ in range(_TUPLES[operation])]
                 stack.append(tuple(reversed(items)))
-            case pickle.APPEND:
+            case "APPEND":
                 self.extend([pop()])
-            case pickle.APPENDS:
+            case "APPENDS":
                 self.extend(self.since_mark())
-            case pickle.SETITEM:
+            case "SETITEM":
                 value, key = pop(), pop()
                 self.set_items([key, value])
-            case pickle.SETITEMS:
+            case "SETITEMS":
                 self.set_items(self.since_mark())
-            case pickle.GLOBAL:
-                module, name = self.program.readline(200), self.program.readline(200)
-                stack.append(self.find_global((module + name).decode()))
-            case pickle.BINPERSID:
+            case "GLOBAL":
+                stack.append(self.find_global(*argument.split(" ", 1)))
+            case "BINPERSID":
                 stack.append(self.find_storage(pop()))
-            case pickle.REDUCE:
+            case "REDUCE":
                 arguments, function = pop(), pop()
                 stack.append(self.call(function, arguments))
-            case pickle.BUILD:
+            case "BUILD":
                 # A state dict carries its modules' versions as an attribute; nothing here needs it.
                 pop()
                 is_state_dict = type(stack[-1]) is OrderedDict
                 require(is_state_dict, "it sets attributes of what has none", "do not trust it")
             case _:
-                raise Refused(f"weights need no pickle operation {operation!r}; do not trust it")
+                raise Refused(f"weights need no pickle operation {operation}; do not trust it")
 
     def extend(self, items: list[Any]) -> None:
         require(type(self.stack[-1]) is list, "it appends to what is no list")
@@ -251,8 +219,7 @@ class _Machine:
             require(fine, "a dict has a key that is neither str nor 64-bit int", "change the key")
             target[key] = value
 
-    def find_global(self, lines: str) -> _Function | np.dtype:
-        module, _, name = lines.removesuffix("\n").partition("\n")
+    def find_global(self, module: str, name: str) -> _Function | np.dtype:
         if module == "torch" and name in STORAGE_TYPES:
             return STORAGE_TYPES[name]
         known = f"{module} {name}" in {function.value for function in _Function}
