@@ -1,17 +1,10 @@
 """``python -m jaxtherapy.evaluate``: see :mod:`jaxtherapy.cli.evaluate`."""
 
 import sys
-from collections.abc import Sequence
 
-from jaxtherapy.cli.launch import launch
+from jaxtherapy.cli.launch import launch, main_of
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command, in this process. Returns its exit code."""
-    from jaxtherapy.cli.evaluate import main
-
-    return main(argv)
-
+main = main_of("evaluate")
 
 if __name__ == "__main__":
     sys.exit(launch("evaluate"))

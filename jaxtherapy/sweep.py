@@ -1,17 +1,10 @@
 """``python -m jaxtherapy.sweep``: see :mod:`jaxtherapy.cli.sweep`."""
 
 import sys
-from collections.abc import Sequence
 
-from jaxtherapy.cli.launch import launch
+from jaxtherapy.cli.launch import launch, main_of
 
-
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command, in this process. Returns its exit code."""
-    from jaxtherapy.cli.sweep import main
-
-    return main(argv)
-
+main = main_of("sweep")
 
 if __name__ == "__main__":
     sys.exit(launch("sweep"))

@@ -6,24 +6,14 @@ the response maps, as for simulated therapies.
 """
 
 import argparse
-import sys
-from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.asking import use_device
 from jaxtherapy.cli.evaluate import about, as_name, draw, intervals
 from jaxtherapy.cli.folders import list_files, prepared, writing_to
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.launch import command, importing
 from jaxtherapy.config.checks import check_name, output_folder
-
-
-@ends_in_one_line("interrupted; nothing was written")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0, or 2 for what can't be read, 1 for what broke off."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    given = build_parser().parse_args(arguments)
-    return run(given, ["python", "-m", "jaxtherapy.coded", *arguments])
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -41,7 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(given: argparse.Namespace, command: list[str]) -> int:
+@command(build_parser, "interrupted; nothing was written")
+def main(given: argparse.Namespace) -> None:
     """Reads, tests, prints and writes."""
     with importing():
         from jaxtherapy.evaluation.coded import evaluate_coded, read_coded
@@ -60,7 +51,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     with prepared(folder, "--output-dir"):
         n_sessions = int(therapies.held.sum())
         out.print(f"{file}: {len(therapies.held):,} therapies, {n_sessions:,} sessions")
-        evaluation = evaluate_coded(name, therapies, how, about(command))
+        evaluation = evaluate_coded(name, therapies, how, about(given.command))
         with writing_to(folder):
             paths = csv_files.write(evaluation, folder)
             remove_report(folder)
@@ -68,4 +59,3 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
     list_files(paths, out)
     if given.report:
         draw(folder, out)
-    return 0

@@ -8,37 +8,15 @@ weights of a folder or a ``.pth`` file.
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtherapy import config as configuration
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.launch import command, importing
 from jaxtherapy.errors import RunError
 
 
 def _path(text: str) -> Path:
     return Path(configuration.expanded(text))
-
-
-@ends_in_one_line("interrupted; what was to be written may be incomplete")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0, or 2 with one line on what is wrong."""
-    arguments = build_parser().parse_args(argv)
-    with importing():
-        import jax
-
-        from jaxtherapy.cli.conversion import convert
-        from jaxtherapy.devices.pinned import pin
-
-    pin()
-    jax.config.update("jax_platforms", "cpu")  # nothing here is worth a GPU's start-up
-    try:
-        note = convert(arguments)
-    except OSError as error:
-        reason = f"{error.filename or arguments.target}: {error.strerror or error}"
-        raise RunError(f"can't convert: {reason}") from None
-    print(note)
-    return 0
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,3 +34,22 @@ def build_parser() -> argparse.ArgumentParser:
     add("--seed", type=int, help="which seed of a folder; default the first")
     add("--weights-only", action="store_true", help="write a state dict, as policy_*.pth is")
     return parser
+
+
+@command(build_parser, "interrupted; what was to be written may be incomplete")
+def main(given: argparse.Namespace) -> None:
+    """Converts, and says what was written."""
+    with importing():
+        import jax
+
+        from jaxtherapy.cli.conversion import convert
+        from jaxtherapy.devices.pinned import pin
+
+    pin()
+    jax.config.update("jax_platforms", "cpu")  # nothing here is worth a GPU's start-up
+    try:
+        note = convert(given)
+    except OSError as error:
+        reason = f"{error.filename or given.target}: {error.strerror or error}"
+        raise RunError(f"can't convert: {reason}") from None
+    print(note)

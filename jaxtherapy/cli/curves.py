@@ -4,12 +4,11 @@ Folders of experiments, and CSV logs: ``python -m jaxtherapy.curves models/a mod
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from jaxtherapy.cli.folders import writing_to
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.launch import command, importing
 from jaxtherapy.config import OneLineParser, expanded
 from jaxtherapy.errors import RunError
 
@@ -17,12 +16,6 @@ if TYPE_CHECKING:
     from jaxtherapy.storage.logs import Log
 
 KINDS = (".png", ".svg")
-
-
-@ends_in_one_line("interrupted; nothing was drawn")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0, or 2 for what can't be read, 1 for what broke off."""
-    return run(build_parser().parse_args(argv))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -37,7 +30,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(given: argparse.Namespace) -> int:
+@command(build_parser, "interrupted; nothing was drawn")
+def main(given: argparse.Namespace) -> None:
     """Draws and says where."""
     output = Path(expanded(given.output))
     if output.suffix not in KINDS:
@@ -55,7 +49,6 @@ def run(given: argparse.Namespace) -> int:
         seeds = f"{len(each)} seeds, " if len(each) > 1 else ""
         out.print(f"{name}: {seeds}{each[0]['step'][-1]:,.0f} steps")
     out.print(output)
-    return 0
 
 
 def _logs_of(path: Path) -> "list[Log]":

@@ -9,19 +9,24 @@ from __future__ import annotations
 
 import argparse
 import re
-import shlex
-import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.asking import client_config, share, use_device, whole
 from jaxtherapy.cli.evaluate_flags import REFERENCE, SHARED, build_parser
-from jaxtherapy.cli.folders import free_for_data, list_files, prepared, writing_to
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.folders import (
+    drawing_report,
+    free_for_data,
+    list_files,
+    prepared,
+    writing_to,
+)
+from jaxtherapy.cli.launch import command, if_interrupted, importing
 from jaxtherapy.client.baselines import BASELINES, map_name, no_baseline
 from jaxtherapy.config import ConfigError, TrainingConfig, expanded
 from jaxtherapy.config.checks import check_name, output_folder
@@ -45,14 +50,6 @@ LARGEST_MATRIX = 100_000
 
 AXES = ("patterns", "mechanism", "threshold", "entropy", "utility_matrix")
 """Client settings that make cells."""
-
-
-@ends_in_one_line("interrupted; nothing was written")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0, or 2 for what can't be run, 1 for what broke off."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    given = build_parser(__doc__).parse_args(arguments)
-    return run(given, ["python", "-m", "jaxtherapy.evaluate", *arguments])
 
 
 # --- from flags to a request ----------------------------------------------------------------
@@ -226,7 +223,8 @@ def notes(given: argparse.Namespace, panel: Panel, request: Request) -> list[str
 # --- running --------------------------------------------------------------------------------
 
 
-def run(given: argparse.Namespace, command: list[str]) -> int:
+@command(partial(build_parser, __doc__), "interrupted; nothing was written")
+def main(given: argparse.Namespace) -> None:
     """Evaluates, prints and writes."""
     with importing():
         import jax
@@ -259,7 +257,7 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             if fit:
                 request, panel = _with_fitted_map(request, panel, fit, out)
             planned = planner and _plan(request, *planner, out)
-            evaluation = _evaluate(request, panel, command, planned, out)
+            evaluation = _evaluate(request, panel, given.command, planned, out)
         with writing_to(folder):
             paths = csv_files.write(evaluation, folder)
             remove_report(folder)  # its numbers are others'
@@ -277,7 +275,6 @@ def run(given: argparse.Namespace, command: list[str]) -> int:
             _write_data(data, request, panel, evaluation, out)
     if given.report:
         draw(folder, out)
-    return 0
 
 
 def _write_data(
@@ -292,28 +289,20 @@ def _write_data(
     made = f"{evaluation.run['created']}, commit {evaluation.run['commit'] or 'unknown'}"
     versions = " ".join(f"{name} {number}" for name, number in evaluation.run["versions"].items())
     about = f"Written by `{evaluation.run['command']}` with {versions}, {made}.", ABOUT
-    try:
-        with Progress(total, request.episodes, out) as progress, writing_to(folder):
-            paths = write_study_data(
-                folder, chunks(request.design, panel, progress.advance), *names, about
-            )
-    except KeyboardInterrupt as error:
-        error.args = ("interrupted; the evaluation is written, its data are not",)
-        raise
+    told = "interrupted; the evaluation is written, its data are not"
+    progress = Progress(total, request.episodes, out)
+    with if_interrupted(told), progress, writing_to(folder):
+        played = chunks(request.design, panel, progress.advance)
+        paths = write_study_data(folder, played, *names, about)
     list_files(paths, out)
 
 
 def draw(folder: Path, out: Console) -> None:
     """Draws the report of what was written to a folder."""
-    try:
-        with out.status("drawing the report"):
-            from jaxtherapy.reporting.report import write_report
+    with drawing_report(folder, out):
+        from jaxtherapy.reporting.report import write_report
 
-            report = write_report(folder, tell=out.print)[0]
-    except KeyboardInterrupt as error:
-        draw = f"python -m jaxtherapy.report {shlex.quote(str(folder))}"
-        error.args = (f"interrupted; draw the report with {draw}",)
-        raise
+        report = write_report(folder, tell=out.print)[0]
     out.print(f"  {report}\n  {report.parent / 'figures'}")
 
 

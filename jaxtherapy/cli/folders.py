@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import shlex
 import tempfile
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from jaxtherapy.cli.launch import importing
+from jaxtherapy.cli.launch import if_interrupted, importing
 from jaxtherapy.config.checks import data_folder
 from jaxtherapy.errors import RunError
 from jaxtherapy.storage.tables import check_extras, check_tables_are_ours
@@ -34,6 +35,15 @@ def free_for_data(flag: str, given: str) -> Path:
 def list_files(paths: Iterable[Path], out: Console) -> None:
     """Says what was written."""
     out.print("\n".join(f"  {path}" for path in paths))
+
+
+@contextmanager
+def drawing_report(folder: Path, out: Console) -> Iterator[None]:
+    """Says so; who interrupts it is told how to have it drawn."""
+    draw = f"python -m jaxtherapy.report {shlex.quote(str(folder))}"
+    told = f"interrupted; draw the report with {draw}"
+    with out.status("drawing the report"), if_interrupted(told):
+        yield
 
 
 @contextmanager

@@ -12,7 +12,8 @@ import importlib
 import os
 import signal
 import sys
-from collections.abc import Callable, Iterator
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Iterator, Sequence
 from contextvars import ContextVar
 from functools import partial, wraps
 from types import FrameType
@@ -54,6 +55,37 @@ def ends_in_one_line(interrupted: str) -> Callable[[Callable[P, int]], Callable[
         return wrapped
 
     return decorate
+
+
+def command(
+    build_parser: Callable[[], ArgumentParser], interrupted: str
+) -> Callable[[Callable[[Namespace], None]], Callable[[Sequence[str] | None], int]]:
+    """Makes what runs with parsed arguments a command's ``main``, which takes them as text (None:
+    those of this process) and returns an exit code: 0, 2 for what can't be run, 1 for what broke
+    off. The arguments have the whole command line too, as ``command``."""
+
+    def decorate(run: Callable[[Namespace], None]) -> Callable[[Sequence[str] | None], int]:
+        @ends_in_one_line(interrupted)
+        def main(argv: Sequence[str] | None = None) -> int:
+            parser, arguments = build_parser(), sys.argv[1:] if argv is None else list(argv)
+            given = parser.parse_args(arguments)
+            given.command = [*parser.prog.split(), *arguments]
+            run(given)
+            return 0
+
+        return main
+
+    return decorate
+
+
+@contextlib.contextmanager
+def if_interrupted(told: str) -> Iterator[None]:
+    """While open, Ctrl-C has this answer."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        error.args = (told,)
+        raise
 
 
 def _say(line: str, code: int) -> int:
@@ -166,6 +198,16 @@ def _leave(number: int, frame: FrameType | None) -> None:
     with contextlib.suppress(OSError):
         os.write(2, b"interrupted before anything began\n")
     os._exit(128 + number)
+
+
+def main_of(command: str) -> Callable[[Sequence[str] | None], int]:
+    """A command's ``main``, whose module is imported when it is called."""
+
+    def main(argv: Sequence[str] | None = None) -> int:
+        imported: Callable[..., int] = importlib.import_module(f"jaxtherapy.cli.{command}").main
+        return imported(argv)
+
+    return main
 
 
 # The console scripts.

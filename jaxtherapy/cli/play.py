@@ -10,6 +10,7 @@ import argparse
 import secrets
 import sys
 from collections.abc import Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +22,7 @@ from rich.text import Text
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.asking import client_config, use_device
 from jaxtherapy.cli.folders import free_for_data, list_files, prepared, writing_to
-from jaxtherapy.cli.launch import ends_in_one_line
+from jaxtherapy.cli.launch import command
 from jaxtherapy.client.octants import COMPLEMENT, OCTANT_NAMES, OCTANTS
 from jaxtherapy.config import SETTINGS, Distribution
 from jaxtherapy.evaluation.policies import PolicyFile, find_policies
@@ -113,16 +114,6 @@ def _course(values: Sequence[float]) -> str:
     return f"{sparkline(values, min(values), max(values))}  {values[0]:.3f} → {values[-1]:.3f}"
 
 
-@ends_in_one_line("\ninterrupted; the therapy is left unfinished")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code."""
-    try:
-        return run(build_parser().parse_args(argv))
-    except EOFError:
-        print("\nno more input; the therapy is left unfinished")
-        return 0
-
-
 def build_parser() -> argparse.ArgumentParser:
     """All flags. Client settings are checked as in a training's configuration."""
     parser = configuration.OneLineParser(prog="python -m jaxtherapy.play", description=__doc__)
@@ -142,8 +133,16 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(given: argparse.Namespace) -> int:
-    """Plays one therapy."""
+@command(build_parser, "\ninterrupted; the therapy is left unfinished")
+def main(given: argparse.Namespace) -> None:
+    """Plays one therapy, or as much of it as there is input."""
+    try:
+        _play(given)
+    except EOFError:
+        print("\nno more input; the therapy is left unfinished")
+
+
+def _play(given: argparse.Namespace) -> None:
     out = console()
     folder = None if given.save is None else free_for_data("--save", given.save)
     policies = []
@@ -173,15 +172,13 @@ def run(given: argparse.Namespace) -> int:
         game = Game(seed, client_params(config), policy)
     with prepared(folder, "--save"):
         try:
-            while not game.over:
-                _one_session(game, given.open, out)
-            reveal(game, out)
-        except Quit:
+            with suppress(Quit):
+                while not game.over:
+                    _one_session(game, given.open, out)
             reveal(game, out)
         finally:  # also at the end of input, and after Ctrl-C
             if folder is not None and game.sessions:
                 _save(game, seed, folder, out)
-    return 0
 
 
 def _about_policy(policies: Sequence[PolicyFile], given_config: str | None) -> Iterator[str]:

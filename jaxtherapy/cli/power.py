@@ -8,7 +8,6 @@ yes or no). Writes power.csv, power.png and power.svg.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 from jaxtherapy.cli.asking import (
     as_whole,
@@ -20,18 +19,12 @@ from jaxtherapy.cli.asking import (
     write,
 )
 from jaxtherapy.cli.folders import list_files
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.launch import command, importing
 from jaxtherapy.config import ConfigError
 from jaxtherapy.config.checks import output_folder
 
 MOST = 20_000_000
 """Therapies per arm."""
-
-
-@ends_in_one_line("interrupted; nothing was written")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code."""
-    return run(build_parser().parse_args(argv))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -46,7 +39,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(given: argparse.Namespace) -> int:
+@command(build_parser, "interrupted; nothing was written")
+def main(given: argparse.Namespace) -> None:
     """Simulates, tells and writes."""
     names = given.therapists
     if len(names) != 2:
@@ -84,4 +78,3 @@ def run(given: argparse.Namespace) -> int:
         told = f"more than {max(trials.sizes)}" if n is None else f"at most {n}"
         out.print(f"power {target:g}, {design}: {told} dyads per arm")
     list_files(write(folder, "power", rows, power.picture(rows, title, target)), out)
-    return 0

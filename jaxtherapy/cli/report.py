@@ -5,18 +5,11 @@ sweep, whether it is finished or goes on: ``python -m jaxtherapy.report sweeps/a
 """
 
 import argparse
-from collections.abc import Sequence
 from pathlib import Path
 
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.launch import command, importing
 from jaxtherapy.config import ConfigError, OneLineParser, expanded
 from jaxtherapy.config.checks import output_folder
-
-
-@ends_in_one_line("interrupted; the report may be incomplete")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0, or 2 for what can't be read, 1 for what broke off."""
-    return run(build_parser().parse_args(argv))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -31,7 +24,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(given: argparse.Namespace) -> int:
+@command(build_parser, "interrupted; the report may be incomplete")
+def main(given: argparse.Namespace) -> None:
     """Writes and says where."""
     with importing():
         from jaxtherapy.reporting.report import write_report
@@ -47,10 +41,9 @@ def run(given: argparse.Namespace) -> int:
             raise ConfigError("--output-dir is of evaluations; a sweep's report is in its folder")
         with out.status("drawing"):
             out.print(f"{write_report_again(sweep, out.print)}")
-        return 0
+        return
     with out.status("drawing"):
         written = write_report(Path(expanded(given.evaluation)), folder, tell=out.print)
     report = written[0]
     out.print(f"{report} ({report.stat().st_size / 1e6:.1f} MB)")
     out.print(f"{report.parent / 'figures'}: {len(written) // 2} figures, as .png and .svg")
-    return 0

@@ -8,20 +8,13 @@ control. Writes sensitivity.csv, sensitivity.png and sensitivity.svg.
 from __future__ import annotations
 
 import argparse
-from collections.abc import Sequence
 
 from jaxtherapy.cli.asking import clients_of, panel_of, study_parser, whole, write
 from jaxtherapy.cli.folders import list_files
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.launch import command, importing
 from jaxtherapy.config import ConfigError
 from jaxtherapy.config.checks import output_folder
 from jaxtherapy.studies.questions import METHODS
-
-
-@ends_in_one_line("interrupted; nothing was written")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code."""
-    return run(build_parser().parse_args(argv))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -38,7 +31,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(given: argparse.Namespace) -> int:
+@command(build_parser, "interrupted; nothing was written")
+def main(given: argparse.Namespace) -> None:
     """Simulates, tells and writes."""
     names = given.therapists or ["complementary"]
     if len(names) > 2:
@@ -73,4 +67,3 @@ def run(given: argparse.Namespace) -> int:
             "indices; more --dyads make it less",
         )
     list_files(write(folder, "sensitivity", rows, sensitivity.picture(rows, title)), out)
-    return 0

@@ -8,13 +8,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
-import sys
 import time
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from jaxtherapy.cli.folders import writing_to
-from jaxtherapy.cli.launch import ends_in_one_line, importing
+from jaxtherapy.cli.folders import drawing_report, writing_to
+from jaxtherapy.cli.launch import command, importing
 from jaxtherapy.config import OneLineParser, dump_config, expanded
 from jaxtherapy.config.checks import output_folder
 
@@ -26,13 +25,6 @@ if TYPE_CHECKING:  # with JAX, which --help does without
     from jaxtherapy.studies.runner import Kind
     from jaxtherapy.studies.settings import Sweep
     from jaxtherapy.studies.table import Row, Table
-
-
-@ends_in_one_line("interrupted; nothing was written")
-def main(argv: Sequence[str] | None = None) -> int:
-    """The command. Returns its exit code: 0, or 2 for what can't be run, 1 for what broke off."""
-    arguments = sys.argv[1:] if argv is None else list(argv)
-    return run(build_parser().parse_args(arguments), arguments)
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -52,7 +44,8 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def run(given: argparse.Namespace, arguments: list[str]) -> int:
+@command(build_parser, "interrupted; nothing was written")
+def main(given: argparse.Namespace) -> None:
     """Sweeps, and says how far it is."""
     with importing():
         from jaxtherapy.studies.settings import load_sweep
@@ -75,11 +68,9 @@ def run(given: argparse.Namespace, arguments: list[str]) -> int:
     kind, note = kind_of(sweep, given.device, folder.policies)
     _tell(sweep, kind, out, note)
     if given.dry_run:
-        return _forecast(sweep, kind, out)
-    command = ["python", "-m", "jaxtherapy.sweep", *arguments]
-    again = [each for each in arguments if each not in ("--overwrite", "--resume")] + ["--resume"]
-    go_on = shlex.join(["python", "-m", "jaxtherapy.sweep", *again])
-    return _sweep(sweep, kind, folder, out, given, (command, go_on))
+        _forecast(sweep, kind, out)
+    else:
+        _sweep(sweep, kind, folder, out, given)
 
 
 def _tell(sweep: Sweep, kind: Kind, out: Console, note: str) -> None:
@@ -102,7 +93,7 @@ def _several(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
 
-def _forecast(sweep: Sweep, kind: Kind, out: Console) -> int:
+def _forecast(sweep: Sweep, kind: Kind, out: Console) -> None:
     """What ``--dry-run`` prints."""
     from jaxtherapy.studies.runner import by_program
     from jaxtherapy.training.display import format_duration
@@ -119,17 +110,11 @@ def _forecast(sweep: Sweep, kind: Kind, out: Console) -> int:
             f"memory {'unknown' if found.n_bytes is None else f'{found.n_bytes / 1e9:.2f} GB'}"
         )
     out.print(f"{len(sweep.runs):,} runs, about {format_duration(total)} in all")
-    return 0
 
 
 def _sweep(
-    sweep: Sweep,
-    kind: Kind,
-    folder: SweepFolder,
-    out: Console,
-    given: argparse.Namespace,
-    commands: tuple[list[str], str],
-) -> int:
+    sweep: Sweep, kind: Kind, folder: SweepFolder, out: Console, given: argparse.Namespace
+) -> None:
     from jaxtherapy.cli.progress import Progress
     from jaxtherapy.evaluation.candidates import silent_callbacks
     from jaxtherapy.storage import run_info
@@ -137,14 +122,15 @@ def _sweep(
     from jaxtherapy.studies.runner import columns_of, run_sweep
     from jaxtherapy.studies.table import Table
 
-    (command, go_on), started = commands, time.perf_counter()
+    again = [each for each in given.command if each not in ("--overwrite", "--resume")]
+    go_on, started = shlex.join([*again, "--resume"]), time.perf_counter()
     table = Table(folder.path, columns_of(sweep, kind), len(kind.therapists))
     with writing_to(folder.path, "check --output-dir"), ExperimentLock(folder.path) as lock:
         if lock.note:
             out.print(lock.note)
         if given.overwrite:
             folder.clear()
-        about = run_info.about(command)
+        about = run_info.about(given.command)
         if given.resume:
             about = {**about, "started": run_info.read(folder.info).get("started")}
             table.load()
@@ -173,7 +159,6 @@ def _sweep(
         seconds = time.perf_counter() - started
         out.print(f"{n_left:,} runs in {seconds:.0f} s: {table.csv}")
         _tell_end(sweep, table, about, folder, out)
-    return 0
 
 
 def _tell_end(
@@ -184,12 +169,8 @@ def _tell_end(
     from jaxtherapy.studies.report import write_report
     from jaxtherapy.studies.winner import winner
 
-    try:
-        with out.status("drawing the report"):
-            report = write_report(sweep, table.rows, about, folder, out.print)
-    except KeyboardInterrupt:
-        draw = shlex.join(["python", "-m", "jaxtherapy.report", str(folder.path)])
-        raise KeyboardInterrupt(f"interrupted; draw the report with {draw}") from None
+    with drawing_report(folder.path, out):
+        report = write_report(sweep, table.rows, about, folder, out.print)
     out.print(f"{report}")
     if found := winner(sweep, table.rows):
         config, gain = found
