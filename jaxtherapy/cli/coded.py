@@ -10,7 +10,6 @@ from pathlib import Path
 
 from jaxtherapy import config as configuration
 from jaxtherapy.cli.asking import use_device
-from jaxtherapy.cli.evaluate import about, as_name, draw, intervals
 from jaxtherapy.cli.folders import list_files, prepared, writing_to
 from jaxtherapy.cli.launch import command, importing
 from jaxtherapy.config.checks import check_name, output_folder
@@ -35,6 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(given: argparse.Namespace) -> None:
     """Reads, tests, prints and writes."""
     with importing():
+        from jaxtherapy.cli.evaluation import about, as_name, draw, intervals
         from jaxtherapy.evaluation.coded import evaluate_coded, read_coded
         from jaxtherapy.reporting import csv_files
         from jaxtherapy.reporting.report import check_folder_is_ours, remove_report

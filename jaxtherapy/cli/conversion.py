@@ -32,26 +32,29 @@ FORMATS = (".pth", policies.SAFETENSORS)
 
 def convert(given: argparse.Namespace) -> str:
     """One way or the other; says what was written."""
-    is_folder = given.source.is_dir()
+    source, target, is_folder = given.source, given.target, given.source.is_dir()
     kind, others = ("a folder", ["config"]) if is_folder else ("a file", ["step", "seed"])
     others += [] if is_folder else ["weights_only"]
     for name in others:
         if getattr(given, name) not in (None, False):
             flag = "--" + name.replace("_", "-")
-            raise RunError(f"{flag} has no meaning where {given.source} is {kind}; leave it out")
-    if is_folder:
-        return to_pth(given.source, given.target, given.step, given.seed, given.weights_only)
-    if policies.SAFETENSORS in (given.source.suffix, given.target.suffix) and given.target.suffix:
-        return to_other_format(given.source, given.target)
-    return to_experiment(given.source, given.target, given.config)
+            raise RunError(f"{flag} has no meaning where {source} is {kind}; leave it out")
+    if not source.exists():
+        raise RunError(f"{source} does not exist")
+    other_format = policies.SAFETENSORS in (source.suffix, target.suffix) and target.suffix
+    if not is_folder and not other_format:
+        return to_experiment(source, target, given.config)
+    if is_folder and target.suffix not in FORMATS:
+        raise RunError(f"{target} must end in .pth or .safetensors to convert the folder {source}")
+    if target.exists():
+        raise RunError(f"{target} exists already; name another file")
+    if not is_folder:
+        return to_other_format(source, target)
+    return to_pth(source, target, given.step, given.seed, given.weights_only)
 
 
 def to_pth(source: Path, target: Path, step: int | None, seed: int | None, bare: bool) -> str:
     """Writes an Orbax checkpoint as a ``.pth`` or ``.safetensors`` file."""
-    if target.suffix not in FORMATS:
-        raise RunError(f"{target} must end in .pth or .safetensors to convert the folder {source}")
-    if target.exists():
-        raise RunError(f"{target} exists already; name another file")
     if not (source / "config.yaml").is_file():
         raise RunError(f"{source} is no experiment's folder: there is no config.yaml in it")
     config = replace(configuration.load_config(source / "config.yaml"), output_dir=str(source))
@@ -79,10 +82,6 @@ def to_other_format(source: Path, target: Path) -> str:
     """The weights of a ``.pth`` file as ``.safetensors``, or the other way round."""
     if {source.suffix, target.suffix} != set(FORMATS):
         raise RunError(f"{source} and {target} must end in .pth and .safetensors")
-    if not source.exists():
-        raise RunError(f"{source} does not exist")
-    if target.exists():
-        raise RunError(f"{target} exists already; name another file")
     policies.write(target, policies.state_dict(policies.read(source).weights))
     return f"{target}: the weights of {source}"
 
@@ -95,8 +94,6 @@ def _contents(config: TrainingConfig, state: TrainState, index: int, now: Progre
 
 def to_experiment(source: Path, target: Path, config_file: str | None) -> str:
     """Makes an experiment's folder from a ``.pth`` file: what a training that starts here has."""
-    if not source.exists():
-        raise RunError(f"{source} does not exist")
     if target.suffix == ".pth":
         raise RunError(f"{source} is a .pth file already; name a folder to make an experiment")
     if target.exists() and (not target.is_dir() or os.listdir(target)):

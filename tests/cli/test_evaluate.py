@@ -16,14 +16,8 @@ import pytest
 from pyarrow import parquet
 
 from jaxtherapy.cli.asking import client_config
-from jaxtherapy.cli.evaluate import (
-    main,
-    make_cells,
-    make_panel,
-    make_request,
-    notes,
-)
-from jaxtherapy.cli.evaluate_flags import SHARED, build_parser
+from jaxtherapy.cli.evaluate import SHARED, build_parser, main
+from jaxtherapy.cli.evaluation import make_cells, make_panel, make_request, notes
 from jaxtherapy.cli.launch import Ended
 from jaxtherapy.cli.progress import ProgressLines
 from jaxtherapy.client.baselines import BASELINES, map_name
@@ -355,7 +349,7 @@ def test_an_interrupted_evaluation_leaves_what_was_there(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ["report.html", "figures/comparison.png", "evaluation.csv"])
 def test_a_users_own_files_are_refused_before_the_work(capsys, tmp_path, monkeypatch, name):
-    monkeypatch.setattr("jaxtherapy.cli.evaluate._evaluate", None)
+    monkeypatch.setattr("jaxtherapy.cli.evaluation._evaluate", None)
     mine = tmp_path / "paper" / name
     mine.parent.mkdir(parents=True)
     mine.write_text("mine")
