@@ -45,6 +45,9 @@ _LAYERS: tuple[tuple[str, TreePath, bool], ...] = (
 _OWN_HEAD = "output_layer.kernel"
 """Which name tells that a network's weights stand under their own paths."""
 
+_ORDINARY = PPO()
+"""Whose views and encoder are those of PyTorch's users."""
+
 _SECOND_PREFIX = "_actor_critic."
 """Tianshou's ``PPOPolicy`` holds the same modules twice and insists on both names."""
 
@@ -92,10 +95,7 @@ class Checkpoint:
     @property
     def shared_trunk(self) -> bool:
         """Whether actor and critic have one trunk."""
-        name = "preprocess.mlp.0.bias"
-        if f"critic.{_OWN_HEAD}" in self.weights:
-            return not any(each.startswith("critic.preprocess.") for each in self.weights)
-        return self.weights[f"critic.{name}"] is self.weights.get(f"actor.{name}")
+        return not any(name.startswith("critic.preprocess.") for name in self.weights)
 
 
 # --- parameters and names -----------------------------------------------------------------------
@@ -117,41 +117,26 @@ def _leaves(params: PyTree) -> dict[TreePath, Any]:
     return traverse_util.flatten_dict(nnx.to_pure_dict(params))
 
 
-def _has_own_names(network: str, leaves: dict[TreePath, Any], ppo: PPO | None) -> bool:
-    """Whether PyTorch's users have no such network: of another view, encoder or shape."""
-    if ppo is not None and (
-        getattr(ppo, f"{network}_view") != "history" or ppo.encoder not in ("auto", "history")
-    ):
-        return True
-    found = {path[1:]: leaf.shape for path, leaf in leaves.items() if path[0] == network}
-    if network == "critic" and not any(path[0] == "preprocess" for path in found):
-        return _has_own_names("actor", leaves, ppo)  # a shared trunk
-    hidden = found.get(("preprocess", "hidden_1", "bias"), (0,))
-    shapes = expected_shapes(hidden[0], (network,))
-    return found != {
-        path: shapes[f"{network}.{name}"][:: -1 if transposed else 1]
-        for name, path, transposed in _LAYERS
-    }
+def _has_own_names(network: str, ppo: PPO) -> bool:
+    """Whether PyTorch's users have no such network: of another view or encoder."""
+    seen = getattr(ppo, f"{network}_view")
+    return seen != "history" or ppo.encoder not in ("auto", "history")
 
 
-def to_named_arrays(params: PyTree, ppo: PPO | None = None) -> Arrays:
+def to_named_arrays(params: PyTree, ppo: PPO = _ORDINARY) -> Arrays:
     """Parameters by PyTorch's names, in PyTorch's orientation (out, in), or by their own paths.
 
-    With a shared trunk, its arrays stand under both names and share memory. Without settings, views
-    are taken for the ordinary ones.
+    A shared trunk is the actor's alone.
     """
     leaves = {path: np.asarray(leaf) for path, leaf in _leaves(params).items()}
     arrays: Arrays = {}
     for network in NETWORKS:
-        if _has_own_names(network, leaves, ppo):
+        if _has_own_names(network, ppo):
             own = {path: leaf for path, leaf in leaves.items() if path[0] == network}
             arrays |= {".".join(map(str, path)): leaf for path, leaf in own.items()}
             continue
         for name, path, transposed in _LAYERS:
-            leaf = leaves.get((network, *path))
-            if leaf is None:  # the critic's share of a shared trunk
-                arrays[f"{network}.{name}"] = arrays[f"actor.{name}"]
-            else:
+            if (leaf := leaves.get((network, *path))) is not None:
                 arrays[f"{network}.{name}"] = np.ascontiguousarray(leaf.T) if transposed else leaf
     return arrays
 
@@ -186,18 +171,13 @@ def from_named_arrays(
 
 
 def state_dict(weights: Arrays) -> Arrays:
-    """The PyTorch state dict; all that PyTorch's users know, under both of Tianshou's names."""
+    """The PyTorch state dict; all that PyTorch's users know, under both of Tianshou's names, and a
+    shared trunk under those of both networks."""
     if any(f"{network}.{_OWN_HEAD}" in weights for network in NETWORKS):
         return weights
-    return weights | {_SECOND_PREFIX + name: array for name, array in weights.items()}
-
-
-def _optimizer_names(weights: Arrays) -> list[str]:
-    """Names in the order in which PyTorch's optimiser numbers them; a shared trunk counts once."""
-    names: dict[int, str] = {}
-    for name, array in weights.items():
-        names.setdefault(id(array), name)
-    return list(names.values())
+    names = {f"{network}.{name}": f"actor.{name}" for network in NETWORKS for name, *_ in _LAYERS}
+    twice = {name: weights.get(name, weights[shared]) for name, shared in names.items()}
+    return twice | {_SECOND_PREFIX + name: array for name, array in twice.items()}
 
 
 def of_state(
@@ -206,7 +186,7 @@ def of_state(
     learning_rate: float,
     epoch: int,
     env_step: int,
-    ppo: PPO | None = None,
+    ppo: PPO = _ORDINARY,
 ) -> dict[str, Any]:
     """The contents of a ``checkpoint_*.pth`` of one seed of a training state."""
     adam = adam_state(state.opt_state)
@@ -221,7 +201,7 @@ def of_state(
             "exp_avg": mean[name],
             "exp_avg_sq": mean_of_squares[name],
         }
-        for number, name in enumerate(_optimizer_names(weights))
+        for number, name in enumerate(weights)
     }
     group = _ADAM_GROUP | {"lr": float(learning_rate), "params": list(of_parameters)}
     return {
@@ -328,8 +308,8 @@ def _weights(model: dict[str, Any]) -> Arrays:
     trunk = [name for name, *_ in _LAYERS if name.startswith("preprocess")]
     pairs = [(f"actor.{name}", f"critic.{name}") for name in trunk]
     if not own and all(np.array_equal(weights[one], weights[other]) for one, other in pairs):
-        for one, other in pairs:  # one trunk: written twice, numbered once
-            weights[other] = weights[one]
+        for _, other in pairs:
+            del weights[other]
     return weights
 
 
@@ -339,11 +319,10 @@ def _adam(optim: Any, weights: Arrays) -> AdamState | None:
         raise _NotAPolicy("has an 'optim' that is no optimiser's state dict")
     if not state:  # saved before the first gradient step
         return None
-    names = _optimizer_names(weights)
     mean: Arrays = {}
     mean_of_squares: Arrays = {}
     counts = set()
-    for number, name in enumerate(names):
+    for number, name in enumerate(weights):
         entry = state.get(number)
         if not isinstance(entry, dict):
             raise _NotAPolicy(f"has no Adam moments for {name}")
@@ -355,9 +334,6 @@ def _adam(optim: Any, weights: Arrays) -> AdamState | None:
         counts.add(_step(entry.get("step"), name))
     if len(counts) != 1:
         raise _NotAPolicy("has Adam step counts that do not agree")
-    numbered = {id(weights[name]): name for name in names}
-    for arrays in (mean, mean_of_squares):  # a shared trunk's stand under both names
-        arrays |= {name: arrays[numbered[id(weight)]] for name, weight in weights.items()}
     return AdamState(counts.pop(), mean, mean_of_squares)
 
 

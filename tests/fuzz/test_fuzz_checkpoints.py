@@ -168,8 +168,11 @@ def test_odd_checkpoints_become_a_sound_state_or_one_line(state, tmp_path, monke
         accepted += 1
         assert 0 <= read.epoch < 2**31 and 0 <= read.env_step < 2**53
         moments = [read.adam.mean, read.adam.mean_of_squares] if read.adam else []
+        once = "critic.preprocess" if read.shared_trunk else "no such name"
+        shapes = weights.expected_shapes(2).items()
+        expected = {name: shape for name, shape in shapes if not name.startswith(once)}
         for arrays in (read.weights, *moments):
-            assert {n: a.shape for n, a in arrays.items()} == weights.expected_shapes(2)
+            assert {n: a.shape for n, a in arrays.items()} == expected
             assert all(a.dtype == np.float32 and np.isfinite(a).all() for a in arrays.values())
         if read.shared_trunk or restored > INPUTS // 40:  # slow: a few of them
             continue

@@ -115,7 +115,7 @@ def test_forward_pass_in_numpy(shared):
     leaves = [x + jnp.asarray(rng.normal(0, 0.1, x.shape), jnp.float32) for x in leaves]
     params = jax.tree.unflatten(structure, leaves)
     networks = with_weights(ppo, params)
-    named = weights.to_named_arrays(params)
+    named = weights.state_dict(weights.to_named_arrays(params))
     obs = observations(6, 5, 4)
     for network in ("actor", "critic"):
         ours = getattr(networks, network)(obs)

@@ -112,11 +112,11 @@ def log_softmax(logits):
 
 
 def logits_of(params, obs):
-    return network_output(weights.to_named_arrays(params), "actor", obs)
+    return network_output(weights.state_dict(weights.to_named_arrays(params)), "actor", obs)
 
 
 def values_of(params, obs):
-    return network_output(weights.to_named_arrays(params), "critic", obs)
+    return network_output(weights.state_dict(weights.to_named_arrays(params)), "critic", obs)
 
 
 def with_constant_policy(params, logits):

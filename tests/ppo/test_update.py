@@ -295,7 +295,9 @@ def test_one_trunk_learns_from_both_losses(taught):
     # Equal advantages are normalised to zero: what moves the trunk now are the values.
     flat = targets._replace(advantage=jnp.zeros_like(targets.advantage))
     after, _ = update(shared, only_values, state, flat)
-    moved, before = weights.to_named_arrays(after.params), weights.to_named_arrays(state.params)
+    moved, before = (
+        weights.state_dict(weights.to_named_arrays(each.params)) for each in (after, state)
+    )
     assert np.any(moved["actor.preprocess.mlp.0.weight"] != before["actor.preprocess.mlp.0.weight"])
     np.testing.assert_array_equal(
         moved["actor.preprocess.mlp.0.weight"], moved["critic.preprocess.mlp.0.weight"]
