@@ -7,17 +7,16 @@ from functools import cache
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
 from jaxtherapy.client.baselines import BASELINES
 from jaxtherapy.client.params import ClientParams, client_params
-from jaxtherapy.client.simulation import simulate
-from jaxtherapy.client.therapists import as_therapist, taking_turns
 from jaxtherapy.config import TrainingConfig, as_given
 from jaxtherapy.config.distributions import Distribution, largest
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.programs import compile_quickly, shapes_of
+from jaxtherapy.evaluation.comparison import compare
 
 ASKED = ("complementary", "myopic", "best_cell")
 """One who knows nothing of the client, and two who know all of it."""
@@ -89,15 +88,11 @@ def _easier(config: TrainingConfig) -> Iterator[tuple[str, TrainingConfig]]:
 @cache
 def _program(clients: ClientParams) -> Program:
     """Success rates of those asked, with clients of these shapes."""
-    asked = [as_therapist(BASELINES[name]) for name in ASKED]
+    ppo, asked = PPO(eval_episodes=N_CLIENTS), [BASELINES[name] for name in ASKED]
 
     def rates(clients: ClientParams, seed: Int[Array, ""]) -> Float[Array, " therapists"]:
         key = jax.random.fold_in(jax.random.key(seed), _PROSPECTS_STREAM)
-
-        def rate(which: Int[Array, ""]) -> Float[Array, ""]:
-            return jnp.mean(simulate(key, clients, taking_turns(asked, which), N_CLIENTS).success)
-
-        return jax.lax.map(rate, jnp.arange(len(asked)))
+        return compare(ppo, clients, key, asked).result.success_rate
 
     seed = jax.ShapeDtypeStruct((), np.int32)
     return jax.jit(rates).lower(clients, seed).compile(compile_quickly())
