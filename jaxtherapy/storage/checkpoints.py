@@ -4,7 +4,7 @@ import contextlib
 import logging
 import os
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -152,16 +152,9 @@ class Checkpoints:
             "resume from an earlier checkpoint_*.pth"
         )
 
-    def delete_after(self, step: int) -> None:
-        """Removes the checkpoints of later steps from the disk, the latest first."""
-        self._delete([each for each in reversed(self.steps()) if each > step])
-
-    def delete_before(self, step: int) -> None:
-        """Removes the checkpoints of earlier steps, the earliest first."""
-        self._delete([each for each in self.steps() if each < step])
-
-    def _delete(self, steps: list[int]) -> None:
-        """A kill leaves no half of one behind: it is renamed before its files go."""
+    def delete(self, steps: Iterable[int]) -> None:
+        """Removes checkpoints from the disk, in this order. A kill leaves no half of one behind: it
+        is renamed before its files go."""
         aside = self.folder / ".deleted"
         shutil.rmtree(aside, ignore_errors=True)  # what a kill left
         for step in steps:

@@ -97,11 +97,12 @@ class Saver:
         if not self._keep:
             return
         self.checkpoints.wait()
-        kept = self.checkpoints.steps()[-self._keep :]
-        if not kept:
+        steps = self.checkpoints.steps()
+        if not steps:
             return
+        kept = steps[-self._keep :]
         if hosts.is_first_host():
-            self.checkpoints.delete_before(kept[0])
+            self.checkpoints.delete(steps[: -self._keep])
         hosts.wait_for_all("earlier steps removed")
         self.checkpoints.reload()
         self.files.of_group(tuple(self.files.seeds[i] for i in self.own)).remove_before(kept[0])

@@ -1,6 +1,8 @@
-"""A training at its start: state made or restored, folders and logs in place."""
+"""A training at its start: folders locked, memory planned, state and logs in place."""
 
 import os
+from contextlib import ExitStack
+from dataclasses import replace
 from typing import Any
 
 import jax
@@ -10,13 +12,16 @@ import optax
 
 from jaxtherapy import config as configuration
 from jaxtherapy.config import TrainingConfig
-from jaxtherapy.devices import hosts
+from jaxtherapy.config.settings import PPO
+from jaxtherapy.devices import capacity, hosts, layout
 from jaxtherapy.devices.programs import Programs
+from jaxtherapy.errors import RunError
 from jaxtherapy.ppo.optimizer import adam_state, with_adam_state
-from jaxtherapy.ppo.types import TrainState
+from jaxtherapy.ppo.types import Settings, TrainState
 from jaxtherapy.storage import overwrite, policies
 from jaxtherapy.storage.checkpoints import Checkpoints
 from jaxtherapy.storage.files import write_atomically
+from jaxtherapy.storage.locks import ExperimentLock
 from jaxtherapy.storage.logs import claim
 from jaxtherapy.storage.progress import NEVER, Progress
 from jaxtherapy.storage.progress_log import ProgressLog
@@ -24,6 +29,40 @@ from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.training import early_stopping
 from jaxtherapy.training.saving import Saver
+
+
+def lock(files: RunFiles, held: ExitStack) -> list[str]:
+    """Keeps other runs out until the end of this one. Returns what the user should know."""
+    try:
+        locks = ExperimentLock(files.output), ExperimentLock(files.log, f".{files.name}.lock")
+        notes = [held.enter_context(each).note for each in locks]
+        files.sweep()
+    except OSError as error:
+        raise RunError(
+            f"can't write to {error.filename or files.output}: {error.strerror}; choose other "
+            "folders with --output-dir and --log-dir"
+        ) from None
+    return list(filter(None, notes))[:1]
+
+
+def planned(config: TrainingConfig, ppo: PPO, settings: Settings) -> tuple[TrainingConfig, str]:
+    """With as many seeds at once as fit into memory, and what follows from that.
+
+    A run that is continued keeps its groups, and one seed needs no plan.
+    Raises RunError: not even one seed fits."""
+    if config.n_seeds == 1 or config.resume or config.resume_from:
+        return config, ""
+    plan = capacity.plan(
+        ppo,
+        settings,
+        config.n_seeds,
+        config.seeds_at_once,
+        -int(hosts.largest(-capacity.available_bytes())[0]),
+        len(layout.usable_devices(config.n_seeds)),
+    )
+    if plan.n_groups > 1:
+        config = replace(config, seeds_at_once=plan.seeds_at_once)
+    return config, str(plan)
 
 
 def first_state(start: Start, programs: Programs) -> tuple[TrainState, Progress]:
@@ -101,7 +140,8 @@ def _rewind(
     # Latest first and the log last: whenever a kill comes, the latest checkpoint left has its
     # rows, and the log still tells which best policies are of dropped steps.
     if hosts.is_first_host():
-        saver.checkpoints.delete_after(start.orbax_step)
+        steps = saver.checkpoints.steps()
+        saver.checkpoints.delete(each for each in reversed(steps) if each > start.orbax_step)
     files.of_group(tuple(logs)).remove_after(start.orbax_step, stale, keep=not config.overwrite)
     hosts.wait_for_all("later steps dropped")
     saver.checkpoints.reload()

@@ -23,16 +23,15 @@ from jaxtherapy.storage import changes, disk_space, resume, run_info
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
-from jaxtherapy.training import callbacks, early_stopping, opening, prospects, summary, trouble
+from jaxtherapy.training import callbacks, early_stopping, prospects, summary, trouble
 from jaxtherapy.training.callbacks import Callback, View
 from jaxtherapy.training.display import console
-from jaxtherapy.training.group import Group
+from jaxtherapy.training.group import Group, averaged
 from jaxtherapy.training.loggers import LOGGERS, Logger, Row, Run, names_of
 from jaxtherapy.training.result import Tally, TrainingResult, nothing_left
-from jaxtherapy.training.rows import averaged, rows_of_seeds
 from jaxtherapy.training.saving import Saver
 from jaxtherapy.training.signals import StopRequest
-from jaxtherapy.training.start import first_state, prepare_folders
+from jaxtherapy.training.start import first_state, lock, planned, prepare_folders
 
 
 class Trainer:
@@ -89,7 +88,8 @@ class Trainer:
             starts = self._open(held, early)
             if result := nothing_left(self.config, starts, self.tally):
                 self.console.print(summary.nothing_left(self.config, self.tally))
-                return self._tell_end(result)
+                self._tell("end", result)
+                return result
             for number, (files, start) in enumerate(starts.items(), 1):
                 if len(starts) > 1:
                     first, last = files.seeds[0], files.seeds[-1]
@@ -101,7 +101,9 @@ class Trainer:
                 self.now.release()
                 if not self.now.finished:
                     break
-            return self._tell_end(self.end())
+            result = self.end()
+            self._tell("end", result)
+            return result
 
     # --- beginning --------------------------------------------------------------------------
 
@@ -128,13 +130,13 @@ class Trainer:
         teacher_of(ppo)
         # Nothing is created before this.
         if self.save_files and hosts.is_first_host():
-            self.notes += opening.lock(self.files, held)
+            self.notes += lock(self.files, held)
         if self.config.resume == "auto":  # hosts decide alike
             there = bool(hosts.largest(self.files.exists())[0])
             self.config = replace(self.config, resume=there)
             if not there:
                 self.notes.append(f"nothing to continue in {self.files.output}: starting anew")
-        self.config, plan = opening.planned(self.config, ppo, settings)
+        self.config, plan = planned(self.config, ppo, settings)
         self.notes.append(plan)
         if self.save_files:
             self.notes.append(disk_space.note(ppo, settings, self.config))
@@ -154,7 +156,7 @@ class Trainer:
         self._told: list[Logger] = []
         for each in self._loggers:
             self._told.append(LOGGERS[each](about) if isinstance(each, str) else each)
-            held.callback(self._told[-1].close)
+            held.callback(getattr(self._told[-1], "close", lambda: None))
         return starts
 
     def begin(self, files: RunFiles, start: Start, opened: ExitStack) -> None:
@@ -194,6 +196,12 @@ class Trainer:
             self._info |= run_info.about(self._command) | {"parameters": counts}
             self._info |= {"seeds": list(files.all_seeds), "compile_seconds": round(seconds, 3)}
             run_info.write(files.run, self._info)
+
+    def _tell(self, what: str, *told: Any) -> None:
+        """Calls this method of all loggers that have it."""
+        for logger in self._told:
+            if method := getattr(logger, what, None):
+                method(*told)
 
     def _asked_to_stop(self) -> bool:
         return self.signals.requested
@@ -247,29 +255,21 @@ class Trainer:
         ended = np.sum(log.reward.count)
         reward = np.sum(log.reward.mean * log.reward.count) / ended if ended else float("nan")
         success = np.sum(log.success) / max(ended, 1)
-        for logger in self._told:
-            if advance := getattr(logger, "advance", None):
-                advance(progress.step, rate, float(reward), float(success))
+        self._tell("advance", progress.step, rate, float(reward), float(success))
         return bool(save_now)
 
     def evaluate(self) -> None:
         """Evaluates; has the best weights written, and tells loggers and callback."""
-        now, progress, state = self.now, self.now.progress, self.now.state
-        evaluated = now.programs.evaluate(state)
-        measured = hosts.fetch((evaluated, state.log, state.return_stats))
-        (elapsed,) = hosts.largest(now.lap())
-        progress.duration += elapsed
-        rows = rows_of_seeds(progress, now.take_rate(), measured)
+        now, progress, rows = self.now, self.now.progress, self.now.evaluate()
+        params = now.state.params
         rewards = [row["test_reward_mean"] for row in rows]
         improved = [i for i, reward in enumerate(rewards) if reward > progress.best_reward[i]]
         for i in improved:
             progress.best_reward[i] = rewards[i]
         if now.saver:
-            now.saver.save_best(state.params, improved)
+            now.saver.save_best(params, improved)
         else:
-            self.tally.keep("best", now.seeds, improved, state.params)
-        progress.csv_rows += 1
-        now.state = now.programs.reset_log(state)
+            self.tally.keep("best", now.seeds, improved, params)
         own = range(len(rows)) if now.saver is None else now.saver.own
         row = averaged(rows, {now.seeds[i]: rows[i] for i in own})
         row["learning_rate"] = now.config_now.learning_rate
@@ -280,8 +280,7 @@ class Trainer:
             now.config, progress, row["test_reward_mean"], row["test_success_rate"]
         )
         self.tally.log(row.by_seed)
-        for logger in self._told:
-            logger.log(progress.step, row)
+        self._tell("log", progress.step, row)
         if progress.ended_early:
             self.console.print(f"ends at step {progress.step:,}: {progress.ended_early}")
         if self.callback is not None:
@@ -328,12 +327,6 @@ class Trainer:
             run_info.write(now.saver.files.run, self._info)
 
     # --- the end ----------------------------------------------------------------------------
-
-    def _tell_end(self, result: TrainingResult) -> TrainingResult:
-        for logger in self._told:
-            if tell := getattr(logger, "end", None):
-                tell(result)
-        return result
 
     def end(self) -> TrainingResult:
         """Pictures, tables, the end of ``run.json``; what came of it, also of a run that was

@@ -33,7 +33,7 @@ def test_seeds_in_groups_keep_theirs(folder):
         assert kept(folder / f"models/tiny/seed_{seed}")[1] == [400]
 
 
-@pytest.mark.parametrize("name", ["delete_before", "save"])
+@pytest.mark.parametrize("name", ["delete", "save"])
 @pytest.mark.parametrize("calls", [1, 2, 3])
 def test_a_killed_run_has_a_checkpoint_to_go_on_from(undisturbed, folder, monkeypatch, name, calls):
     """With its ``.pth`` file, and without halves."""

@@ -14,7 +14,7 @@ from jaxtherapy.storage import torch_format as torch_weights
 from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import COLUMNS
 from jaxtherapy.training import trainer
-from jaxtherapy.training.rows import row_of_seed
+from jaxtherapy.training.group import row_of_seed
 from tests.training import tiny
 
 PROGRESS = Progress(step=4_096, n_updates=8, duration=12.34567, best_reward=[0.0])

@@ -78,11 +78,10 @@ class Run:
 
 
 class Logger(Protocol):
-    """Told of every evaluation. With ``advance(step, rate, reward, success)`` it is told of
-    every chunk of training too, with ``end(result)`` of the :class:`TrainingResult`."""
+    """Told of every evaluation, and of what else it has a method for: ``advance(step, rate,
+    reward, success)`` after every chunk of training, ``end(result)`` with the
+    :class:`TrainingResult`, ``close()`` when nothing more will come, also of a run that breaks off.
+    """
 
     def log(self, step: int, row: Row) -> None:
         """An evaluation after so many environment steps."""
-
-    def close(self) -> None:
-        """Nothing more will come; also called when a run breaks off."""

@@ -21,8 +21,5 @@ class CsvLogger:
 
         self._run.defer(write)
 
-    def close(self) -> None:
-        """Nothing is open between rows."""
-
 
 make = CsvLogger

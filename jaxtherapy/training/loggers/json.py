@@ -25,9 +25,6 @@ class JsonLogger:
         folder = None if result.folder is None else str(result.folder)
         self._tell("end", status=result.status, folder=folder, comparison=result.comparison)
 
-    def close(self) -> None:
-        """Nothing is open."""
-
     def _tell(self, event: str, **told: object) -> None:
         if not self._console.quiet:
             print(json_line(event, **told), file=self._console.file, flush=True)

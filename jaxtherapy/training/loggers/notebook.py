@@ -42,9 +42,6 @@ class NotebookLogger:
         if self._is_new:
             self._draw()
 
-    def close(self) -> None:
-        """Nothing is open."""
-
     def _draw(self) -> None:
         try:
             picture = display.Image(curves_as_png(self._rows, self._title))

@@ -58,9 +58,6 @@ class TensorBoardLogger:
             then = config.at(int(row["epoch"]) * config.steps_per_update)
             yield row | {"learning_rate": then.learning_rate}
 
-    def close(self) -> None:
-        """Nothing is open between rows."""
-
 
 @dataclass(frozen=True)
 class Events:
