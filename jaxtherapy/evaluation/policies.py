@@ -123,6 +123,7 @@ def read_policy(
     trained = config or TrainingConfig()
     ppo = PPO(
         hidden_size=checkpoint.hidden_size,
+        shared_trunk=checkpoint.shared_trunk,
         precision=trained.precision,
         actor_view=trained.actor_view,
         critic_view=trained.critic_view,

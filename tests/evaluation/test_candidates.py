@@ -4,11 +4,14 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from flax import nnx
 
 from jaxtherapy.client import dyad as dyads
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation import candidates, policies
+from jaxtherapy.networks.actor_critic import make_networks
 from jaxtherapy.storage import policies as weights
 from tests.conftest import DATA
 from tests.evaluation.experiments import write_experiment, write_log, write_policy
@@ -193,6 +196,14 @@ def test_users_therapists_may_have_a_memory(users):
     dyad = dyads.intake(jax.random.key(0), params)
     therapist = candidates.load_therapist(f"{users}:with_memory")
     assert answer(therapist, dyad, params) == (dyad.client_act + 5) % 8
+
+
+def test_a_shared_trunk_is_read_as_one(tmp_path):
+    params = nnx.state(make_networks(PPO(hidden_size=4, shared_trunk=True), jax.random.key(0)))
+    weights.write(tmp_path / "one.pth", weights.state_dict(weights.to_named_arrays(params)))
+    ppo, read = policies.read_policy(tmp_path / "one.pth", None)
+    assert ppo.shared_trunk
+    jax.tree.map(np.testing.assert_array_equal, read, params)
 
 
 def test_weights_that_overflow_are_refused(tmp_path):
