@@ -6,7 +6,9 @@ import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
+
+from jaxtyping import PyTree
 
 from jaxtherapy.config import TrainingConfig, get_default_config, load_config
 from jaxtherapy.errors import RunError
@@ -25,9 +27,6 @@ from jaxtherapy.storage.logs import find_log, is_anothers, log_folder
 from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
 from jaxtherapy.storage.run_files import RunFiles, step_in
-
-if TYPE_CHECKING:
-    from jaxtyping import PyTree
 
 
 @dataclass(frozen=True)
@@ -59,7 +58,7 @@ class Start:
     logs: tuple[tuple[int, Path], ...] = ()
     note: str = ""
 
-    def check_weights(self, template: "PyTree") -> None:
+    def check_weights(self, template: PyTree) -> None:
         """Refuses weights of other networks than those of this run."""
         if self.pth is not None:
             weights.from_named_arrays(self.pth.weights, template)

@@ -3,7 +3,7 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from functools import cached_property, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,13 +15,11 @@ from jaxtherapy.devices import hosts, layout
 from jaxtherapy.devices.programs import snapshot
 from jaxtherapy.ppo.types import TrainState
 from jaxtherapy.storage import policies
+from jaxtherapy.storage.checkpoints import Checkpoints, flat
 from jaxtherapy.storage.files import side_by_side
+from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
-
-if TYPE_CHECKING:
-    from jaxtherapy.storage.checkpoints import Checkpoints
-    from jaxtherapy.storage.progress import Progress
 
 
 class Saver:
@@ -37,10 +35,8 @@ class Saver:
         self._ppo, self.files, self._mesh, self._writer = ppo, files, mesh, writer
 
     @cached_property
-    def checkpoints(self) -> "Checkpoints":
+    def checkpoints(self) -> Checkpoints:
         """Opened when first asked for: Orbax takes long to import."""
-        from jaxtherapy.storage.checkpoints import Checkpoints
-
         return Checkpoints(self.files.checkpoints)
 
     def save_best(self, params: PyTree, improved: list[int]) -> None:
@@ -58,12 +54,10 @@ class Saver:
         self._writer.submit(lambda: _for_each(own, write_one, layout.fetch_own(params, self._mesh)))
 
     def save(
-        self, state: TrainState, progress: "Progress", learning_rate: float, finished: bool
+        self, state: TrainState, progress: Progress, learning_rate: float, finished: bool
     ) -> None:
         """Has a ``checkpoint_{step}.pth`` of each seed and Orbax's of all written; at the end the
         final policies."""
-        from jaxtherapy.storage.checkpoints import flat
-
         files = self.files
         progress = replace(progress, best_reward=list(progress.best_reward))
         state = snapshot(state)

@@ -4,11 +4,13 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import jax
 import numpy as np
 from jaxtyping import ArrayLike, Float, Int, PRNGKeyArray, PyTree
+from rich.console import Console
+from rich.table import Table
 
 from jaxtherapy.client import therapists
 from jaxtherapy.client.therapists import Answer, Therapist
@@ -30,10 +32,6 @@ from jaxtherapy.training import early_stopping
 from jaxtherapy.training.display import format_duration
 from jaxtherapy.training.model_card import model_card
 from jaxtherapy.training.result import Tally
-
-if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
 
 SUMMARY_EPISODES = 1_000
 
@@ -84,7 +82,7 @@ class Ending:
     tally: Tally
     stopped_by: str
     status: str
-    console: "Console"
+    console: Console
 
     def tell(self) -> dict[str, Any] | None:
         """Tables and pictures, and the end of ``run.json``. Returns the comparison, if any.
@@ -195,10 +193,8 @@ def _list_of(files: RunFiles, several: bool) -> str:
     )
 
 
-def comparison_table(names: list[str], outcomes: EvalResult, n_episodes: int) -> "Table":
+def comparison_table(names: list[str], outcomes: EvalResult, n_episodes: int) -> Table:
     """Therapists side by side."""
-    from rich.table import Table
-
     table = Table(title=f"On the same {n_episodes:,} clients, new to all", title_justify="left")
     table.add_column("therapist")
     for column in ("success", "dropout", "sessions", "sessions to success", "reward"):

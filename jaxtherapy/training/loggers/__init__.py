@@ -6,14 +6,13 @@
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
+
+from rich.console import Console
 
 from jaxtherapy.config import TrainingConfig
 from jaxtherapy.discovery import Choices
 from jaxtherapy.storage.run_files import RunFiles
-
-if TYPE_CHECKING:
-    from rich.console import Console
 
 LOGGERS = Choices("training/loggers", "make", first=("csv", "terminal"))
 
@@ -73,7 +72,7 @@ class Run:
 
     config: TrainingConfig
     files: RunFiles | None
-    console: "Console"
+    console: Console
     defer: Callable[[Callable[[], None]], None]
 
 

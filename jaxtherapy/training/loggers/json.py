@@ -1,12 +1,8 @@
 """An object of JSON for each evaluation and one at the end, each on a line of standard output."""
 
-from typing import TYPE_CHECKING
-
 from jaxtherapy.errors import json_line
 from jaxtherapy.training.loggers import Row, Run
-
-if TYPE_CHECKING:
-    from jaxtherapy.training.result import TrainingResult
+from jaxtherapy.training.result import TrainingResult
 
 
 class JsonLogger:
@@ -20,7 +16,7 @@ class JsonLogger:
         counts = {"epoch": int(row["epoch"]), "step": step}
         self._tell("evaluation", **row | counts | {"best": row.is_best})
 
-    def end(self, result: "TrainingResult") -> None:
+    def end(self, result: TrainingResult) -> None:
         """What came of it; ``comparison`` is the table that a terminal shows."""
         folder = None if result.folder is None else str(result.folder)
         self._tell("end", status=result.status, folder=folder, comparison=result.comparison)

@@ -1,20 +1,18 @@
 """A learning curve in a notebook that grows while training runs."""
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jaxtherapy.errors import RunError
 from jaxtherapy.reporting.drawing import PictureError
 from jaxtherapy.reporting.learning_curves import curves_as_png
 from jaxtherapy.training.loggers import Row, Run
+from jaxtherapy.training.result import TrainingResult
 
 try:
     from IPython import display
 except ImportError:
     raise RunError("the logger notebook needs IPython: pip install ipython") from None
-
-if TYPE_CHECKING:
-    from jaxtherapy.training.result import TrainingResult
 
 SECONDS = 2.0
 """At least so long from picture to picture: drawing one takes a tenth of that."""
@@ -37,7 +35,7 @@ class NotebookLogger:
         if time.monotonic() - self._drawn_at >= SECONDS:
             self._draw()
 
-    def end(self, result: "TrainingResult") -> None:
+    def end(self, result: TrainingResult) -> None:
         """The last points."""
         if self._is_new:
             self._draw()

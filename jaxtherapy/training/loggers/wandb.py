@@ -5,7 +5,7 @@
 
 import os
 import secrets
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from jaxtherapy.config import config_as_dict
 from jaxtherapy.devices import hosts
@@ -13,12 +13,10 @@ from jaxtherapy.errors import RunError, extra
 from jaxtherapy.storage.files import write_atomically
 from jaxtherapy.training.loggers import Row, Run
 from jaxtherapy.training.loggers._tags import tagged
+from jaxtherapy.training.result import TrainingResult
 
 with extra("wandb", "the logger wandb"):
     import wandb
-
-if TYPE_CHECKING:
-    from jaxtherapy.training.result import TrainingResult
 
 
 class WandbLogger:
@@ -38,7 +36,7 @@ class WandbLogger:
         self._step = step
         self._there.log(tagged(row), step=step)
 
-    def end(self, result: "TrainingResult") -> None:
+    def end(self, result: TrainingResult) -> None:
         """The table of the end."""
         if result.comparison:
             names, *_ = (result.comparison["therapists"],)
