@@ -179,10 +179,6 @@ def _boolean(about: Setting, value: Any) -> bool:
     return word in TRUE
 
 
-def _resume(about: Setting, value: Any) -> Resume:
-    return "auto" if value == "auto" else _boolean(about, value)
-
-
 def _choice(about: Setting, value: Any) -> str:
     if not isinstance(value, str) or value not in about.choices:
         raise _refused(about, value, nearest(value, about.choices))
@@ -268,7 +264,7 @@ _READERS: dict[Any, Callable[[Setting, Any], Any]] = {
     int: _numeric,
     float: _numeric,
     bool: _boolean,
-    Resume: _resume,
+    Resume: lambda about, value: "auto" if value == "auto" else _boolean(about, value),
     str: _text,
     tuple[str, ...]: _names,
     str | Matrix: _utility_matrix,

@@ -2,13 +2,10 @@
 
 import os
 import shlex
-import shutil
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
-
-from jaxtyping import PyTree
 
 from jaxtherapy.config import TrainingConfig, get_default_config, load_config
 from jaxtherapy.errors import RunError
@@ -26,7 +23,7 @@ from jaxtherapy.storage.experiment import (
 from jaxtherapy.storage.logs import find_log, is_anothers, log_folder
 from jaxtherapy.storage.progress import Progress
 from jaxtherapy.storage.progress_log import ProgressLog
-from jaxtherapy.storage.run_files import RunFiles, step_in
+from jaxtherapy.storage.run_files import RunFiles, step_in, weights_in
 
 
 @dataclass(frozen=True)
@@ -57,16 +54,6 @@ class Start:
     new_yardstick: bool = False
     logs: tuple[tuple[int, Path], ...] = ()
     note: str = ""
-
-    def check_weights(self, template: PyTree) -> None:
-        """Refuses weights of other networks than those of this run."""
-        if self.pth is not None:
-            weights.from_named_arrays(self.pth.weights, template)
-
-    def copy_logs(self, files: RunFiles) -> None:
-        """Gives a copied experiment a log of its own."""
-        for seed, log in self.logs:
-            shutil.copyfile(log, files.csv(seed))
 
 
 # --- the configuration to continue with ---------------------------------------------------------
@@ -194,7 +181,8 @@ def _from_folder(folder: Path, config: TrainingConfig, files: RunFiles, again: b
     if any(orbax_steps(experiment, part) for part in parts(experiment)):
         changes_since(experiment, config)  # of other seeds or groups, or these have yet to begin
     if _is_own(experiment, files) and files.config.exists() and not again:
-        if files.have_weights() and not files.checkpoints.exists():  # a run makes the folder first
+        weights_there = any(weights_in(files.weights_folder(seed)) for seed in files.seeds)
+        if weights_there and not files.checkpoints.exists():  # a run makes the folder first
             raise RunError(
                 f"{folder} has weights, but no checkpoints to resume; continue from one of its "
                 ".pth files with another --experiment-name, or start anew with --overwrite"

@@ -160,10 +160,6 @@ class RunFiles:
         """Whether there is an experiment of this name already, or anything like one."""
         return bool(self.present(any_seed=True))
 
-    def have_weights(self) -> bool:
-        """Whether there are weights of these seeds, of whatever run."""
-        return any(weights_in(self.weights_folder(seed)) for seed in self.seeds)
-
     def weights_folders(self, any_seed: bool = False) -> Iterator[Path]:
         """Those that are there, and those of weights that were set aside."""
         folders = {self.weights_folder(seed) for seed in self.all_seeds}

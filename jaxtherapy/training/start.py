@@ -1,6 +1,7 @@
 """A training at its start: folders locked, memory planned, state and logs in place."""
 
 import os
+import shutil
 from contextlib import ExitStack
 from dataclasses import replace
 from typing import Any
@@ -109,7 +110,8 @@ def _make_folders(config: TrainingConfig, files: RunFiles, start: Start, recorde
     if not start.in_place and config.overwrite and files.is_first_group:
         overwrite.plan(files).carry_out()
     files.create()
-    start.copy_logs(files)
+    for seed, log in start.logs:  # a copied experiment gets a log of its own
+        shutil.copyfile(log, files.csv(seed))
     claim(files)
     files.checkpoints.mkdir(parents=True, exist_ok=True)  # Orbax comes later
     if start.in_place:

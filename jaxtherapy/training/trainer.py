@@ -19,7 +19,7 @@ from jaxtherapy.errors import RunError
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.teacher import teacher_of
 from jaxtherapy.ppo.types import make_settings
-from jaxtherapy.storage import changes, disk_space, resume, run_info
+from jaxtherapy.storage import changes, disk_space, policies, resume, run_info
 from jaxtherapy.storage.resume import Start
 from jaxtherapy.storage.run_files import RunFiles
 from jaxtherapy.storage.writer import Writer
@@ -125,8 +125,9 @@ class Trainer:
         where each group of seeds starts."""
         ppo, settings = PPO.of(self.config), make_settings(self.config)
         shapes = param_shapes(ppo)  # refuses what no network can be made of
-        for start in early:
-            start.check_weights(shapes)
+        for start in early:  # refuses weights of other networks
+            if start.pth is not None:
+                policies.from_named_arrays(start.pth.weights, shapes)
         teacher_of(ppo)
         # Nothing is created before this.
         if self.save_files and hosts.is_first_host():
@@ -170,7 +171,7 @@ class Trainer:
             settings = stacked([make_settings(config)] * n_seeds)
             expected = self._expect(files)
             programs = compile_programs(
-                PPO.of(config), settings, files.seeds, self._asked_to_stop, n_evaluations
+                PPO.of(config), settings, files.seeds, lambda: self.signals.requested, n_evaluations
             )
         seconds = time.monotonic() - clock
         self.console.print(f"compiled in {seconds:.1f} s")
@@ -202,9 +203,6 @@ class Trainer:
         for logger in self._told:
             if method := getattr(logger, what, None):
                 method(*told)
-
-    def _asked_to_stop(self) -> bool:
-        return self.signals.requested
 
     def _expect(self, files: RunFiles) -> prospects.Prospects | None:
         """Has it found out whether anybody could succeed; once, and where somebody reads it."""
