@@ -131,7 +131,7 @@ def test_files_that_are_no_therapist_are_refused_with_one_line(
         torch_weights.dumps(weights.of_state(state, 0, 1e-3, epoch=1, env_step=1))
     )
     damage(contents, path, value)
-    torch_weights.save(tmp_path / "bad.pth", contents)
+    weights.write(tmp_path / "bad.pth", contents)
     with pytest.raises(RunError) as error, warnings.catch_warnings():
         warnings.simplefilter("error")  # a second line
         weights.read(tmp_path / "bad.pth")
@@ -143,7 +143,7 @@ def test_a_step_count_of_none_is_refused(state, tmp_path):
     contents = weights.of_state(state, 0, 1e-3, epoch=1, env_step=1)
     for entry in contents["optim"]["state"].values():
         entry["step"] = None
-    torch_weights.save(tmp_path / "bad.pth", contents)
+    weights.write(tmp_path / "bad.pth", contents)
     with pytest.raises(RunError, match="no usable Adam step count"):
         weights.read(tmp_path / "bad.pth")
 
@@ -155,7 +155,7 @@ def test_step_counts_of_any_real_type(state, tmp_path, step):
     contents = weights.of_state(state, 0, 1e-3, epoch=2**31 - 1, env_step=1)
     for entry in contents["optim"]["state"].values():
         entry["step"] = step
-    torch_weights.save(tmp_path / "c.pth", contents)
+    weights.write(tmp_path / "c.pth", contents)
     read = weights.read(tmp_path / "c.pth")
     assert (read.adam.count, read.epoch) == (7, 2**31 - 1)
 
@@ -163,7 +163,7 @@ def test_step_counts_of_any_real_type(state, tmp_path, step):
 def test_half_and_double_precision_are_read_as_float32(state, tmp_path):
     model = weights.of_state(state, 0, 1e-3, epoch=1, env_step=1)["model"]
     for dtype in (np.float16, np.float64):
-        torch_weights.save(tmp_path / "p.pth", {k: v.astype(dtype) for k, v in model.items()})
+        weights.write(tmp_path / "p.pth", {k: v.astype(dtype) for k, v in model.items()})
         read = weights.read(tmp_path / "p.pth")
         for name, array in read.weights.items():
             assert array.dtype == np.float32

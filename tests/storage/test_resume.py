@@ -13,7 +13,7 @@ import pytest
 
 from jaxtherapy import convert
 from jaxtherapy.config import load_config
-from jaxtherapy.storage import torch_format
+from jaxtherapy.storage import policies, torch_format
 from jaxtherapy.storage.experiment import orbax_steps
 from jaxtherapy.storage.logs import find_log
 from jaxtherapy.training.trainer import Trainer
@@ -337,7 +337,7 @@ def test_a_schedule_that_has_ended_is_told(undisturbed, folder, capsys):
 def test_updates_that_do_not_tell_the_step_refuse_schedules(undisturbed, folder, capsys):
     """As in files of the old stack, whose epochs are no updates."""
     contents = torch_format.load(undisturbed / "models/tiny/checkpoint_112.pth")
-    torch_format.save(folder / "alone.pth", contents | {"epoch": 3})
+    policies.write(folder / "alone.pth", contents | {"epoch": 3})
     rate = ["--learning-rate", "{linear: [1e-3, 1e-4]}"]
     place = ["--resume-from", "alone.pth", "--experiment-name", "new"]
     assert tiny.train(folder, *place, *rate) == 2

@@ -1,9 +1,9 @@
 """Read and write PyTorch weight files (``.pth``) with NumPy alone.
 
-``save`` writes what ``torch.load(file, weights_only=True)`` reads; ``load`` reads what
+``dumps`` gives what ``torch.load(file, weights_only=True)`` reads; ``load`` reads what
 ``torch.save`` writes. NumPy arrays stand for tensors both ways (``ml_dtypes`` adds bfloat16)::
 
-    save("policy.pth", {"layer.weight": np.zeros((8, 64), np.float32)})
+    Path("policy.pth").write_bytes(dumps({"layer.weight": np.zeros((8, 64), np.float32)}))
     weights = load("policy.pth")["layer.weight"]
 
 **The format** (PyTorch 1.6 and later; sources: PyTorch's ``torch/serialization.py``,
@@ -22,7 +22,6 @@ Whatever is wrong with a file, ``WeightsFileError`` is what it raises; nothing i
 
 import os
 import stat
-from pathlib import Path
 from typing import Any
 
 from jaxtherapy.storage.torch_format.common import (
@@ -34,27 +33,18 @@ from jaxtherapy.storage.torch_format.common import (
 from jaxtherapy.storage.torch_format.reader import MAGIC_BYTES, check_magic, parse
 from jaxtherapy.storage.torch_format.writer import Writer
 
-__all__ = ["WeightsFileError", "dumps", "load", "loads", "save"]
+__all__ = ["WeightsFileError", "dumps", "load", "loads"]
 
 _MAX_FILE_BYTES = 8 * 2**30  # hidden_size 16384 takes 6.5 GB with Adam's state
 
 
-def save(path: str | os.PathLike[str], obj: Any) -> None:
-    """Write ``obj`` to a file, in place, for ``torch.load(weights_only=True)``.
+def dumps(obj: Any, name: str = "<bytes>") -> bytes:
+    """The bytes of a file with ``obj``; ``name`` is for messages.
 
     ``obj``: arrays, str, int, float, bool and None, in any nesting of dicts (keys: str or int),
     lists and tuples. An array that appears twice is stored once, and its copies share memory when
     read back. The same object makes the same bytes.
     """
-    contents = dumps(obj, _shown(path))
-    try:
-        Path(path).write_bytes(contents)
-    except OSError as error:
-        raise one_line_error(_shown(path), "cannot be written", error) from None
-
-
-def dumps(obj: Any, name: str = "<bytes>") -> bytes:
-    """The bytes that ``save`` writes; ``name`` is for messages."""
     try:
         return Writer(obj).contents()
     except RecursionError:
