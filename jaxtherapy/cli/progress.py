@@ -22,8 +22,8 @@ class Progress:
         hidden = not out.is_terminal
         self._bar = progress.Progress(*columns, console=out, disable=hidden, transient=True)
         self._task = self._bar.add_task("compiling", total=total)
-        self._lines = ProgressLines(total, episodes, out.print, what) if hidden else None
-        self._total, self._episodes, self._what, self._done = total, episodes, what, 0.0
+        tell = out.print if hidden else lambda line: None
+        self._lines = ProgressLines(total, episodes, tell, what)
 
     def __enter__(self) -> "Progress":
         self._bar.start()
@@ -34,11 +34,9 @@ class Progress:
 
     def advance(self, therapies: float, note: str = "") -> None:
         """So many more are done; ``note`` is shown beside, with how many it were in all."""
-        self._done += therapies
-        told = f"{_count(self._done, self._episodes, self._total, self._what)}  {note}"
-        self._bar.update(self._task, advance=therapies, description=told if note else "therapies")
-        if self._lines is not None:
-            self._lines.advance(therapies, note)
+        self._lines.advance(therapies, note)
+        told = f"{self._lines.count}  {note}" if note else "therapies"
+        self._bar.update(self._task, advance=therapies, description=told)
 
     def stage(self, what: str) -> None:
         """What comes next; therapies are preceded by compiling."""
@@ -56,10 +54,15 @@ class ProgressLines:
     def __init__(
         self, total: int, episodes: int, tell: Callable[[str], None], what: str = CELLS
     ) -> None:
-        self._what = what
-        self._total, self._episodes, self._tell = total, episodes, tell
+        self._total, self._episodes, self._tell, self._what = total, episodes, tell, what
         self._done, self._done_at_first, self._told = 0.0, 0.0, 0
         self._first = self._last = 0.0
+
+    @property
+    def count(self) -> str:
+        """How many of how many are done."""
+        whole = int(self._done / self._episodes + 1e-6)  # parts of runs add up to nearly one
+        return f"{whole:,} of {self._total // self._episodes:,} {self._what}"
 
     def advance(self, therapies: float, note: str = "") -> None:
         """Counts, and tells if it is time to."""
@@ -74,15 +77,9 @@ class ProgressLines:
             self._tell(self._line(now - self._first) + (note and f"  {note}"))
 
     def _line(self, seconds: float) -> str:
-        count = _count(self._done, self._episodes, self._total, self._what)
-        line = f"{self._done / self._total:4.0%}  {count}"
+        line = f"{self._done / self._total:4.0%}  {self.count}"
         since = self._done - self._done_at_first
         if since:
             left = round(seconds * (self._total - self._done) / since)
             line += f"  {left // 60}:{left % 60:02} left"
         return line
-
-
-def _count(done: float, each: int, total: int, what: str) -> str:
-    whole = int(done / each + 1e-6)  # of parts of runs, which add up to no more than nearly one
-    return f"{whole:,} of {total // each:,} {what}"

@@ -38,8 +38,8 @@ __all__ = ["WeightsFileError", "dumps", "load", "loads"]
 _MAX_FILE_BYTES = 8 * 2**30  # hidden_size 16384 takes 6.5 GB with Adam's state
 
 
-def dumps(obj: Any, name: str = "<bytes>") -> bytes:
-    """The bytes of a file with ``obj``; ``name`` is for messages.
+def dumps(obj: Any) -> bytes:
+    """The bytes of a file with ``obj``.
 
     ``obj``: arrays, str, int, float, bool and None, in any nesting of dicts (keys: str or int),
     lists and tuples. An array that appears twice is stored once, and its copies share memory when
@@ -49,9 +49,9 @@ def dumps(obj: Any, name: str = "<bytes>") -> bytes:
         return Writer(obj).contents()
     except RecursionError:
         problem = Refused("it nests too deep or contains itself; flatten it")
-        raise one_line_error(name, "cannot be written", problem) from None
+        raise one_line_error("<bytes>", "cannot be written", problem) from None
     except Exception as error:
-        raise one_line_error(name, "cannot be written", error) from None
+        raise one_line_error("<bytes>", "cannot be written", error) from None
 
 
 def load(path: str | os.PathLike[str]) -> Any:
