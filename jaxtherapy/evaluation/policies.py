@@ -118,18 +118,12 @@ def read_policy(
     """
     from jaxtherapy.networks.actor_critic import param_shapes
     from jaxtherapy.storage import policies as weights
+    from jaxtherapy.storage.trained_policy import ppo_of
 
     checkpoint = weights.read(file)
-    trained = config or TrainingConfig()
-    ppo = PPO(
-        hidden_size=checkpoint.hidden_size,
-        shared_trunk=checkpoint.shared_trunk,
-        precision=trained.precision,
-        actor_view=trained.actor_view,
-        critic_view=trained.critic_view,
-        encoder=trained.encoder,
-        eval_deterministic=trained.eval_deterministic if deterministic is None else deterministic,
-    )
+    ppo = ppo_of(checkpoint, config)
+    if deterministic is not None:
+        ppo = ppo.replace(eval_deterministic=deterministic)
     advice = f"put the config.yaml that they were trained with beside {file}"
     params = weights.from_named_arrays(checkpoint.weights, param_shapes(ppo), advice)
     if _largest_logit(checkpoint.weights) > float(np.finfo(np.float32).max):

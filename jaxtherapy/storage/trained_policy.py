@@ -10,12 +10,20 @@ from jaxtyping import Array, Int, PRNGKeyArray, PyTree
 from jaxtherapy.client.dyad import Dyad
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist
+from jaxtherapy.config import TrainingConfig
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError
 from jaxtherapy.networks.actor_critic import param_shapes
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.storage.experiment import config_of, experiment_folder
-from jaxtherapy.storage.policies import Arrays, from_named_arrays, read, state_dict, write
+from jaxtherapy.storage.policies import (
+    Arrays,
+    Checkpoint,
+    from_named_arrays,
+    read,
+    state_dict,
+    write,
+)
 
 
 @dataclass(frozen=True)
@@ -68,6 +76,13 @@ class Policy:
 _OF_A_POLICY = ("actor_view", "critic_view", "encoder", "precision", "eval_deterministic")
 
 
+def ppo_of(file: Checkpoint, config: TrainingConfig | None) -> PPO:
+    """What the networks of a file are and whether they take their most likely act, as it and the
+    configuration of its training tell; an ordinary policy needs no configuration."""
+    told = {} if config is None else {name: getattr(config, name) for name in _OF_A_POLICY}
+    return PPO(hidden_size=file.hidden_size, shared_trunk=file.shared_trunk, **told)
+
+
 def load_policy(path: str | Path) -> Policy:
     """A trained therapist, from a file of weights or the best one of an experiment's folder.
 
@@ -85,12 +100,8 @@ def load_policy(path: str | Path) -> Policy:
         raise RunError(f"{file} does not exist; give a .pth file or an experiment's folder")
     read_file = read(file)
     folder = experiment_folder(file)
-    ppo = PPO(hidden_size=read_file.hidden_size, shared_trunk=read_file.shared_trunk)
     config = config_of(folder)
-    if config is None:  # not ours: an ordinary policy needs none
-        return Policy(read_file.weights, ppo)
-    known = {name: getattr(config, name) for name in _OF_A_POLICY}
-    return Policy(read_file.weights, ppo.replace(**known), folder)
+    return Policy(read_file.weights, ppo_of(read_file, config), folder if config else None)
 
 
 def save_policy(path: str | Path, policy: Policy) -> None:
