@@ -102,12 +102,27 @@ def _from_here(path: Path) -> Path:
 
 
 def _fitting(folder: Path, seed: int | None, known: Path | None, any_later: bool) -> Iterator[Path]:
-    config = config_of(folder)
+    """The logs whose rows can be of an experiment, as far as its folder can tell."""
+    config, progress = config_of(folder), latest_progress(folder, seed)
+    run = run_info.read(folder / "run.json")
     for path in _candidates(folder, seed, known, config):
         columns = _columns(path) if path.is_file() else None
-        if columns is None or not _fits(columns["step"], folder, seed, config):
+        if columns is None:
             continue
-        if any_later or not _goes_further(path, columns["step"], folder, seed, config):
+        steps = columns["step"]
+        if progress is not None:
+            fits = sum(step <= progress.step for step in steps) == progress.csv_rows
+        else:
+            fits = _reaches(steps, folder, seed, config)
+        if not fits:
+            continue
+        last = steps[-1] if steps else 0
+        if run.get("status") == "finished":
+            is_of_another = run.get("steps", last) != last
+        else:  # the last rows may be a copy's
+            later = progress is not None and last > progress.step
+            is_of_another = later and config and is_anothers(path.parent, folder, config)
+        if any_later or not is_of_another:
             yield path
 
 
@@ -127,32 +142,12 @@ def _candidates(
     yield from (path for path in (known, own) if path is not None)
 
 
-def _fits(
+def _reaches(
     steps: list[float], folder: Path, seed: int | None, config: TrainingConfig | None
 ) -> bool:
-    """Whether rows can be of an experiment, as far as its folder can tell."""
-    progress = latest_progress(folder, seed)
-    if progress is not None:
-        return sum(step <= progress.step for step in steps) == progress.csv_rows
+    """Whether rows are of this experiment's updates and go as far as its weights."""
     if not steps or (config and any(step % config.steps_per_update for step in steps)):
         return False
     found = [step_in(path.name) for path in folder.glob("*.pth")]
     found += [step_in(path.name) for path in folder.glob(f"seed_{seed}/*.pth")]
     return all(step is None or step <= steps[-1] for step in found)
-
-
-def _goes_further(
-    path: Path, steps: list[float], folder: Path, seed: int | None, config: TrainingConfig | None
-) -> bool:
-    """Whether the last rows are of another: beyond the end of the experiment, or a copy's."""
-    last = steps[-1] if steps else 0
-    run = run_info.read(folder / "run.json")
-    if run.get("status") == "finished":
-        return bool(run.get("steps", last) != last)
-    progress = latest_progress(folder, seed)
-    return (
-        config is not None
-        and progress is not None
-        and last > progress.step
-        and is_anothers(path.parent, folder, config)
-    )
