@@ -16,10 +16,11 @@ from jaxtherapy.client.therapists import Therapist, as_therapist
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.devices.programs import StoppedWhileCompiling
 from jaxtherapy.evaluation.evaluation import evaluation_key
-from jaxtherapy.evaluation.grid import Candidate, Design, Family, Programs
+from jaxtherapy.evaluation.grid import Candidate, Design, Programs, play_some
 from jaxtherapy.evaluation.map_search import family_of_maps
 from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.results import TherapistInfo
+from jaxtherapy.evaluation.stream import Family
 from jaxtherapy.ppo.evaluation import policy_therapist
 from jaxtherapy.storage import run_info
 from results.rows import (
@@ -108,18 +109,12 @@ def play(row: Row, made: Made, first: int) -> Iterator[Outcomes]:
     chunk = CHUNK if slow else row.therapies
     clients = jt.client_params(row.client_settings())
     design = Design([clients], row.therapies, evaluation_key(SEED), [0])
-    info = TherapistInfo(row.id, row.id, "baseline", row.id)
-    candidate = Candidate(info, made.family, made.weights)
-    largest = {"largest": PLANNED_AT_ONCE} if slow else {}
-    with Programs(design, {made.family: made.weights}, **largest) as programs:
+    at_once = PLANNED_AT_ONCE if slow else None
+    candidate = Candidate(TherapistInfo.alone(row.id), made.family, made.weights, at_once=at_once)
+    with Programs(design, [candidate]) as programs:
         for start in range(first, row.therapies, chunk):
             numbers = np.arange(start, min(start + chunk, row.therapies))
-            futures = programs.start(candidate, np.zeros_like(numbers), numbers)
-            parts = [future.result() for future in futures]
-            order = np.argsort(np.concatenate([places for places, *_ in parts]))
-            yield Outcomes(
-                *(np.concatenate(each)[order] for each in zip(*(p[1] for p in parts), strict=True))
-            )
+            yield play_some(programs, candidate, np.zeros_like(numbers), numbers).outcomes
 
 
 def with_outcomes(record: Record, outcomes: Outcomes) -> Record:

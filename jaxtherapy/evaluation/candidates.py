@@ -13,7 +13,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Int, PRNGKeyArray
 
 from jaxtherapy.client.baselines import BASELINES, FIXED_MAP, no_baseline
 from jaxtherapy.client.dyad import Dyad, intakes
@@ -23,10 +23,11 @@ from jaxtherapy.config import expanded
 from jaxtherapy.config.settings import PPO
 from jaxtherapy.errors import RunError, shown
 from jaxtherapy.evaluation.coded import PREFIX, coded_therapist
-from jaxtherapy.evaluation.control import untrained
-from jaxtherapy.evaluation.grid import Candidate, Family
+from jaxtherapy.evaluation.control import control, untrained
+from jaxtherapy.evaluation.grid import Candidate
 from jaxtherapy.evaluation.policies import PolicyFile, read_policy, unused
 from jaxtherapy.evaluation.results import GroupInfo, TherapistInfo
+from jaxtherapy.evaluation.stream import Family
 from jaxtherapy.ppo.evaluation import policy_therapist
 
 _LONGEST_REASON = 200
@@ -55,10 +56,9 @@ class Panel:
         return list(groups.values())
 
     @property
-    def families(self) -> dict[Family, PyTree]:
-        """Every family once, with the weights of one of its therapists."""
-        of_policies = {each.family: each.weights for each in reversed(self.candidates)}
-        return dict(reversed(of_policies.items())) | {self.untrained: np.int32(0)}
+    def everyone(self) -> list[Candidate]:
+        """All who are played: the therapists, and the stationary control."""
+        return [*self.candidates, control(self.untrained)]
 
     def position(self, therapist: str) -> int:
         """Place of a therapist in the results."""
@@ -135,7 +135,7 @@ def _panel(
         name = unused(given, {each.info.id for each in candidates})
         file = given if not trusted and ":" in given else None
         kind = "baseline" if trusted else "custom"
-        info = TherapistInfo(name, name.replace("_", " "), kind, name, file=file)
+        info = TherapistInfo.alone(name, kind, file=file)
         candidates.append(Candidate(info, family, np.int32(number), trusted))
     return Panel(candidates, family)
 

@@ -25,8 +25,9 @@ from jaxtherapy.client.expectations import choose_act
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.therapists import Answer, Therapist, as_therapist, taking_turns
 from jaxtherapy.evaluation.course import Therapies, therapies_of
-from jaxtherapy.evaluation.grid import Candidate, Cell, Design, Family, Programs, play_some
+from jaxtherapy.evaluation.grid import Candidate, Design, Programs, play_some
 from jaxtherapy.evaluation.results import TherapistInfo
+from jaxtherapy.evaluation.stream import Cell, Family
 
 _STREAM = 0x5457
 """Sets a control's draws apart from those of its therapist."""
@@ -62,14 +63,16 @@ def response_tables(therapies: Therapies, n_cells: int) -> Float[np.ndarray, "ce
     return (counts / counts.sum(-1, keepdims=True)).astype(np.float32)
 
 
+def control(family: Family) -> Candidate:
+    """The control of :func:`untrained`'s family."""
+    return Candidate(TherapistInfo.alone("control", "control"), family, np.int32(0))
+
+
 def control_of(
     therapies: Therapies, programs: Programs, family: Family, design: Design
 ) -> Therapies:
     """The therapies of a therapist's control, with the clients of ``therapies``, the recorded;
     the family is :func:`untrained`'s, one that ``programs`` has compiled."""
-    control = Candidate(
-        TherapistInfo("control", "control", "control", "control"), family, np.int32(0)
-    )
     tables = response_tables(therapies, len(design.cells))
-    ends, records = play_some(programs, control, *design.recorded, tables)
-    return therapies_of(design, ends, records)
+    played = play_some(programs, control(family), *design.recorded, answers=tables)
+    return therapies_of(design, played.outcomes, played.records)

@@ -113,7 +113,7 @@ def evaluate_panel(
     started = time.perf_counter()
     stage("therapies")
     design = request.design
-    with Programs(design, panel.families) as programs:
+    with Programs(design, panel.everyone) as programs:
         grid = play_grid(programs, panel.candidates, design, advance)
         played = time.perf_counter()
         stage("intervals and tests")

@@ -55,8 +55,8 @@ def for_whom(request: "Request", panel: Panel, grid: Grid, programs: Programs) -
     luck = jax.random.fold_in(design.key, _LUCK)
 
     def again(number: int) -> Array:
-        ended, _ = play_some(programs, panel.candidates[number], *places, luck=luck)
-        return ended.success.reshape(-1, n_repeated)
+        played = play_some(programs, panel.candidates[number], *places, keys=(design.key, luck))
+        return played.outcomes.success.reshape(-1, n_repeated)
 
     theirs, theirs_again = grid.outcomes.at(reference), again(reference)
     weights = np.array(request.weights, float)

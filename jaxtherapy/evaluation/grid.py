@@ -1,16 +1,12 @@
 """Every therapist with the same clients, in every kind of client: a grid of therapies.
 
-A *cell* is a kind of client: client parameters, any of which may differ from cell to cell. Client
-``i`` has the same random numbers in every cell and for every therapist, as in
-:mod:`jaxtherapy.client.simulation`: differences between therapists are paired, and so are
-differences between cells. Therapists that differ in weights or number alone are a *family*; one
-compiled program per family and structure (mechanism, which numbers are drawn) plays any batch of
-(cell, client) pairs.
+A *cell* is a kind of client: client parameters, any of which may differ from cell to cell.
+Therapists that differ in weights or number alone are a *family*; one compiled program per family
+and structure (mechanism, which numbers are drawn) plays any (cell, client) pairs.
 """
 
-import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
@@ -19,159 +15,51 @@ from typing import Any, NamedTuple
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Bool, Float, Int, PRNGKeyArray, PyTree
+from jaxtyping import Array, Float, Int, PRNGKeyArray, PyTree
 
-from jaxtherapy.client import dyad as dyads
-from jaxtherapy.client.client import share_of_range
-from jaxtherapy.client.dyad import Dyad
-from jaxtherapy.client.octants import N_OCTANTS
-from jaxtherapy.client.params import STATIC, ClientParams, leaves_of
-from jaxtherapy.client.simulation import Meeting, begin, params_of, session
-from jaxtherapy.client.therapists import INVALID, Therapist
+from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.simulation import params_of
 from jaxtherapy.config.distributions import Distribution, largest
 from jaxtherapy.devices.layout import available_cores
 from jaxtherapy.errors import RunError
-from jaxtherapy.evaluation.outcomes import NOT_HELD, Outcomes, Record, outcome
+from jaxtherapy.evaluation.outcomes import NOT_HELD, Outcomes, Record
 from jaxtherapy.evaluation.results import TherapistInfo
+from jaxtherapy.evaluation.stream import ANY_OCTANT, Cells, Family, Queue, Stream
 
-BATCH = {"cpu": 2_000, "gpu": 131_072}
+LANES = {"cpu": 2_048, "gpu": 131_072}
 """Therapies in lockstep: on a CPU few enough that their state stays in a core's cache."""
 
-RECORD_BYTES = {"cpu": 2**26, "gpu": 2**31}
+FILLS = 32
+"""Therapies of a call per lane: at its end lanes are empty for the length of one therapy."""
 
-Family = Callable[[PyTree], Therapist]
-"""Makes a therapist from what tells it from others of its family: weights, or a number."""
+SLOW = 4
+"""Lanes of a therapist that takes a second for a therapy: few, so that calls are short."""
+
+RECORD_BYTES = {"cpu": 2**26, "gpu": 2**31}
 
 
 @dataclass(frozen=True)
 class Candidate:
-    """A therapist to be evaluated; the acts of one that is not trusted are checked."""
+    """A therapist to be played.
+
+    Attributes:
+        info: what is said of it.
+        family: of therapists that one program plays.
+        weights: which of them; of one that is new for each therapy, an example.
+        trusted: whether its acts are of the eight for certain; else they are checked.
+        anew: whether it is another in each therapy.
+        at_once: therapies in a call at most, of one that takes a second for a therapy.
+    """
 
     info: TherapistInfo
     family: Family
     weights: PyTree = ()
     trusted: bool = True
+    anew: bool = False
+    at_once: int | None = None
 
 
-@dataclass(frozen=True)
-class Cell(ClientParams):
-    """Clients of one kind, and P(act | client act) by which a stationary control answers them."""
-
-    answers: Any = 1 / N_OCTANTS
-
-
-jax.tree_util.register_dataclass(Cell, leaves_of(Cell), STATIC)
-
-
-# --- the program ----------------------------------------------------------------------------
-
-
-class Cells(NamedTuple):
-    """Cells of one structure: what they share, and what differs along a leading axis."""
-
-    shared: Cell
-    own: dict[str, PyTree]
-
-    @classmethod
-    def of(cls, cells: Sequence[ClientParams]) -> "Cells":
-        """Whatever is the same in all of them stays a scalar, which is cheaper."""
-        numbers = {
-            name: jax.tree.map(
-                lambda *leaves: np.stack([np.asarray(leaf) for leaf in leaves]),
-                *[getattr(cell, name) for cell in cells],
-            )
-            for name in leaves_of(ClientParams)
-        }
-        own: dict[str, Any] = {
-            name: number
-            for name, number in numbers.items()
-            if any(np.any(leaf != leaf[0]) for leaf in jax.tree.leaves(number))
-        }
-        shared = jax.tree.map(lambda leaf: leaf[0], numbers)
-        own["answers"] = np.full((len(cells), N_OCTANTS, N_OCTANTS), 1 / N_OCTANTS, np.float32)
-        static = {name: getattr(cells[0], name) for name in STATIC}
-        return jax.tree.map(jnp.asarray, cls(Cell(**static, **shared), own))
-
-
-def play(
-    family: Family,
-    n_sessions: int,
-    key: PRNGKeyArray,
-    luck: PRNGKeyArray,
-    cells: Cells,
-    cell: Int[Array, " n"],
-    client: Int[Array, " n"],
-    weights: PyTree,
-) -> tuple[Outcomes, Record]:
-    """Plays a batch of therapies of a family's therapist with these ``weights`` to their end.
-
-    Args:
-        family, n_sessions: static; at least ``max_sessions``, the length of the record.
-        key, luck: decide the clients, by number, and all that happens to them; may be the same.
-        cells, cell, client: who is treated.
-    """
-    therapist = family(weights)
-    own = jax.tree.map(lambda leaf: leaf[cell], cells.own)
-
-    def params(own: dict[str, PyTree]) -> Cell:
-        return cells.shared.replace(**own)
-
-    def hold(
-        time: Int[Array, ""], number: Int[Array, ""], before: Meeting, own: dict[str, PyTree]
-    ) -> tuple[Meeting, Record]:
-        after, now = session(luck, time, number, before, therapist, params(own))
-        acts = jnp.stack([now.client_act, now.therapist_act, now.heard_act]).astype(jnp.int16)
-        code = acts @ jnp.array([N_OCTANTS**2, N_OCTANTS, 1], jnp.int16)
-        code = jnp.where(now.therapist_act == INVALID, INVALID, code)
-        code = jnp.where(now.held, code, NOT_HELD)
-        return after, Record(code.astype(jnp.int16), share_of_range(after.dyad.client, now.rs))
-
-    hold_all = jax.vmap(hold, in_axes=(None, 0, 0, 0))
-    is_over = jax.vmap(lambda dyad, own: dyads.is_over(dyad, params(own)))
-    Carry = tuple[Int[Array, ""], Meeting, Record]
-
-    def going(carry: Carry) -> Bool[Array, ""]:
-        return (carry[0] < n_sessions) & ~jnp.all(is_over(carry[1].dyad, own))
-
-    def advance(carry: Carry) -> Carry:
-        held, before, records = carry
-        after, now = hold_all(held + 1, client, before, own)
-        update = partial(jax.lax.dynamic_update_index_in_dim, index=held, axis=0)
-        return held + 1, after, jax.tree.map(update, records, now)
-
-    first = jax.vmap(lambda number, own: begin(key, number, therapist, params(own)))(client, own)
-    blank = Record(
-        jnp.full((n_sessions, len(cell)), NOT_HELD, jnp.int16),
-        jnp.zeros((n_sessions, len(cell)), first.dyad.client.rs.dtype),
-    )
-    _, (last, _), records = jax.lax.while_loop(going, advance, (jnp.int32(0), first, blank))
-
-    def told(dyad: Dyad, record: Record, own: dict[str, PyTree]) -> Outcomes:
-        return outcome(dyad, record, params(own))
-
-    return jax.vmap(told, in_axes=(0, 1, 0))(last, records, own), records
-
-
-# --- batches --------------------------------------------------------------------------------
-
-
-def batch_size(total: int, n_sessions: int, platform: str, workers: int) -> int:
-    """Therapies per call: a whole number of nearly full batches, within cache and memory."""
-    device = "cpu" if platform == "cpu" else "gpu"
-    largest = max(1, min(BATCH[device], RECORD_BYTES[device] // (6 * n_sessions)))
-    n_batches = -(-total // largest)
-    if device == "cpu":
-        n_batches = -(-n_batches // workers) * workers  # every worker gets as many
-    return -(-total // min(n_batches, total))
-
-
-def worker_count(platform: str) -> int:
-    """Batches in flight: one per core; an accelerator is busy with one, and so is a CPU with
-    asynchronous dispatch, where two programs can wait for each other for ever in XLA's thread
-    pool."""
-    if platform != "cpu" or jax.config.read("jax_cpu_enable_async_dispatch"):
-        return 1
-    return min(8, available_cores())
+# --- which therapies ------------------------------------------------------------------------
 
 
 @dataclass(frozen=True)
@@ -199,6 +87,11 @@ class Design:
         return float(threshold)
 
     @property
+    def is_recorded(self) -> bool:
+        """Whether any therapy is."""
+        return sum(self.n_recorded) > 0
+
+    @property
     def recorded(self) -> tuple[np.ndarray, np.ndarray]:
         """Cells and clients of the records, cell by cell: other clients in every cell, as long
         as there are any, since one client's therapies are alike everywhere (the same random
@@ -214,40 +107,76 @@ def _threshold_of(
     return params_of(key, cell, client).threshold
 
 
-Batch = tuple[np.ndarray, Outcomes, Record]
-"""Places of therapies among those asked for, how they ended, and their records."""
+# --- programs -------------------------------------------------------------------------------
+
+
+def batch_size(total: int, n_sessions: int, platform: str, workers: int) -> int:
+    """Therapies per call: a whole number of nearly full batches, within memory where so many
+    sessions of each are recorded."""
+    device = "cpu" if platform == "cpu" else "gpu"
+    largest = FILLS * LANES[device]
+    if n_sessions:
+        largest = max(1, min(largest, RECORD_BYTES[device] // (6 * n_sessions)))
+    n_batches = -(-total // largest)
+    if device == "cpu":
+        n_batches = -(-n_batches // workers) * workers  # every worker gets as many
+    return -(-total // min(n_batches, total))
+
+
+def worker_count(platform: str) -> int:
+    """Batches in flight: one per core; an accelerator is busy with one, and so is a CPU with
+    asynchronous dispatch, where two programs can wait for each other for ever in XLA's thread
+    pool."""
+    if platform != "cpu" or jax.config.read("jax_cpu_enable_async_dispatch"):
+        return 1
+    return min(8, available_cores())
+
+
+class Batch(NamedTuple):
+    """Places of therapies among those asked for, how they ended, their records, and the seconds
+    that they took a core."""
+
+    places: np.ndarray
+    outcomes: Outcomes
+    records: Record
+    seconds: float
 
 
 class Programs:
-    """Compiled programs that play any batch of a design, compiled while others play, family by
-    family.
+    """Compiled programs that play any therapies of a design, compiled while others play.
 
-    A context: what has not begun when it is left in an error never begins. ``largest``: therapies
-    in a call at most, where a therapist takes long.
+    A context: what has not begun when it is left in an error never begins.
+
+    Args:
+        design: kinds of clients, and about how many therapies each therapist holds.
+        candidates: whose programs are compiled, in this order.
     """
 
-    def __init__(
-        self, design: Design, families: Mapping[Family, PyTree], largest: int = sys.maxsize
-    ) -> None:
+    def __init__(self, design: Design, candidates: Sequence[Candidate]) -> None:
         self.compile_seconds = 0.0
-        self._key, self._n_sessions = design.key, design.n_sessions
+        self._key, self._n_sessions = design.key, design.n_sessions * design.is_recorded
         platform = jax.devices()[0].platform
-        workers = worker_count(platform)
-        self._compiler, self._pool = ThreadPoolExecutor(1), ThreadPoolExecutor(workers)
+        self._most_lanes = LANES["cpu" if platform == "cpu" else "gpu"]
+        self.n_workers = worker_count(platform)
+        self._compiler, self._pool = ThreadPoolExecutor(1), ThreadPoolExecutor(self.n_workers)
         # By structure: the mechanism, and which numbers are drawn from what.
         places: dict[Any, list[int]] = {}
         for place, cell in enumerate(design.cells):
             places.setdefault(jax.tree.structure(cell), []).append(place)
         self._structures: dict[Any, tuple[np.ndarray, Cells, int]] = {}
         for structure, where in places.items():
-            size = batch_size(len(where) * design.n_clients, self._n_sessions, platform, workers)
+            total = len(where) * design.n_clients
+            size = batch_size(total, self._n_sessions, platform, self.n_workers)
             cells = Cells.of([design.cells[place] for place in where])
-            self._structures[structure] = np.array(where), cells, min(size, largest)
-        self._programs = {
-            (family, structure): self._compiler.submit(self._compile, family, structure, weights)
-            for family, weights in families.items()
-            for structure in self._structures
-        }
+            if design.is_recorded:  # a control may answer them
+                cells = cells.answered(np.tile(ANY_OCTANT, (len(where), 1, 1)))
+            self._structures[structure] = np.array(where), cells, size
+        self._programs: dict[tuple[Family, Any], Future[Any]] = {}
+        for candidate in candidates:
+            for structure in self._structures:
+                if (candidate.family, structure) not in self._programs:
+                    program = self._compiler.submit(self._compile, candidate, structure)
+                    self._programs[candidate.family, structure] = program
 
     def __enter__(self) -> "Programs":
         return self
@@ -257,12 +186,30 @@ class Programs:
         for pool in (self._compiler, self._pool):
             pool.shutdown(wait=not broken, cancel_futures=broken)
 
-    def _compile(self, family: Family, structure: Any, weights: PyTree) -> Any:
+    def most_at_once(self, candidate: Candidate) -> int:
+        """Therapies of this therapist in a call."""
+        return min(self._size(candidate, structure) for structure in self._structures)
+
+    def _size(self, candidate: Candidate, structure: Any) -> int:
+        size = self._structures[structure][-1]
+        return size if candidate.at_once is None else min(size, candidate.at_once)
+
+    def _compile(self, candidate: Candidate, structure: Any) -> Any:
         started = time.perf_counter()
-        _, cells, size = self._structures[structure]
+        size, most_lanes = self._size(candidate, structure), self._most_lanes
+        n_lanes = min(size, most_lanes if candidate.at_once is None else SLOW)
         index = jax.ShapeDtypeStruct((size,), jnp.int32)
-        program = jax.jit(partial(play, family, self._n_sessions))
-        compiled = program.lower(self._key, self._key, cells, index, index, weights).compile()
+        each = jax.tree.map(
+            lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), candidate.weights
+        )
+        queue = Queue(jnp.int32(0), index, index, each if candidate.anew else None)
+        weights = None if candidate.anew else candidate.weights
+
+        def play(*arguments: Any) -> Any:
+            return Stream(candidate.family, n_lanes, self._n_sessions, *arguments).play()
+
+        cells = self._structures[structure][1]
+        compiled = jax.jit(play).lower(self._key, self._key, cells, queue, weights).compile()
         self.compile_seconds += time.perf_counter() - started
         return compiled
 
@@ -276,40 +223,80 @@ class Programs:
         candidate: Candidate,
         cell: Int[np.ndarray, " n"],
         client: Int[np.ndarray, " n"],
+        *,
+        weights: PyTree = None,
         answers: Float[np.ndarray, "cells 8 8"] | None = None,
-        luck: PRNGKeyArray | None = None,
+        keys: tuple[PRNGKeyArray, PRNGKeyArray] | None = None,
     ) -> Iterator[Future[Batch]]:
-        """Begins therapies with these clients; ``answers``: of the control in every cell;
-        ``luck``: another key than theirs."""
-        luck = self._key if luck is None else luck
-        for structure, (where, cells, size) in self._structures.items():
+        """Begins therapies with these clients.
+
+        Args:
+            candidate: one whose program there is.
+            cell, client: who is treated.
+            weights: of each therapy, for a therapist that is new for each.
+            answers: of the control in every cell.
+            keys: others than the design's: one decides the clients, one what happens to them.
+        """
+        for structure, (where, cells, _) in self._structures.items():
             if answers is not None:
-                cells = cells._replace(own=cells.own | {"answers": jnp.asarray(answers[where])})
-            places = np.flatnonzero(np.isin(cell, where))
+                cells = cells.answered(answers[where])
+            places, size = np.flatnonzero(np.isin(cell, where)), self._size(candidate, structure)
             for start in range(0, len(places), size):
                 part = places[start : start + size]
-                pairs = np.searchsorted(where, cell[part]), client[part]
-                program = self._programs[candidate.family, structure]
-                run = partial(self._run, program, candidate, luck, cells, size)
-                yield self._pool.submit(run, part, pairs)
+                queue = Queue(
+                    np.int32(len(part)),
+                    np.searchsorted(where, cell[part]).astype(np.int32),
+                    client[part].astype(np.int32),
+                    jax.tree.map(lambda x, part=part: x[part], weights),
+                )
+                run = partial(self._run, candidate, structure, keys or (self._key, self._key))
+                yield self._pool.submit(run, cells, queue, part)
 
     def _run(
         self,
-        program: Future[Any],
         candidate: Candidate,
-        luck: PRNGKeyArray,
+        structure: Any,
+        keys: tuple[PRNGKeyArray, PRNGKeyArray],
         cells: Cells,
-        size: int,
+        queue: Queue,
         places: np.ndarray,
-        pairs: tuple[np.ndarray, np.ndarray],
     ) -> Batch:
-        padded = (jnp.asarray(np.pad(each, (0, size - len(places)), "edge")) for each in pairs)
-        cell, client = (each.astype(jnp.int32) for each in padded)
-        ended = program.result()(self._key, luck, cells, cell, client, candidate.weights)
-        outcomes, records = jax.tree.map(lambda x: np.asarray(x)[..., : len(places)], ended)
-        if not candidate.trusted and np.any(records.acts == INVALID):
+        program = self._programs[candidate.family, structure].result()
+        started, n = time.perf_counter(), len(places)
+        more = self._size(candidate, structure) - n
+        filled = jax.tree.map(
+            lambda x: np.pad(x, [(0, more)] + [(0, 0)] * (x.ndim - 1)), queue._replace(n=None)
+        )
+        weights = None if candidate.anew else candidate.weights
+        *played, valid = program(*keys, cells, filled._replace(n=queue.n), weights)
+        if not candidate.trusted and not valid:
             raise RunError(f"therapist {candidate.info.id} does acts outside 0..7")
-        return places, outcomes, records
+        outcomes, records = jax.tree.map(lambda x: np.asarray(x)[:n], tuple(played))
+        records = Record(*(part.T for part in records))
+        return Batch(places, outcomes, records, time.perf_counter() - started)
+
+
+def gather(futures: Sequence[Future[Batch]]) -> Batch:
+    """All of them as one, in the order that was asked for."""
+    parts = [future.result() for future in futures]
+    places = np.concatenate([part.places for part in parts])
+    order = np.argsort(places)
+    outcomes, records = jax.tree.map(
+        lambda *pieces: np.concatenate(pieces, -1)[..., order],
+        *((part.outcomes, part.records) for part in parts),
+    )
+    return Batch(places[order], outcomes, records, sum(part.seconds for part in parts))
+
+
+def play_some(
+    programs: Programs,
+    candidate: Candidate,
+    cell: Int[np.ndarray, " n"],
+    client: Int[np.ndarray, " n"],
+    **more: Any,
+) -> Batch:
+    """One therapist with these clients, in their order; ``more``: of :meth:`Programs.start`."""
+    return gather(list(programs.start(candidate, cell, client, **more)))
 
 
 # --- the grid -------------------------------------------------------------------------------
@@ -347,27 +334,11 @@ def play_grid(
         for future in programs.start(candidate, cell, client)
     }
     for future in as_completed(futures):
-        number, (places, outcomes, records) = futures.pop(future), future.result()
+        number, (places, outcomes, records, _) = futures.pop(future), future.result()
         for ours, theirs in zip(grid.outcomes, outcomes, strict=True):
             ours[number, cell[places], client[places]] = theirs
         slot = slots[cell[places], client[places]]
-        for ours, theirs in zip(grid.records, records, strict=True):
+        for ours, theirs in zip(grid.records, records, strict=True) if design.is_recorded else ():
             ours[number][:, slot[slot >= 0]] = theirs[:, slot >= 0]
         advance(len(places))
     return grid
-
-
-def play_some(
-    programs: Programs,
-    candidate: Candidate,
-    cell: Int[np.ndarray, " n"],
-    client: Int[np.ndarray, " n"],
-    answers: Float[np.ndarray, "cells 8 8"] | None = None,
-    luck: PRNGKeyArray | None = None,
-) -> tuple[Outcomes, Record]:
-    """One therapist with these clients, in their order; the rest as for :meth:`Programs.start`."""
-    futures = list(programs.start(candidate, cell, client, answers, luck))
-    parts = [future.result() for future in futures]
-    order = np.argsort(np.concatenate([places for places, *_ in parts]))
-    ended = (part[1:] for part in parts)
-    return jax.tree.map(lambda *pieces: np.concatenate(pieces, -1)[..., order], *ended)

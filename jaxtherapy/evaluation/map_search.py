@@ -6,6 +6,7 @@ than those that an evaluation with the same seed meets.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import jax
 import numpy as np
@@ -17,7 +18,7 @@ from jaxtherapy.client.params import ClientParams
 from jaxtherapy.client.therapists import Therapist, as_therapist, fixed_map
 from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.grid import Candidate, Design, Programs, play_grid
+from jaxtherapy.evaluation.grid import Candidate, Design, Programs, play_some
 from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.policies import unused
 from jaxtherapy.evaluation.results import TherapistInfo
@@ -85,6 +86,28 @@ def family_of_maps(answers: PyTree) -> Therapist:
     return as_therapist(fixed_map(answers))
 
 
+def any_map() -> Candidate:
+    """A therapist that answers by another map in each therapy."""
+    info = TherapistInfo.alone("fixed_map")
+    return Candidate(info, family_of_maps, COMPLEMENT.astype(np.int8), anew=True)
+
+
+def play_maps(
+    programs: Programs,
+    who: Candidate,
+    maps: Int[np.ndarray, "kinds maps 8"],
+    cells: Int[np.ndarray, " kinds"],
+    n_clients: int,
+    **more: Any,
+) -> Outcomes:
+    """Maps of :func:`any_map` with the first clients of each cell, by cell, map and client."""
+    shape = *maps.shape[:2], n_clients
+    kind, number, client = (each.ravel() for each in np.indices(shape))
+    weights = maps[kind, number].astype(np.int8)
+    played = play_some(programs, who, cells[kind], client, weights=weights, **more)
+    return jax.tree.map(lambda x: x.reshape(shape), played.outcomes)
+
+
 @pinned()
 def fit_map(
     clients: Sequence[ClientParams],
@@ -109,17 +132,18 @@ def fit_map(
         raise ValueError(f"the budget is {budget}, must be at least {MAPS * len(clients)}")
     key = jax.random.fold_in(jax.random.key(seed), STREAM)
     design = Design(clients, n_clients, key, [0] * len(clients))
-    info = TherapistInfo("fixed_map", "fixed map", "baseline", "fixed_map")
     successes: list[tuple[Answers, float]] = []
 
-    with Programs(design, {family_of_maps: COMPLEMENT}) as programs:
+    who = any_map()
+    with Programs(design, [who]) as programs:
 
         def score(maps: Sequence[Answers]) -> Float[np.ndarray, " maps"]:
-            candidates = [Candidate(info, family_of_maps, each.astype(np.int8)) for each in maps]
-            outcomes = play_grid(programs, candidates, design, advance).outcomes
-            shares = np.average(outcomes.success.mean(-1), axis=-1, weights=weights)
+            everywhere = np.stack([np.stack(maps)] * len(clients))
+            outcomes = play_maps(programs, who, everywhere, np.arange(len(clients)), n_clients)
+            advance(outcomes.success.size)
+            shares = np.average(outcomes.success.mean(-1), axis=0, weights=weights)
             successes.extend(zip(maps, shares.tolist(), strict=True))
-            return np.average(search_score(outcomes).mean(-1), axis=-1, weights=weights)
+            return np.average(search_score(outcomes).mean(-1), axis=0, weights=weights)
 
         best = coordinate_search(score, COMPLEMENT, MAPS)
     of_best = next(share for answers, share in successes if np.array_equal(answers, best))

@@ -3,12 +3,13 @@
 from typing import Any, NamedTuple
 
 import jax.numpy as jnp
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Array, Bool, Float, Int
 
 from jaxtherapy.client.client import share_of_range
 from jaxtherapy.client.dyad import Dyad, relapsed, sessions_to_success
 from jaxtherapy.client.octants import N_OCTANTS
 from jaxtherapy.client.params import ClientParams
+from jaxtherapy.client.simulation import Course
 from jaxtherapy.envs.outcomes import total_reward
 
 NOT_HELD = -1
@@ -20,7 +21,7 @@ NEAR = 0.05
 
 class Outcomes(NamedTuple):
     """How therapies ended; RS is the share of the client's range, after the last session as bond.
-    Arrays of JAX on the device, of NumPy after. The last three are None where nothing is recorded.
+    Arrays of JAX on the device, of NumPy after. The last three are None where only ends are known.
 
     Attributes:
         sessions_to_success: until the first success; meaningful where there was one.
@@ -59,6 +60,28 @@ class Record(NamedTuple):
         return Record(self.acts[therapist], self.rs[therapist])
 
 
+class Tally(NamedTuple):
+    """Of one therapy's sessions: how often the client did each act, how often it heard another act
+    than the enacted one, and the highest RS."""
+
+    acts: Int[Array, "8"]
+    misheard: Int[Array, ""]
+    highest_rs: Float[Array, ""]
+
+    @classmethod
+    def blank(cls, dtype: Any) -> "Tally":
+        """Before the first session; ``dtype``: of RS."""
+        return cls(jnp.zeros(N_OCTANTS, jnp.int32), jnp.int32(0), jnp.asarray(-jnp.inf, dtype))
+
+    def after(self, now: Course) -> "Tally":
+        """With a session, if it was held; RS as a share of the client's range."""
+        return Tally(
+            self.acts + (now.held & (jnp.arange(N_OCTANTS) == now.client_act)),
+            self.misheard + (now.held & (now.heard_act != now.therapist_act)),
+            jnp.where(now.held, jnp.maximum(self.highest_rs, now.rs), self.highest_rs),
+        )
+
+
 def ending(dyad: Dyad, params: ClientParams) -> Outcomes:
     """How one therapy ended, of which nothing was recorded."""
     return Outcomes(
@@ -74,15 +97,11 @@ def ending(dyad: Dyad, params: ClientParams) -> Outcomes:
     )
 
 
-def outcome(dyad: Dyad, record: Record, params: ClientParams) -> Outcomes:
-    """How one therapy ended, and what its record says."""
-    held = record.acts != NOT_HELD
-    acts = jnp.where(held, record.acts, 0)
-    enacted, heard = acts // N_OCTANTS % N_OCTANTS, acts % N_OCTANTS
-    times = [jnp.sum(held & (acts // N_OCTANTS**2 == octant)) for octant in range(N_OCTANTS)]
-    nearest = params.numbers_of(dyad).threshold - jnp.max(jnp.where(held, record.rs, -jnp.inf))
+def outcome(dyad: Dyad, tally: Tally, params: ClientParams) -> Outcomes:
+    """How one therapy ended, and what its sessions say."""
+    nearest = params.numbers_of(dyad).threshold - tally.highest_rs
     return ending(dyad, params)._replace(
         near_miss=~dyad.success & (nearest <= NEAR),
-        one_act=jnp.max(jnp.stack(times)) / dyad.time,
-        misheard=jnp.sum(held & (enacted != heard)) / dyad.time,
+        one_act=jnp.max(tally.acts) / dyad.time,
+        misheard=tally.misheard / dyad.time,
     )

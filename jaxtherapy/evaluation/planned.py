@@ -9,13 +9,11 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-import jax
 import numpy as np
-from jaxtyping import PyTree
 
-from jaxtherapy.client.therapists import Therapist
+from jaxtherapy.client.therapists import as_therapist
 from jaxtherapy.envs.planner import Planner
-from jaxtherapy.evaluation.grid import Candidate, Design, Grid, Programs, play_grid, worker_count
+from jaxtherapy.evaluation.grid import SLOW, Candidate, Design, Grid, Programs, play_grid
 from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.results import TherapistInfo
 
@@ -24,8 +22,6 @@ if TYPE_CHECKING:
 
 NAME = "planner"
 N_CLIENTS = 400
-BATCH = 4
-"""Clients in a call: few, so that one can see how far it is."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +42,12 @@ class Planned:
         return grid._replace(outcomes=Outcomes(*outcomes))
 
 
+def candidate_of(planner: Planner, at_once: int = SLOW) -> Candidate:
+    """The planner as a therapist; few ``at_once``, so that one can see how far it is."""
+    therapist = as_therapist(planner.therapist())
+    return Candidate(TherapistInfo.alone(NAME), lambda weights: therapist, at_once=at_once)
+
+
 def plan_therapies(
     request: "Request",
     planner: Planner,
@@ -57,19 +59,16 @@ def plan_therapies(
     the evaluation. ``tell_seconds`` hears, after a first batch, about how long it will take,
     ``advance`` of therapies held."""
 
-    def family(weights: PyTree) -> Therapist:
-        return planner.therapist()
-
     n_cells = len(request.cells)
     design = Design(request.clients, n_clients, request.design.key, [0] * n_cells)
-    candidate = Candidate(TherapistInfo(NAME, NAME, "baseline", NAME), family)
-    with Programs(design, {family: ()}, largest=BATCH) as programs:
+    candidate = candidate_of(planner)
+    with Programs(design, [candidate]) as programs:
         programs.wait()
         started = time.perf_counter()
-        some = np.arange(min(BATCH, n_clients))
+        some = np.arange(min(SLOW, n_clients))
         wait(list(programs.start(candidate, np.zeros_like(some), some)))
         each = (time.perf_counter() - started) / len(some)
-        tell_seconds(each * n_cells * n_clients / worker_count(jax.devices()[0].platform))
+        tell_seconds(each * n_cells * n_clients / programs.n_workers)
         outcomes = play_grid(programs, [candidate], design, advance).outcomes
         seconds = time.perf_counter() - started
     return Planned(planner, candidate, outcomes, seconds)

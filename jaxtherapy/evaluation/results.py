@@ -60,6 +60,11 @@ class TherapistInfo:
     deterministic: bool | None = None
     answers: str | None = None
 
+    @classmethod
+    def alone(cls, name: str, kind: str = "baseline", **more: Any) -> "TherapistInfo":
+        """One that is a group of its own."""
+        return cls(name, name.replace("_", " "), kind, name, **more)
+
 
 @dataclass
 class GroupInfo:

@@ -25,7 +25,8 @@ from jaxtherapy.client.simulation import Course, Meeting, begin, session
 from jaxtherapy.config.settings import ClientNumbers
 from jaxtherapy.envs.rewards import reward
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.grid import Cell, Design, Family
+from jaxtherapy.evaluation.grid import Design
+from jaxtherapy.evaluation.stream import Cell, Family
 from jaxtherapy.storage.tables import Column, TableWriter, write_codebook, write_spss
 
 SESSIONS, THERAPIES = "sessions", "therapies"
@@ -173,7 +174,7 @@ def chunks(
     number = 1
     for therapist, candidate in enumerate(panel.candidates):
         for cell, given in enumerate(design.cells):
-            params = Cell(**vars(given), answers=np.full((N_OCTANTS, N_OCTANTS), 1 / N_OCTANTS))
+            params = Cell(**vars(given))
             for start in range(0, n, size):
                 clients = np.arange(start, min(start + size, n))
                 padded = np.pad(clients, (0, size - len(clients)), "edge")

@@ -3,11 +3,14 @@
 from typing import Any, NamedTuple
 
 import numpy as np
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from scipy import stats
 
+from jaxtherapy.evaluation.candidates import Panel
+from jaxtherapy.evaluation.grid import Design, Programs, play_some
 from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.statistics import wilson_interval
+from jaxtherapy.studies.questions import OUTCOMES
 
 CONFIDENCE = 0.95
 
@@ -17,6 +20,20 @@ MEASURED = (
     *("difference", "difference_low", "difference_high"),
 )
 """Columns: shares and means over clients; differences are in success, to the reference, paired."""
+
+
+def outcomes_of(
+    panel: Panel,
+    design: Design,
+    cell: Int[np.ndarray, " n"],
+    client: Int[np.ndarray, " n"],
+    outcome: str,
+) -> list[Float[np.ndarray, " n"]]:
+    """An outcome of the panel's first two therapists with these clients, in their order."""
+    shown = panel.candidates[:2]
+    with Programs(design, shown) as programs:
+        played = [play_some(programs, each, cell, client).outcomes for each in shown]
+    return [np.asarray(getattr(each, OUTCOMES[outcome]), float) for each in played]
 
 
 class Sums(NamedTuple):

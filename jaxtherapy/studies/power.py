@@ -20,11 +20,11 @@ from scipy import stats
 from jaxtherapy.client.params import ClientParams
 from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.grid import Design, Programs
+from jaxtherapy.evaluation.grid import Design
 from jaxtherapy.evaluation.statistics import exact_mcnemar, p_of_mean, wilson_interval
 from jaxtherapy.reporting.drawing import BLUE, INK, ORANGE, Picture
 from jaxtherapy.reporting.drawing import Panel as Chart
-from jaxtherapy.studies.played import outcome_of
+from jaxtherapy.studies.measures import outcomes_of
 from jaxtherapy.studies.questions import BINARY
 
 SIZES = (10, 20, 30, 40, 60, 80, 120, 160, 240)
@@ -86,11 +86,7 @@ def simulate_arms(
     key = jax.random.fold_in(jax.random.key(trials.seed), _STREAM)
     design = Design([clients], shape[0] * shape[1], key, [0])
     client = np.arange(design.n_clients)
-    with Programs(design, panel.families) as programs:
-        ours, theirs = (
-            outcome_of(programs, each, np.zeros_like(client), client, trials.outcome)
-            for each in panel.candidates[:2]
-        )
+    ours, theirs = outcomes_of(panel, design, np.zeros_like(client), client, trials.outcome)
     return ours.reshape(shape), theirs.reshape(shape)
 
 

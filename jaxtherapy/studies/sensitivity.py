@@ -29,10 +29,10 @@ from jaxtherapy.config.settings import ClientNumbers
 from jaxtherapy.devices.pinned import pinned
 from jaxtherapy.errors import RunError
 from jaxtherapy.evaluation.candidates import Panel
-from jaxtherapy.evaluation.grid import Design, Programs
+from jaxtherapy.evaluation.grid import Design
 from jaxtherapy.reporting.drawing import BLUE, GREY, Picture
 from jaxtherapy.reporting.drawing import Panel as Chart
-from jaxtherapy.studies.played import outcome_of
+from jaxtherapy.studies.measures import outcomes_of
 from jaxtherapy.studies.questions import METHODS
 
 INERT = "inert"
@@ -126,12 +126,8 @@ def _outcomes(
     design = Design(kinds_at(clients, points), asked.dyads, key, [0] * len(points))
     cell = np.repeat(np.arange(len(points)), asked.dyads)
     client = np.repeat(group, asked.dyads) * asked.dyads + np.tile(np.arange(asked.dyads), shape[0])
-    with Programs(design, panel.families) as programs:
-        told = [
-            outcome_of(programs, each, cell, client, asked.outcome).reshape(shape)
-            for each in panel.candidates[:2]
-        ]
-    return told[0] if len(told) == 1 else told[0] - told[1]
+    ours, *theirs = outcomes_of(panel, design, cell, client, asked.outcome)
+    return (ours - theirs[0] if theirs else ours).reshape(shape)
 
 
 def kinds_at(clients: ClientParams, points: Points) -> list[ClientParams]:

@@ -22,6 +22,6 @@ def panel_of(*therapists):
 def play(panel, cells, n_clients, n_recorded, key, then=lambda programs, grid, design: grid):
     """The grid, or what ``then`` makes of it while programs are there."""
     design = Design(cells, n_clients, key, [n_recorded] * len(cells))
-    with Programs(design, panel.families) as programs:
+    with Programs(design, panel.everyone) as programs:
         grid = play_grid(programs, panel.candidates, design)
         return then(programs, grid, design)

@@ -34,7 +34,7 @@ def test_a_folder_means_all_its_seeds(tmp_path):
     assert [each.log is not None for each in told.therapists] == [False, True, False, False]
     # Seeds share a program: one family of the policies, one of the baseline.
     families = [each.family for each in told.candidates]
-    assert list(told.families) == [families[0], families[3]]
+    assert [each.family for each in told.everyone] == [*families, told.untrained]
     assert families[0] is families[1] is families[2] and families[3] is told.untrained
 
 

@@ -172,7 +172,7 @@ FOUR_CELLS = replace(REQUEST, cells=CELLS * 2, weights=(1,) * 4)
 def test_the_bond_of_episodes_is_the_one_that_clients_had():
     """Recomputed from RS for the replay; the simulation kept the first and the last."""
     panel, key = assemble([], ["complementary"], [], None), evaluation_key(3)
-    with Programs(REQUEST.design, panel.families) as programs:
+    with Programs(REQUEST.design, panel.everyone) as programs:
         grid = play_grid(programs, panel.candidates, REQUEST.design)
         episodes = follow(REQUEST, panel, grid, programs)[1]
     assert len(episodes) > 2

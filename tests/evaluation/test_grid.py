@@ -72,7 +72,7 @@ DESIGN = grids.Design(CELLS, CLIENTS, KEY, [RECORDED] * len(CELLS))
 @pytest.fixture(scope="module")
 def grid():
     told = []
-    with Programs(DESIGN, {baselines: np.int32(0), sometimes_wrong: np.int32(0)}) as programs:
+    with Programs(DESIGN, CANDIDATES) as programs:
         result = play_grid(programs, CANDIDATES, DESIGN, told.append)
         careful = candidate(sometimes_wrong, np.int32(1), trusted=False, name="sloppy")
         with pytest.raises(RunError, match="therapist sloppy does acts outside"):
@@ -194,8 +194,8 @@ def test_any_number_may_differ_between_cells():
     ]
     cells = [client_params(replace(SHORT, **change)) for change in changes]
     design = grids.Design(cells, CLIENTS, KEY, [CLIENTS] * 3)
-    assert len(grids.Cells.of(cells).own) == 9 + 1  # and the control's answers
-    with Programs(design, {baselines: np.int32(0)}) as programs:
+    assert len(grids.Cells.of(cells).own) == 9
+    with Programs(design, CANDIDATES[:1]) as programs:
         told = play_grid(programs, CANDIDATES[:1], design)
     for number, cell in enumerate(cells):
         dyad, _ = jax.tree.map(np.asarray, simulated(cell, RANDOM))
@@ -219,19 +219,22 @@ def test_weights_travel_with_their_own_family_alone():
 
     design = grids.Design(CELLS[:1], 4, KEY, [1])
     small, large = (candidate(weighty, {"w": np.zeros(n, np.float32)}) for n in (3, 3))
-    with Programs(design, {weighty: small.weights, baselines: np.int32(0)}) as programs:
+    with Programs(design, [small, large, CANDIDATES[0]]) as programs:
+        programs.wait()
+        n_traced = len(seen)
         play_grid(programs, [small, large, CANDIDATES[0]], design)
-    assert seen == [{"w": (3,)}]  # traced once
+    assert len(seen) == n_traced and all(each == {"w": (3,)} for each in seen)
 
 
 @pytest.mark.parametrize("total", [1, 2, 3, 1_999, 2_001, 70_000, 123_457])
 @pytest.mark.parametrize("platform", ["cpu", "gpu"])
 @pytest.mark.parametrize("workers", [1, 2, 8])
 def test_batches_are_within_memory_and_nearly_full(total, platform, workers):
-    for n_sessions in (20, 10_000):
+    for n_sessions in (0, 20, 10_000):
         size = grids.batch_size(total, n_sessions, platform, workers)
         n_batches = -(-total // size)
         assert 1 <= size <= total and n_batches * size - total < n_batches
+        assert size <= grids.FILLS * grids.LANES[platform]
         assert 6 * size * n_sessions <= grids.RECORD_BYTES[platform] or size == 1
 
 
@@ -239,8 +242,8 @@ def test_batches_are_within_memory_and_nearly_full(total, platform, workers):
 def test_batches_cover_everything_once(monkeypatch, size):
     monkeypatch.setattr(grids, "batch_size", lambda *_: size)
     monkeypatch.setattr(Programs, "_compile", lambda *_: None)  # nothing is played
-    with Programs(DESIGN, {baselines: np.int32(0)}) as programs:
-        monkeypatch.setattr(programs, "_run", lambda *job: job[-2])
+    with Programs(DESIGN, CANDIDATES[:1]) as programs:
+        monkeypatch.setattr(programs, "_run", lambda *job: job[-1])
         cell, client = np.divmod(np.arange(CLIENTS * len(CELLS)), CLIENTS)
         batches = [each.result() for each in programs.start(CANDIDATES[0], cell, client)]
     assert all(len(batch) <= size for batch in batches)

@@ -34,7 +34,7 @@ def both():
         told = []
         for number, answers in ((1, None), (0, np.full((1, 8, 8), 1 / 8, np.float32))):
             who = replace(panel.candidates[0], weights=np.int32(number))
-            ends, record = play_some(programs, who, *design.recorded, answers)
+            _, ends, record, _ = play_some(programs, who, *design.recorded, answers=answers)
             told.append(decode(record, ends.initial_rs, ends.success))
         return told
 
