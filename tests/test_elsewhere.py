@@ -39,7 +39,7 @@ assert train.main(["--resume-from", "models/there", "--total-timesteps", "128"])
 rows = ProgressLog(Path("logs/there/there_progress.csv")).numbers()
 assert [row["step"] for row in rows][-1] == 128, rows
 assert evaluate.main(["models/there", "--episodes", "8", "--baselines", "random"]) == 0
-import jaxtherapy.studies.kinds
+import jaxtherapy.studies.runner
 """
 
 

@@ -56,7 +56,7 @@ def main(given: argparse.Namespace) -> None:
     with importing():
         from jaxtherapy.devices.pinned import pin
         from jaxtherapy.studies.folder import SweepFolder
-        from jaxtherapy.studies.kinds import kind_of
+        from jaxtherapy.studies.runner import kind_of
         from jaxtherapy.training.display import console
 
     out, folder = console(), SweepFolder(folder_path)

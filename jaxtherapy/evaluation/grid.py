@@ -6,11 +6,12 @@ and structure (mechanism, which numbers are drawn) plays any (cell, client) pair
 """
 
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -130,6 +131,9 @@ def worker_count(platform: str) -> int:
     if platform != "cpu" or jax.config.read("jax_cpu_enable_async_dispatch"):
         return 1
     return min(8, available_cores())
+
+
+T = TypeVar("T")
 
 
 class Batch(NamedTuple):
@@ -286,6 +290,16 @@ def gather(futures: Sequence[Future[Batch]]) -> Batch:
         *((part.outcomes, part.records) for part in parts),
     )
     return Batch(places[order], outcomes, records, sum(part.seconds for part in parts))
+
+
+def in_turn(begun: Iterator[T], ahead: int) -> Iterator[T]:
+    """Each in turn, when so many more have begun: nobody waits, and memory stays flat."""
+    waiting: deque[T] = deque()
+    for each in begun:
+        waiting.append(each)
+        if len(waiting) > ahead:
+            yield waiting.popleft()
+    yield from waiting
 
 
 def play_some(

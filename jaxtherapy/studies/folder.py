@@ -3,7 +3,6 @@
 import re
 import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -19,41 +18,16 @@ FIGURE_NAMES = re.compile(r"(difference|success|curves)(_[a-z0-9_]+)?\.(png|svg)
 POLICY_NAMES = re.compile(r"point_[0-9]+_seed_[0-9]+\.pth")
 
 
-@dataclass(frozen=True)
 class SweepFolder:
-    """Paths of a sweep's files."""
+    """Paths of a sweep's files: what the sweep is, complete in itself (``config``); what ran, when
+    and with which versions (``info``); a row per run and therapist (``table``); the page
+    (``report``); settings of the training that did best (``winner``); and a folder for weights."""
 
-    path: Path
-
-    @property
-    def config(self) -> Path:
-        """What the sweep is, complete in itself."""
-        return self.path / "config.yaml"
-
-    @property
-    def info(self) -> Path:
-        """What ran, when, with which versions."""
-        return self.path / "run.json"
-
-    @property
-    def table(self) -> Path:
-        """A row per run and therapist."""
-        return self.path / "runs.csv"
-
-    @property
-    def report(self) -> Path:
-        """The page."""
-        return self.path / "report.html"
-
-    @property
-    def winner(self) -> Path:
-        """Settings of the training that did best."""
-        return self.path / "winner.yaml"
-
-    @property
-    def policies(self) -> Path:
-        """Weights of trained therapists."""
-        return self.path / POLICIES
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.table, self.report = path / "runs.csv", path / "report.html"
+        self.winner, self.config = path / "winner.yaml", path / "config.yaml"
+        self.info, self.policies = path / "run.json", path / POLICIES
 
     @property
     def is_sweep(self) -> bool:
@@ -67,7 +41,8 @@ class SweepFolder:
     @property
     def files(self) -> list[Path]:
         """What a sweep writes, as far as it is there; the record of whose it is comes last."""
-        names = "runs.csv", "runs.parquet", "report.html", "winner.yaml", "config.yaml", "run.json"
+        parquet = self.table.with_suffix(".parquet")
+        files = self.table, parquet, self.report, self.winner, self.config, self.info
         folders = (FIGURES, FIGURE_NAMES), (POLICIES, POLICY_NAMES)
         listed = [
             each
@@ -75,7 +50,7 @@ class SweepFolder:
             for each in sorted((self.path / folder).glob("*"))
             if known.fullmatch(each.name)
         ]
-        return [*listed, *(p for n in names if (p := self.path / n).exists() or p.is_symlink())]
+        return [*listed, *(each for each in files if each.exists() or each.is_symlink())]
 
     def check_free(self) -> None:
         """That a new sweep may begin here.

@@ -1,6 +1,6 @@
 """What a run's row says of a therapist, from sums over clients: they add up chunk by chunk."""
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -21,6 +21,13 @@ MEASURED = (
 )
 """Columns: shares and means over clients; differences are in success, to the reference, paired."""
 
+SUMS = (
+    *("clients", "success", "dropout", "sessions", "to_success", "reward", "final_rs"),
+    *("won", "lost"),
+)
+"""Over clients; sessions to success are those of successes, won and lost the clients with whom
+the therapist alone, or the reference alone, succeeds."""
+
 
 def outcomes_of(
     panel: Panel,
@@ -36,26 +43,10 @@ def outcomes_of(
     return [np.asarray(getattr(each, OUTCOMES[outcome]), float) for each in played]
 
 
-class Sums(NamedTuple):
-    """Over clients; arrays of any shape, or one value for each client."""
-
-    clients: Any
-    success: Any
-    dropout: Any
-    sessions: Any
-    sessions_of_successes: Any
-    reward: Any
-    rs: Any
-    won: Any
-    lost: Any
-
-    def at(self, place: Any) -> "Sums":
-        """Those at an index."""
-        return Sums(*(part[place] for part in self))
-
-
-def of_clients(outcomes: Outcomes, reference: Bool[np.ndarray, " n"]) -> Sums:
-    """Client by client; ``reference``: with whom of them the reference succeeds."""
+def of_clients(
+    outcomes: Outcomes, reference: Bool[np.ndarray, " n"]
+) -> Float[np.ndarray, "n sums"]:
+    """``SUMS`` of each client; ``reference``: with whom of them the reference succeeds."""
     success = np.asarray(outcomes.success)
     parts = (
         np.ones(success.shape),
@@ -68,34 +59,30 @@ def of_clients(outcomes: Outcomes, reference: Bool[np.ndarray, " n"]) -> Sums:
         success & ~reference,
         reference & ~success,
     )
-    return Sums(*(np.asarray(part, np.float64) for part in parts))
+    return np.stack([np.asarray(part, np.float64) for part in parts], -1)
 
 
-def total(sums: Sums) -> Sums:
-    """Of the last axis."""
-    return Sums(*(part.sum(-1) for part in sums))
-
-
-def measured(sums: Sums, is_reference: bool) -> dict[str, Any]:
-    """One therapist's ``MEASURED``, of sums that are single numbers."""
-    n = int(sums.clients)
-    low, high = wilson_interval(np.asarray(sums.success), n, CONFIDENCE)
+def measured(sums: Float[np.ndarray, " sums"], is_reference: bool) -> dict[str, Any]:
+    """One therapist's ``MEASURED``, of ``SUMS`` over its clients."""
+    n_clients, success, *_, won, lost = sums
+    n = int(n_clients)
+    means = dict(zip(SUMS, sums / n, strict=True))
+    low, high = wilson_interval(np.asarray(success), n, CONFIDENCE)
     values = {
         "clients": n,
-        "success": sums.success / n,
+        "success": means["success"],
         "success_low": low,
         "success_high": high,
-        "dropout": sums.dropout / n,
-        "sessions": sums.sessions / n,
-        "sessions_to_success": sums.sessions_of_successes / sums.success if sums.success else None,
-        "reward": sums.reward / n,
-        "final_rs": sums.rs / n,
+        "dropout": means["dropout"],
+        "sessions": means["sessions"],
+        "sessions_to_success": sums[SUMS.index("to_success")] / success if success else None,
+        "reward": means["reward"],
+        "final_rs": means["final_rs"],
     }
-    if is_reference:
-        return {name: _number(value) for name, value in values.items()}
-    ends = paired_interval(sums.won, sums.lost, n, CONFIDENCE)
-    values["difference"] = (sums.won - sums.lost) / n
-    values["difference_low"], values["difference_high"] = ends
+    if not is_reference:
+        ends = paired_interval(won, lost, n, CONFIDENCE)
+        values["difference"] = (won - lost) / n
+        values["difference_low"], values["difference_high"] = ends
     return {name: _number(value) for name, value in values.items()}
 
 

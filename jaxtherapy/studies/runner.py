@@ -1,62 +1,45 @@
 """A sweep from its first run to its last: what is measured differs, the way there does not."""
 
-from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Protocol
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from jaxtherapy.config import as_given
+from jaxtherapy.devices.layout import choose_device
 from jaxtherapy.studies.settings import Run, Sweep
-from jaxtherapy.studies.table import KEYS, Key, Row, Table
+from jaxtherapy.studies.table import KEYS, Row, Table
+from jaxtherapy.studies.trained import Trainings
+from jaxtherapy.studies.untrained import UnderWay, Untrained, nobody_asks
+
+Kind = Untrained | Trainings
+"""A way to measure runs: of therapists that need no training, or of trainings.
+
+Both say which ``therapists`` have a row in every run, which ``columns`` are measured beside
+``KEYS`` and what varies, and for which runs one compiled program will do (``program_of``). Both
+``measure`` runs of one program but those that are done: now and then all rows of some, in any
+order; a run that diverges has its rows too.
+"""
 
 
-@dataclass(frozen=True)
-class Forecast:
-    """What a short trial says of runs that share a program: seconds to compile it, seconds of
-    each run, bytes where they are known."""
+def kind_of(sweep: Sweep, device: str, policies: Path) -> tuple[Kind, str]:
+    """How this sweep is measured, and what the user should know of the device.
 
-    compile_seconds: float
-    seconds_per_run: float
-    n_bytes: int | None
+    Args:
+        sweep: to be run.
+        device: ``auto``, ``cpu`` or ``gpu``.
+        policies: folder for weights.
 
-
-UnderWay = Callable[[float], None]
-"""Is told how many runs, in parts of them too, are done beside those whose rows are known."""
-
-
-def nobody_asks(runs: float) -> None:
-    """An ``UnderWay`` that does nothing."""
-
-
-class Kind(Protocol):
-    """A way to measure runs: of therapists that need no training, or of trainings."""
-
-    @property
-    def therapists(self) -> Sequence[str]:
-        """Each has a row in every run."""
-        ...
-
-    @property
-    def columns(self) -> Sequence[str]:
-        """What is measured, beside ``KEYS`` and what varies."""
-        ...
-
-    def program_of(self, run: Run) -> Hashable:
-        """Runs for which this is the same are measured by the same compiled program."""
-        ...
-
-    def measure(
-        self, runs: Sequence[Run], done: Collection[Key], under_way: UnderWay = nobody_asks
-    ) -> Iterator[Sequence[Row]]:
-        """Runs of one program but those that are done: now and then all rows of some, in any order.
-
-        A row has ``KEYS`` and ``columns``. A run that diverges has its rows too. ``under_way`` is
-        told of what has no rows yet.
-        """
-        ...
-
-    def forecast(self, runs: Sequence[Run]) -> Forecast:
-        """From a trial with some of these runs, which share a program."""
-        ...
+    Raises:
+        ConfigError: what only a training of its own can do.
+        RunError: a policy that can't be read, a function that is no therapist, or no such device.
+    """
+    if not sweep.train:
+        note = choose_device(device)
+        return Untrained(sweep), note
+    # A core of a CPU trains runs of its own.
+    runs = replace(sweep.runs[0].config, seed=0, n_seeds=min(len(sweep.runs), 1_000))
+    note = choose_device(device, runs)
+    return Trainings(sweep, policies), note
 
 
 def columns_of(sweep: Sweep, kind: Kind) -> tuple[str, ...]:

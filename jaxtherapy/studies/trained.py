@@ -10,18 +10,17 @@ from jaxtherapy.config.settings import PPO
 from jaxtherapy.ppo.types import EvalResult
 from jaxtherapy.storage.policies import to_named_arrays
 from jaxtherapy.storage.trained_policy import Policy, save_policy
-from jaxtherapy.studies import measures, trainings
+from jaxtherapy.studies import trainings
 from jaxtherapy.studies.folder import policy_name
-from jaxtherapy.studies.measures import of_clients, total
-from jaxtherapy.studies.runner import Forecast, UnderWay, nobody_asks
+from jaxtherapy.studies.measures import measured, of_clients
 from jaxtherapy.studies.settings import TRAINED, Run, Sweep
 from jaxtherapy.studies.table import Key, Row
 from jaxtherapy.studies.trainings import Study, TrainedRun, train_points
-from jaxtherapy.studies.untrained import Untrained, clients_of
+from jaxtherapy.studies.untrained import Forecast, UnderWay, Untrained, clients_of, nobody_asks
 
 
 class Trainings:
-    """A :class:`~jaxtherapy.studies.runner.Kind`.
+    """Trainings, a :data:`~jaxtherapy.studies.runner.Kind`.
 
     Args:
         sweep: whose runs are measured.
@@ -108,6 +107,6 @@ def _who_is_met(run: Run) -> Hashable:
 def row_of(trained: TrainedRun) -> Row:
     """What the table says of a trained therapist."""
     ours, reference = trained.outcomes.at(0), trained.outcomes.at(1)
-    row = measures.measured(total(of_clients(ours, reference.success)), is_reference=False)
+    row = measured(of_clients(ours, reference.success).sum(0), is_reference=False)
     about = {"seconds": round(trained.seconds, 4), "steps": trained.steps}
     return {"therapist": TRAINED} | row | about | {"status": trained.status}

@@ -2,9 +2,9 @@
 
 import sys
 import time
-from collections import deque
-from collections.abc import Collection, Hashable, Iterator, Sequence
+from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Future
+from dataclasses import dataclass
 from functools import partial
 from itertools import groupby
 from pathlib import Path
@@ -30,6 +30,7 @@ from jaxtherapy.evaluation.grid import (
     Design,
     Programs,
     gather,
+    in_turn,
     play_some,
 )
 from jaxtherapy.evaluation.map_search import (
@@ -44,9 +45,7 @@ from jaxtherapy.evaluation.planned import NAME as PLANNER
 from jaxtherapy.evaluation.planned import candidate_of
 from jaxtherapy.evaluation.policies import find_all
 from jaxtherapy.evaluation.results import TherapistInfo
-from jaxtherapy.studies import measures
-from jaxtherapy.studies.measures import MEASURED, Sums
-from jaxtherapy.studies.runner import Forecast, UnderWay, nobody_asks
+from jaxtherapy.studies.measures import MEASURED, SUMS, measured, of_clients
 from jaxtherapy.studies.settings import REFERENCE, TRAINED, Run, Sweep
 from jaxtherapy.studies.table import Key, Row
 
@@ -63,13 +62,103 @@ PLANNED_AT_ONCE = 4
 """Runs that the planner treats before they are written."""
 
 
+@dataclass(frozen=True)
+class Forecast:
+    """What a short trial says of runs that share a program: seconds to compile it, seconds of
+    each run, bytes where they are known."""
+
+    compile_seconds: float
+    seconds_per_run: float
+    n_bytes: int | None
+
+
+UnderWay = Callable[[float], None]
+"""Is told how many runs, in parts of them too, are done beside those whose rows are known."""
+
+
+def nobody_asks(runs: float) -> None:
+    """An ``UnderWay`` that does nothing."""
+
+
 def clients_of(run: Run) -> ClientParams:
     """Those of evaluations, as they are at a training's end."""
     return client_params(run.point.config.at_end().for_evaluation())
 
 
+@dataclass
+class _Block:
+    """Runs of one seed, measured together, at their places among the programs' clients; ``maps``
+    are those that were found for them."""
+
+    programs: Programs
+    runs: Sequence[Run]
+    places: Int[np.ndarray, " runs"]
+    maps: Int[np.ndarray, "runs 8"]
+    search_seconds: float = 0.0
+
+    def rows(self, everyone: Sequence[Candidate], n_clients: int) -> Iterator[list[Row]]:
+        """Of these therapists, the reference first, with so many clients of each run, as runs are
+        finished."""
+        n, size = len(self.runs) * n_clients, min(map(self.programs.most_at_once, everyone))
+        sums = np.zeros((len(everyone), len(self.runs), len(SUMS)))
+        seconds = np.zeros(sums.shape[:2])
+        key = evaluation_key(self.runs[0].seed)
+
+        def start(first: int) -> tuple[Any, list[list[Future[Batch]]]]:
+            run, client = np.divmod(np.arange(first, min(first + size, n)), n_clients)
+            who = self.places[run], client
+            maps, keys = self.maps[run], (key, key)
+            return run, [
+                list(
+                    self.programs.start(each, *who, weights=maps if each.anew else None, keys=keys)
+                )
+                for each in everyone
+            ]
+
+        for run, futures in in_turn(map(start, range(0, n, size)), self.programs.n_workers):
+            first = np.flatnonzero(np.diff(run, prepend=-1))  # of each run
+            played = [gather(each) for each in futures]
+            share = np.diff(first, append=len(run)) / len(run)
+            for place, each in enumerate(played):
+                told = of_clients(each.outcomes, played[0].outcomes.success)
+                sums[place, run[first]] += np.add.reduceat(told, first)
+                seconds[place, run[first]] += share * each.seconds
+            rows = [
+                self._row(i, p, who, sums[p, i], seconds[p, i])
+                for i in run[first]
+                if sums[0, i, 0] == n_clients  # all of them
+                for p, who in enumerate(everyone)
+            ]
+            if rows:
+                yield rows
+
+    def _row(
+        self, place: int, number: int, who: Candidate, sums: Float[np.ndarray, " k"], seconds: float
+    ) -> Row:
+        run = self.runs[place]
+        row = {"point": run.point.number, "seed": run.seed, "therapist": who.info.id}
+        row |= measured(sums, is_reference=number == 0)
+        if who.anew:
+            row["map"] = map_name(self.maps[place].tolist())
+            row["search_seconds"] = round(self.search_seconds / len(self.runs), 4)
+        return row | {"seconds": round(float(seconds), 4)}
+
+    def search(self, who: Candidate, n_clients: int) -> None:
+        """The best fixed map for each run, with clients that no evaluation meets."""
+        started = time.perf_counter()
+        key = jax.random.fold_in(jax.random.key(self.runs[0].seed), STREAM)
+
+        def score(maps: Int[np.ndarray, "runs maps 8"]) -> Float[np.ndarray, "runs maps"]:
+            clients = self.places, n_clients
+            outcomes = play_maps(self.programs, who, maps, *clients, keys=(key, key))
+            return search_score(outcomes).mean(-1)
+
+        self.maps = coordinate_searches(score, self.maps, MAPS).astype(np.int8)
+        self.search_seconds = time.perf_counter() - started
+
+
 class Untrained:
-    """A :class:`~jaxtherapy.studies.runner.Kind`.
+    """Therapists that need no training, a :data:`~jaxtherapy.studies.runner.Kind`.
 
     Raises:
         RunError: a policy that can't be read, or a function that is no therapist.
@@ -84,7 +173,7 @@ class Untrained:
         if sweep.fit_map is not None:
             self._everyone.append(any_map())
         if sweep.planner is not None:
-            self._everyone.append(_planner(sweep))
+            self._everyone.append(_planner(sweep))  # the last
 
     @property
     def therapists(self) -> list[str]:
@@ -99,14 +188,31 @@ class Untrained:
         self, runs: Sequence[Run], done: Collection[Key], under_way: UnderWay = nobody_asks
     ) -> Iterator[list[Row]]:
         """Rows of the runs that are not done, some at a time."""
-        left = [(place, run) for place, run in enumerate(runs) if run.key not in done]
+        left = [place for place, run in enumerate(runs) if run.key not in done]
         with self._programs(runs) as programs:
-            for _, same_seed in groupby(left, lambda each: each[1].seed):
+            for _, same_seed in groupby(left, lambda place: runs[place].seed):
                 of_seed = list(same_seed)
                 size = self._at_once or len(of_seed)
                 for start in range(0, len(of_seed), size):
-                    part = of_seed[start : start + size]
-                    yield from _Block(self._sweep, self._everyone, programs, part).rows()
+                    places = np.array(of_seed[start : start + size])
+                    maps = np.tile(COMPLEMENT, (len(places), 1)).astype(np.int8)
+                    block = _Block(programs, [runs[place] for place in places], places, maps)
+                    yield from self._rows(block)
+
+    def _rows(self, block: _Block) -> Iterator[list[Row]]:
+        """All rows of some runs at a time."""
+        sweep, everyone = self._sweep, self._everyone
+        if sweep.fit_map is not None:
+            block.search(next(who for who in everyone if who.anew), sweep.fit_map // MAPS)
+        quick = [who for who in everyone if who.at_once is None]
+        found = block.rows(quick, sweep.clients)
+        if sweep.planner is None:
+            yield from found
+            return
+        rows = [row for part in found for row in part]
+        for part in block.rows([everyone[0], everyone[-1]], sweep.planner):
+            rows += [row for row in part if row["therapist"] != REFERENCE]
+        yield rows
 
     def forecast(self, runs: Sequence[Run]) -> Forecast:
         """Plays half a call of therapies, spread over the runs."""
@@ -146,114 +252,6 @@ def most_memory() -> int | None:
         return None
     unit = 1 if sys.platform == "darwin" else 1024
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
-
-
-class _Block:
-    """Runs of one seed, measured together.
-
-    Args:
-        sweep: of them.
-        everyone: the therapists, the reference first.
-        programs: of the clients of all runs.
-        runs: each with its place among those clients.
-    """
-
-    def __init__(
-        self,
-        sweep: Sweep,
-        everyone: Sequence[Candidate],
-        programs: Programs,
-        runs: Sequence[tuple[int, Run]],
-    ) -> None:
-        self._sweep, self._everyone, self._programs = sweep, everyone, programs
-        self._runs = [run for _, run in runs]
-        self._places = np.array([place for place, _ in runs])
-        self._maps = np.tile(COMPLEMENT, (len(runs), 1)).astype(np.int8)
-        self._search_seconds = 0.0
-
-    def rows(self) -> Iterator[list[Row]]:
-        """All rows of some runs at a time."""
-        if self._sweep.fit_map is not None:
-            self._search(self._sweep.fit_map // MAPS)
-        quick = [who for who in self._everyone if who.at_once is None]
-        slow = [who for who in self._everyone if who.at_once is not None]
-        found = self._measured(quick, self._sweep.clients)
-        if not slow:
-            yield from found
-            return
-        assert self._sweep.planner is not None
-        rows = [row for part in found for row in part]
-        for part in self._measured([self._everyone[0], *slow], self._sweep.planner):
-            rows += [row for row in part if row["therapist"] != REFERENCE]
-        yield rows
-
-    def _measured(self, everyone: Sequence[Candidate], n_clients: int) -> Iterator[list[Row]]:
-        """Rows of these therapists with so many clients of each run, as runs are finished."""
-        n, size = len(self._runs) * n_clients, min(map(self._programs.most_at_once, everyone))
-        sums = np.zeros((len(everyone), len(self._runs), len(Sums._fields)))
-        seconds = np.zeros(sums.shape[:2])
-        key = evaluation_key(self._runs[0].seed)
-        starts, begun = deque(range(0, n, size)), deque[tuple[Any, list[list[Future[Batch]]]]]()
-        while starts or begun:
-            while starts and len(begun) <= self._programs.n_workers:
-                start = starts.popleft()
-                run, client = np.divmod(np.arange(start, min(start + size, n)), n_clients)
-                futures = [
-                    list(
-                        self._programs.start(
-                            who,
-                            self._places[run],
-                            client,
-                            weights=self._maps[run] if who.anew else None,
-                            keys=(key, key),
-                        )
-                    )
-                    for who in everyone
-                ]
-                begun.append((run, futures))
-            run, futures = begun.popleft()
-            first = np.flatnonzero(np.diff(run, prepend=-1))  # of each run
-            every = [gather(each) for each in futures]
-            for place, played in enumerate(every):
-                reference = every[0].outcomes.success
-                each = np.stack(measures.of_clients(played.outcomes, reference), -1)
-                sums[place, run[first]] += np.add.reduceat(each, first)
-                share = np.diff(first, append=len(run)) / len(run)
-                seconds[place, run[first]] += share * played.seconds
-            whole = [i for i in run[first] if sums[0, i, 0] == n_clients]
-            rows = [
-                self._row(i, p, who, sums[p, i], seconds[p, i])
-                for i in whole
-                for p, who in enumerate(everyone)
-            ]
-            if rows:
-                yield rows
-
-    def _row(
-        self, place: int, number: int, who: Candidate, sums: Float[np.ndarray, " k"], seconds: float
-    ) -> Row:
-        run = self._runs[place]
-        row = {"point": run.point.number, "seed": run.seed, "therapist": who.info.id}
-        row |= measures.measured(Sums(*sums), is_reference=number == 0)
-        if who.anew:
-            row["map"] = map_name(self._maps[place].tolist())
-            row["search_seconds"] = round(self._search_seconds / len(self._runs), 4)
-        return row | {"seconds": round(float(seconds), 4)}
-
-    def _search(self, n_clients: int) -> None:
-        """The best fixed map for each run, with clients that no evaluation meets."""
-        started = time.perf_counter()
-        key = jax.random.fold_in(jax.random.key(self._runs[0].seed), STREAM)
-        who = next(who for who in self._everyone if who.anew)
-
-        def score(maps: Int[np.ndarray, "runs maps 8"]) -> Float[np.ndarray, "runs maps"]:
-            outcomes = play_maps(
-                self._programs, who, maps, self._places, n_clients, keys=(key, key)
-            )
-            return search_score(outcomes).mean(-1)
-
-        self._maps = coordinate_searches(score, self._maps, MAPS).astype(np.int8)
-        self._search_seconds = time.perf_counter() - started
 
 
 # --- who treats -----------------------------------------------------------------------------

@@ -5,7 +5,7 @@ import pytest
 
 from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.studies import measures
-from jaxtherapy.studies.measures import Sums, measured, of_clients, paired_interval, total
+from jaxtherapy.studies.measures import SUMS, measured, of_clients, paired_interval
 
 
 def outcomes(success):
@@ -17,7 +17,7 @@ def outcomes(success):
 
 def test_a_row_says_what_its_clients_say():
     ours, theirs = outcomes([1, 1, 0, 0]), outcomes([1, 0, 0, 0])
-    row = measured(total(of_clients(ours, theirs.success)), is_reference=False)
+    row = measured(of_clients(ours, theirs.success).sum(0), is_reference=False)
     assert row.keys() == {*measures.MEASURED}
     assert (row["clients"], row["success"], row["difference"]) == (4, 0.5, 0.25)
     assert (row["sessions"], row["sessions_to_success"], row["reward"]) == (2.5, 1.5, 2.0)
@@ -26,17 +26,16 @@ def test_a_row_says_what_its_clients_say():
 
 def test_the_reference_has_no_difference_and_nobody_no_sessions_to_success():
     nobody = outcomes([0, 0])
-    row = measured(total(of_clients(nobody, nobody.success)), is_reference=True)
+    row = measured(of_clients(nobody, nobody.success).sum(0), is_reference=True)
     assert "difference" not in row
     assert row["sessions_to_success"] is None
 
 
-def test_chunks_add_up():
-    rng = np.random.default_rng(0)
-    ours, theirs = (outcomes(rng.random(50) < 0.5) for _ in range(2))
-    each = of_clients(ours, theirs.success)
-    parts = [total(each.at(slice(*ends))) for ends in ((0, 20), (20, 50))]
-    assert Sums(*map(sum, zip(*parts, strict=True))) == total(each)
+def test_sums_are_those_that_are_named():
+    ours, theirs = outcomes([1, 1, 0]), outcomes([0, 1, 1])
+    told = dict(zip(SUMS, of_clients(ours, theirs.success).sum(0), strict=True))
+    assert (told["clients"], told["success"], told["won"], told["lost"]) == (3, 2, 1, 1)
+    assert (told["sessions"], told["to_success"], told["reward"]) == (6, 3, 6)
 
 
 def test_the_interval_is_walds_on_a_table_with_half_a_case_more_in_each_cell():
