@@ -29,7 +29,7 @@ def study_parser(name: str, description: str | None, therapists: str) -> argpars
     parser = OneLineParser(prog=f"python -m jaxtherapy.{name}", description=description)
     add = parser.add_argument
     add("therapists", nargs="*", metavar="THERAPIST", help=therapists)
-    add("--outcome", choices=tuple(OUTCOMES), default="success", help="(default success)")
+    add("--outcome", choices=OUTCOMES, default="success", help="(default success)")
     add("--seed", metavar="N", default="0", help="decides the clients (default 0)")
     add("--output-dir", metavar="DIR", default=f"reports/{name}", help=f"default reports/{name}")
     add("--device", choices=("auto", "cpu", "gpu"), default="auto")

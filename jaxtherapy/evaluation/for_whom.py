@@ -55,7 +55,7 @@ def for_whom(request: "Request", panel: Panel, grid: Grid, programs: Programs) -
     luck = jax.random.fold_in(design.key, _LUCK)
 
     def again(number: int) -> Array:
-        played = play_some(programs, panel.candidates[number], *places, keys=(design.key, luck))
+        played = play_some(programs, panel.candidates[number], *places, luck=luck)
         return played.outcomes.success.reshape(-1, n_repeated)
 
     theirs, theirs_again = grid.outcomes.at(reference), again(reference)

@@ -230,7 +230,8 @@ class Programs:
         *,
         weights: PyTree = None,
         answers: Float[np.ndarray, "cells 8 8"] | None = None,
-        keys: tuple[PRNGKeyArray, PRNGKeyArray] | None = None,
+        key: PRNGKeyArray | None = None,
+        luck: PRNGKeyArray | None = None,
     ) -> Iterator[Future[Batch]]:
         """Begins therapies with these clients.
 
@@ -239,8 +240,11 @@ class Programs:
             cell, client: who is treated.
             weights: of each therapy, for a therapist that is new for each.
             answers: of the control in every cell.
-            keys: others than the design's: one decides the clients, one what happens to them.
+            key: decides the clients; the design's by default.
+            luck: decides what happens to them; the same key by default.
         """
+        key = self._key if key is None else key
+        keys = key, key if luck is None else luck
         for structure, (where, cells, _) in self._structures.items():
             if answers is not None:
                 cells = cells.answered(answers[where])
@@ -253,7 +257,7 @@ class Programs:
                     client[part].astype(np.int32),
                     jax.tree.map(lambda x, part=part: x[part], weights),
                 )
-                run = partial(self._run, candidate, structure, keys or (self._key, self._key))
+                run = partial(self._run, candidate, structure, keys)
                 yield self._pool.submit(run, cells, queue, part)
 
     def _run(

@@ -44,6 +44,10 @@ class Outcomes(NamedTuple):
     one_act: Any = None
     misheard: Any = None
 
+    def metric(self, name: str) -> Any:
+        """One of ``METRICS``, of each therapy."""
+        return self.rs if name == "final_rs" else getattr(self, name)
+
     def at(self, place: Any) -> "Outcomes":
         """Those at an index."""
         return Outcomes(*(None if part is None else part[place] for part in self))

@@ -111,24 +111,15 @@ def metric_sums(outcomes: Outcomes, weights: Weights = None) -> dict[str, Sums]:
     """Every metric of outcomes (cells, clients), and in the last row averages over cells: they
     weigh cells, not successes, so that who succeeds in hard cells too is not made to look slow
     by it."""
-    success = np.asarray(outcomes.success, float)
-    means = {
-        "success": success,
-        "dropout": outcomes.dropout,
-        "sessions": outcomes.sessions,
-        "reward": outcomes.reward,
-        "final_rs": outcomes.rs,
-        "bond": outcomes.bond,
-        "near_miss": outcomes.near_miss,
-    }
-    of_successes = {
-        "sessions_to_success": success * outcomes.sessions_to_success,
-        "relapse": outcomes.relapse,
-    }
-    ones = np.ones_like(success)
-    sums = {name: Sums(np.asarray(each, float), ones) for name, each in means.items()}
-    sums |= {name: Sums(np.asarray(each, float), success) for name, each in of_successes.items()}
-    return {name: _with_average(cells, _defined(cells, weights)) for name, cells in sums.items()}
+    success, sums = np.asarray(outcomes.success, float), {}
+    for metric in METRICS:
+        values = np.asarray(outcomes.metric(metric.id), float)
+        of_successes = metric.interval == _OF_SUCCESSES
+        cells = (
+            Sums(values * success, success) if of_successes else Sums(values, np.ones_like(values))
+        )
+        sums[metric.id] = _with_average(cells, _defined(cells, weights))
+    return sums
 
 
 def _defined(cells: Sums, weights: Weights) -> Float[Array, " cells"]:

@@ -10,7 +10,6 @@ from jaxtherapy.evaluation.candidates import Panel
 from jaxtherapy.evaluation.grid import Design, Programs, play_some
 from jaxtherapy.evaluation.outcomes import Outcomes
 from jaxtherapy.evaluation.statistics import wilson_interval
-from jaxtherapy.studies.questions import OUTCOMES
 
 CONFIDENCE = 0.95
 
@@ -40,7 +39,7 @@ def outcomes_of(
     shown = panel.candidates[:2]
     with Programs(design, shown) as programs:
         played = [play_some(programs, each, cell, client).outcomes for each in shown]
-    return [np.asarray(getattr(each, OUTCOMES[outcome]), float) for each in played]
+    return [np.asarray(each.metric(outcome), float) for each in played]
 
 
 def of_clients(

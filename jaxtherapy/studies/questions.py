@@ -1,18 +1,8 @@
 """What studies ask of whole therapies. Without JAX, so that commands know it at once."""
 
-OUTCOMES = {
-    "success": "success",
-    "dropout": "dropout",
-    "near_miss": "near_miss",
-    "relapse": "relapse",
-    "reward": "reward",
-    "sessions": "sessions",
-    "final_rs": "rs",
-    "bond": "bond",
-}
-"""By the name that users give, the field of :class:`~jaxtherapy.evaluation.outcomes.Outcomes`."""
-
 BINARY = ("success", "dropout", "near_miss", "relapse")
+OUTCOMES = (*BINARY, "reward", "sessions", "final_rs", "bond")
+"""Metrics of :mod:`jaxtherapy.evaluation.statistics`."""
 
 METHODS = ("sobol", "morris")
 """Of sensitivity."""

@@ -106,14 +106,12 @@ class _Block:
 
         def start(first: int) -> tuple[Any, list[list[Future[Batch]]]]:
             run, client = np.divmod(np.arange(first, min(first + size, n)), n_clients)
-            who = self.places[run], client
-            maps, keys = self.maps[run], (key, key)
-            return run, [
-                list(
-                    self.programs.start(each, *who, weights=maps if each.anew else None, keys=keys)
-                )
-                for each in everyone
-            ]
+            maps = [self.maps[run] if each.anew else None for each in everyone]
+            begun = (
+                self.programs.start(each, self.places[run], client, weights=own, key=key)
+                for each, own in zip(everyone, maps, strict=True)
+            )
+            return run, [list(each) for each in begun]
 
         for run, futures in in_turn(map(start, range(0, n, size)), self.programs.n_workers):
             first = np.flatnonzero(np.diff(run, prepend=-1))  # of each run
@@ -150,7 +148,7 @@ class _Block:
 
         def score(maps: Int[np.ndarray, "runs maps 8"]) -> Float[np.ndarray, "runs maps"]:
             clients = self.places, n_clients
-            outcomes = play_maps(self.programs, who, maps, *clients, keys=(key, key))
+            outcomes = play_maps(self.programs, who, maps, *clients, key=key)
             return search_score(outcomes).mean(-1)
 
         self.maps = coordinate_searches(score, self.maps, MAPS).astype(np.int8)
