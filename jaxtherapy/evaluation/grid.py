@@ -9,7 +9,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
@@ -58,6 +58,11 @@ class Candidate:
     trusted: bool = True
     anew: bool = False
     at_once: int | None = None
+
+    @property
+    def by_itself(self) -> "Candidate":
+        """The same with a program of its own, which does not know the others of its family."""
+        return replace(self, family=lambda weights: self.family(self.weights), weights=())
 
 
 # --- which therapies ------------------------------------------------------------------------

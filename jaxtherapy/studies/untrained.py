@@ -5,22 +5,20 @@ import time
 from collections.abc import Callable, Collection, Hashable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass
-from functools import partial
 from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 import jax
 import numpy as np
-from jaxtyping import Float, Int, PyTree
+from jaxtyping import Float, Int
 
 from jaxtherapy.client.baselines import BASELINES, map_name
 from jaxtherapy.client.octants import COMPLEMENT
 from jaxtherapy.client.params import ClientParams, client_params
-from jaxtherapy.client.therapists import Therapist, as_therapist, checked, taking_turns
 from jaxtherapy.config import expanded
 from jaxtherapy.envs.planner import Planner
-from jaxtherapy.evaluation.candidates import assemble, load_therapist
+from jaxtherapy.evaluation.candidates import assemble
 from jaxtherapy.evaluation.evaluation import evaluation_key
 from jaxtherapy.evaluation.grid import (
     FILLS,
@@ -44,7 +42,6 @@ from jaxtherapy.evaluation.map_search import (
 from jaxtherapy.evaluation.planned import NAME as PLANNER
 from jaxtherapy.evaluation.planned import candidate_of
 from jaxtherapy.evaluation.policies import find_all
-from jaxtherapy.evaluation.results import TherapistInfo
 from jaxtherapy.studies.measures import MEASURED, SUMS, measured, of_clients
 from jaxtherapy.studies.settings import REFERENCE, TRAINED, Run, Sweep
 from jaxtherapy.studies.table import Key, Row
@@ -166,8 +163,7 @@ class Untrained:
 
     def __init__(self, sweep: Sweep) -> None:
         self._sweep = sweep
-        n_therapies = sweep.clients * len(sweep.runs)
-        self._everyone = [*_baselines(sweep.therapists, n_therapies), *_policies(sweep)]
+        self._everyone = _therapists(sweep)
         if sweep.fit_map is not None:
             self._everyone.append(any_map())
         if sweep.planner is not None:
@@ -255,29 +251,17 @@ def most_memory() -> int | None:
 # --- who treats -----------------------------------------------------------------------------
 
 
-def _baselines(names: Sequence[str], n_therapies: int) -> Iterator[Candidate]:
-    """Baselines and users' own; ``n_therapies``: that each will hold."""
-    therapists = [
-        as_therapist(BASELINES[name]) if name in BASELINES else checked(load_therapist(name))
-        for name in names
-    ]
-
-    def alone(each: Therapist, weights: PyTree) -> Therapist:
-        return each
-
-    together = partial(taking_turns, therapists)
-    for number, (name, each) in enumerate(zip(names, therapists, strict=True)):
-        has_own = n_therapies >= WORTH_A_PROGRAM or len(names) == 1
-        family, weights = (partial(alone, each), ()) if has_own else (together, np.int32(number))
-        info = TherapistInfo.alone(name)
-        yield Candidate(info, family, weights, trusted=name in BASELINES)
-
-
-def _policies(sweep: Sweep) -> Sequence[Candidate]:
-    paths = [Path(expanded(path)) for path in sweep.policies]
+def _therapists(sweep: Sweep) -> list[Candidate]:
+    """Those that the sweep names, in their order, then given policies."""
     taken = {*BASELINES, TRAINED, SEARCHED, PLANNER}
-    files = find_all(paths, sweep.weights, taken) if paths else []
-    return assemble(files, [], [], None).candidates
+    files = find_all([Path(expanded(path)) for path in sweep.policies], sweep.weights, taken)
+    baselines = [name for name in sweep.therapists if name in BASELINES]
+    own = [name for name in sweep.therapists if name not in BASELINES]
+    everyone = {each.info.id: each for each in assemble(files, baselines, own, None).candidates}
+    named = [everyone.pop(name) for name in sweep.therapists]
+    if len(named) == 1 or sweep.clients * len(sweep.runs) >= WORTH_A_PROGRAM:
+        named = [each.by_itself for each in named]
+    return [*named, *everyone.values()]
 
 
 def _planner(sweep: Sweep) -> Candidate:
