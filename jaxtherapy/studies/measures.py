@@ -63,30 +63,17 @@ def of_clients(
 
 def measured(sums: Float[np.ndarray, " sums"], is_reference: bool) -> dict[str, Any]:
     """One therapist's ``MEASURED``, of ``SUMS`` over its clients."""
-    n_clients, success, *_, won, lost = sums
-    n = int(n_clients)
-    means = dict(zip(SUMS, sums / n, strict=True))
+    total = dict(zip(SUMS, map(float, sums), strict=True))
+    n, success = int(total["clients"]), total["success"]
     low, high = wilson_interval(np.asarray(success), n, CONFIDENCE)
-    values = {
-        "clients": n,
-        "success": means["success"],
-        "success_low": low,
-        "success_high": high,
-        "dropout": means["dropout"],
-        "sessions": means["sessions"],
-        "sessions_to_success": sums[SUMS.index("to_success")] / success if success else None,
-        "reward": means["reward"],
-        "final_rs": means["final_rs"],
-    }
+    values: dict[str, Any] = {name: each / n for name, each in total.items() if name in MEASURED}
+    values |= {"clients": n, "success_low": float(low), "success_high": float(high)}
+    values["sessions_to_success"] = total["to_success"] / success if success else None
     if not is_reference:
-        ends = paired_interval(won, lost, n, CONFIDENCE)
-        values["difference"] = (won - lost) / n
-        values["difference_low"], values["difference_high"] = ends
-    return {name: _number(value) for name, value in values.items()}
-
-
-def _number(value: Any) -> int | float | None:
-    return value if value is None or isinstance(value, int) else float(value)
+        ends = paired_interval(total["won"], total["lost"], n, CONFIDENCE)
+        values["difference"] = (total["won"] - total["lost"]) / n
+        values["difference_low"], values["difference_high"] = map(float, ends)
+    return values
 
 
 def paired_interval(
