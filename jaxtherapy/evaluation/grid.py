@@ -62,7 +62,8 @@ class Candidate:
     @property
     def by_itself(self) -> "Candidate":
         """The same with a program of its own, which does not know the others of its family."""
-        return replace(self, family=lambda weights: self.family(self.weights), weights=())
+        weights = jax.tree.map(jnp.asarray, self.weights)
+        return replace(self, family=lambda nothing: self.family(weights), weights=())
 
 
 # --- which therapies ------------------------------------------------------------------------

@@ -16,11 +16,9 @@ CLIENT_ACT_KINDS = ("any", "warm", "cold")
 OUTCOME_KINDS = ("all", "success", "failure")
 PHASES = ("early", "middle", "late")
 QUANTILES = ("q05", "q25", "q50", "q75", "q95")
-
+Numbers = list[float | None]
 CLIENT_GROUPS = ("both", "neither", "only_therapist", "only_reference")
 """Of clients, by who succeeds with them."""
-
-Numbers = list[float | None]
 
 
 @dataclass
