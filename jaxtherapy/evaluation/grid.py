@@ -27,11 +27,14 @@ from jaxtherapy.evaluation.outcomes import NOT_HELD, Outcomes, Record
 from jaxtherapy.evaluation.results import TherapistInfo
 from jaxtherapy.evaluation.stream import ANY_OCTANT, Cells, Family, Queue, Stream
 
-LANES = {"cpu": 2_048, "gpu": 131_072}
+LANES = {"cpu": 4_096, "gpu": 131_072}
 """Therapies in lockstep: on a CPU few enough that their state stays in a core's cache."""
 
-FILLS = 32
+FILLS = 16
 """Therapies of a call per lane: at its end lanes are empty for the length of one therapy."""
+
+VECTOR = 16
+"""Lanes that a CPU's widest registers hold: of other numbers, the rest is slow."""
 
 SLOW = 4
 """Lanes of a therapist that takes a second for a therapy: few, so that calls are short."""
@@ -130,6 +133,12 @@ def batch_size(total: int, n_sessions: int, platform: str, workers: int) -> int:
     return -(-total // min(n_batches, total))
 
 
+def lanes_for(size: int, most: int) -> int:
+    """As few as take no more turns than ``most`` would, in whole vectors."""
+    each = -(-size // -(-size // most))
+    return min(size, most, -(-each // VECTOR) * VECTOR)
+
+
 def worker_count(platform: str) -> int:
     """Batches in flight: one per core; an accelerator is busy with one, and so is a CPU with
     asynchronous dispatch, where two programs can wait for each other for ever in XLA's thread
@@ -207,7 +216,7 @@ class Programs:
     def _compile(self, candidate: Candidate, structure: Any) -> Any:
         started = time.perf_counter()
         size, most_lanes = self._size(candidate, structure), self._most_lanes
-        n_lanes = min(size, most_lanes if candidate.at_once is None else SLOW)
+        n_lanes = lanes_for(size, most_lanes if candidate.at_once is None else SLOW)
         index = jax.ShapeDtypeStruct((size,), jnp.int32)
         each = jax.tree.map(
             lambda x: jax.ShapeDtypeStruct((size, *x.shape), x.dtype), candidate.weights

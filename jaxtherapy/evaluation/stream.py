@@ -157,9 +157,9 @@ class Stream:
         lanes = jax.tree.map(lambda leaf: jnp.zeros(leaf.shape, leaf.dtype), one)
         ends = jax.eval_shape(jax.vmap(self._end), lanes)[1]
         ends = jax.tree.map(lambda leaf: jnp.zeros((self.size,), leaf.dtype), ends)
+        shape = self.size, -(-self.n_sessions // SESSIONS), SESSIONS
         blank = Record(
-            jnp.full((self.size, self.n_sessions), NOT_HELD, jnp.int16),
-            jnp.zeros((self.size, self.n_sessions), lanes.tally.highest_rs.dtype),
+            jnp.full(shape, NOT_HELD, jnp.int16), jnp.zeros(shape, lanes.tally.highest_rs.dtype)
         )
         everyone = jnp.ones((self.n_lanes,), bool)
         start = _Progress(jnp.int32(0), lanes, everyone, ends, blank, jnp.bool_(True))
@@ -168,7 +168,10 @@ class Stream:
             return ~jnp.all(now.free) | (now.taken < self.queue.n)
 
         last = jax.lax.while_loop(going, self._advance, start)
-        return last.ends, last.records, last.valid
+        records = jax.tree.map(
+            lambda x: x.reshape(self.size, shape[1] * SESSIONS)[:, : self.n_sessions], last.records
+        )
+        return last.ends, records, last.valid
 
     def _advance(self, now: _Progress) -> _Progress:
         """Free lanes take the next therapies, sessions are held, and ends are noted."""
@@ -179,8 +182,15 @@ class Stream:
         )
         idle = now.free & ~begins
         lanes = lanes._replace(place=jnp.where(idle, self.size, lanes.place))
-        held = lanes, now.records, now.valid
-        lanes, records, valid = jax.lax.fori_loop(0, SESSIONS, self._hold, held)
+        sessions_before = lanes.meeting.dyad.time
+        lanes, course = jax.lax.scan(self._hold, lanes, length=SESSIONS)
+        valid = now.valid & jnp.all(~course.held | (course.therapist_act != INVALID))
+        records = now.records
+        if self.n_sessions:
+            where = lanes.place, sessions_before // SESSIONS
+            records = jax.tree.map(
+                lambda all, new: all.at[where].set(new.T, mode="drop"), records, _record(course)
+            )
         over, end = jax.vmap(self._end)(lanes)
         place = jnp.where(over, lanes.place, self.size)
         ends = jax.tree.map(lambda all, new: all.at[place].set(new, mode="drop"), now.ends, end)
@@ -204,29 +214,19 @@ class Stream:
         which = self.therapist if self.queue.therapist is None else therapist
         return self.family(which), self.cells.shared.replace(**numbers)
 
-    def _hold(
-        self, _: Int[Array, ""], before: tuple[_Lanes, Record, Bool[Array, ""]]
-    ) -> tuple[_Lanes, Record, Bool[Array, ""]]:
-        """The next session of every lane, recorded."""
+    def _hold(self, lanes: _Lanes, _: None) -> tuple[_Lanes, Course]:
+        """The next session of every lane."""
 
         def hold(lane: _Lanes) -> tuple[_Lanes, Course]:
             who = self._who(lane.therapist, lane.numbers)
             time = lane.meeting.dyad.time + 1
             after, now = session(self.luck, time, lane.client, lane.meeting, *who)
-            now = now._replace(
-                held=now.held & (lane.place < self.size),
-                rs=share_of_range(after.dyad.client, now.rs),
-            )
+            held = now.held & (lane.place < self.size)
+            rs = jnp.where(held, share_of_range(after.dyad.client, now.rs), 0)
+            now = now._replace(held=held, rs=rs)
             return lane._replace(meeting=after, tally=lane.tally.after(now)), now
 
-        lanes, records, valid = before
-        after, now = jax.vmap(hold)(lanes)
-        valid &= jnp.all(~now.held | (now.therapist_act != INVALID))
-        if self.n_sessions:
-            where = jnp.where(now.held, lanes.place, self.size), lanes.meeting.dyad.time
-            new = Record(_code(now), now.rs)
-            records = jax.tree.map(lambda all, x: all.at[where].set(x, mode="drop"), records, new)
-        return after, records, valid
+        return jax.vmap(hold)(lanes)
 
     def _end(self, lane: _Lanes) -> tuple[Bool[Array, ""], Outcomes]:
         params = self.cells.shared.replace(**lane.numbers)
@@ -234,8 +234,11 @@ class Stream:
         return dyads.is_over(dyad, params), outcome(dyad, lane.tally, params)
 
 
-def _code(now: Course) -> Int[Array, " lanes"]:
-    """Acts as records have them."""
-    acts = jnp.stack([now.client_act, now.therapist_act, now.heard_act]).astype(jnp.int16)
-    code = jnp.array([N_OCTANTS**2, N_OCTANTS, 1], jnp.int16) @ acts
-    return jnp.where(now.therapist_act == INVALID, INVALID, code).astype(jnp.int16)
+def _record(now: Course) -> Record:
+    """Sessions as records have them; those that were not held too."""
+    client, therapist, heard = (
+        act.astype(jnp.int16) for act in (now.client_act, now.therapist_act, now.heard_act)
+    )
+    code = (client * N_OCTANTS + therapist) * N_OCTANTS + heard
+    code = jnp.where(now.therapist_act == INVALID, INVALID, code)
+    return Record(jnp.where(now.held, code, NOT_HELD).astype(jnp.int16), now.rs)
