@@ -183,10 +183,13 @@ def _tell_end(
 
 class _Shown:
     """Progress of a sweep: runs, rate, and the point with the largest difference so far, or where
-    there is none, the most successes."""
+    there is none, the most successes; of trainings, that of the trained therapist."""
 
     def __init__(self, sweep: Sweep, kind: Kind, progress: Progress) -> None:
+        from jaxtherapy.studies.settings import TRAINED
+
         self._names = [axis.name for axis in sweep.axes]
+        self._counts = (TRAINED,) if sweep.train else kind.therapists
         self._several, self._n_therapists = len(kind.therapists) > 1, len(kind.therapists)
         self._progress, self._begun = progress, time.monotonic()
         self._measured, self._shown, self._highest, self._best = 0, 0.0, -2.0, ""
@@ -196,7 +199,8 @@ class _Shown:
         column = "difference" if self._several else "success"
         for row in rows:
             value = row.get(column)
-            if value is not None and value > self._highest:
+            counts = row["therapist"] in self._counts and value is not None
+            if counts and value > self._highest:
                 where = ", ".join(f"{name} {row[name]}" for name in self._names)
                 shown = f"{100 * value:+.1f} pp" if self._several else f"{value:.1%}"
                 self._highest = value

@@ -77,7 +77,7 @@ def read_evaluation(path: str | Path) -> Evaluation:
     except (OSError, UnicodeDecodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8 text"
         raise RunError(
-            f"{path} can't be read: {reason}; make one with jaxtherapy.evaluate"
+            f"{path} can't be read: {reason}; 'python -m jaxtherapy.evaluate' makes one"
         ) from None
     try:
         found = msgspec.json.decode(content, type=_Head).schema

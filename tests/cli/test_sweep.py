@@ -2,12 +2,13 @@
 
 import csv
 import shutil
+from types import SimpleNamespace
 
 import pytest
 import yaml
 
 from jaxtherapy.cli.report import main as draw
-from jaxtherapy.cli.sweep import main
+from jaxtherapy.cli.sweep import _Shown, main
 from jaxtherapy.studies.runner import run_sweep
 
 SMALL = {
@@ -161,3 +162,17 @@ def test_a_map_that_is_none_is_refused_in_a_line(here, capsys):
     (here / "small.yaml").write_text(yaml.safe_dump(SMALL | {"therapists": ["fixed_map:D"]}))
     assert main(["--config", "small.yaml", "--dry-run"]) == 2
     assert "'fixed_map:D' is no baseline" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("train", "best"), [(True, "trained +10.0"), (False, "fixed_map +30.0")])
+def test_the_best_so_far_of_trainings_is_a_trained_one(train, best):
+    told = []
+    sweep = SimpleNamespace(axes=[SimpleNamespace(name="gamma")], train=train)
+    kind = SimpleNamespace(therapists=["complementary", "trained", "fixed_map"])
+    progress = SimpleNamespace(advance=lambda done, text: told.append(text))
+    differences = {"complementary": None, "trained": 0.1, "fixed_map": 0.3}
+    rows = [
+        {"therapist": name, "difference": each, "gamma": 0.9} for name, each in differences.items()
+    ]
+    _Shown(sweep, kind, progress).measured(rows)
+    assert f"best so far: {best} pp at gamma 0.9" in told[-1]
