@@ -199,8 +199,8 @@ class _Shown:
         column = "difference" if self._several else "success"
         for row in rows:
             value = row.get(column)
-            counts = row["therapist"] in self._counts and value is not None
-            if counts and value > self._highest:
+            counts = row["therapist"] in self._counts
+            if counts and value is not None and value > self._highest:
                 where = ", ".join(f"{name} {row[name]}" for name in self._names)
                 shown = f"{100 * value:+.1f} pp" if self._several else f"{value:.1%}"
                 self._highest = value
