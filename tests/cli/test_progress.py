@@ -21,7 +21,7 @@ def test_parts_of_runs_add_up_to_whole_ones():
 def test_a_sweep_moves_while_runs_are_under_way_and_never_back():
     told = []
     bar = SimpleNamespace(advance=lambda runs, note: told.append((runs, note)))
-    sweep = SimpleNamespace(axes=[SimpleNamespace(name="threshold")])
+    sweep = SimpleNamespace(axes=[SimpleNamespace(name="threshold")], train=True)
     kind = SimpleNamespace(therapists=["complementary", "trained"])
     shown = _Shown(sweep, kind, bar)
     rows = [
