@@ -43,6 +43,7 @@ COMPILE_QUICKLY = " ".join(
 CACHE, CACHED_FROM = "JAX_COMPILATION_CACHE_DIR", "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"
 
 LONGEST = [
+    "test_shown_commands",
     "test_docs",
     "training/test_groups",
     "storage/test_resume",

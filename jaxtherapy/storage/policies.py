@@ -158,8 +158,8 @@ def from_named_arrays(
         array = arrays.get(name)
         if array is None or array.shape != like.shape[:: -1 if transposed else 1]:
             raise RunError(
-                f"the weights have no {name} as these views, encoder and hidden_size need it; "
-                f"{advice}"
+                f"the weights have no {name} as these views, encoder, hidden_size and trunk need "
+                f"it; {advice}"
             )
         leaves[path] = jax.device_put(array.T if transposed else array, may_alias=False)
     restored = jax.tree.map(lambda x: x, template)

@@ -253,7 +253,7 @@ def most_memory() -> int | None:
 
 def _therapists(sweep: Sweep) -> list[Candidate]:
     """Those that the sweep names, in their order, then given policies."""
-    taken = {*BASELINES, TRAINED, SEARCHED, PLANNER}
+    taken = {*BASELINES, *sweep.therapists, TRAINED, SEARCHED, PLANNER}
     files = find_all([Path(expanded(path)) for path in sweep.policies], sweep.weights, taken)
     baselines = [name for name in sweep.therapists if name in BASELINES]
     own = [name for name in sweep.therapists if name not in BASELINES]

@@ -199,7 +199,7 @@ class Trainer:
             run_info.write(files.run, self._info)
 
     def _tell(self, what: str, *told: Any) -> None:
-        """Calls this method of all loggers that have it."""
+        """Calls this method, which loggers need not have, of those that do."""
         for logger in self._told:
             if method := getattr(logger, what, None):
                 method(*told)
@@ -278,7 +278,8 @@ class Trainer:
             now.config, progress, row["test_reward_mean"], row["test_success_rate"]
         )
         self.tally.log(row.by_seed)
-        self._tell("log", progress.step, row)
+        for logger in self._told:
+            logger.log(progress.step, row)
         if progress.ended_early:
             self.console.print(f"ends at step {progress.step:,}: {progress.ended_early}")
         if self.callback is not None:

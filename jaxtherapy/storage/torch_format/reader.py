@@ -3,9 +3,8 @@
 A pickle is a program, so it is never handed to Python's ``pickle``: ``pickletools`` tells its
 operations, of which a machine of ours runs only those that weights need. It "calls" only the three
 functions in ``_Function`` and builds only arrays, dicts, lists, tuples, numbers, strings, booleans
-and None. Sizes are checked against the
-bytes that are really there before anything is allocated: reading takes at most a few times the size
-of the file, plus some tens of MB.
+and None. Sizes are checked against the bytes that are really there before anything is allocated:
+reading takes at most a few times the size of the file, plus some tens of MB.
 """
 
 import enum
