@@ -2,6 +2,7 @@
 
 import importlib
 import io
+import os
 import re
 import shlex
 import shutil
@@ -38,7 +39,8 @@ def ours(line: str) -> Iterator[tuple[str, list[str]]]:
         if not shutil.which("make"):
             return
         dry = ["make", "--dry-run", *KNOWN, *shlex.split(line)[1:]]
-        done = subprocess.run(dry, cwd=ROOT, capture_output=True, text=True, timeout=60)
+        alone = {"PATH": os.environ["PATH"]}  # not the arguments of the make that runs the tests
+        done = subprocess.run(dry, cwd=ROOT, env=alone, capture_output=True, text=True, timeout=60)
         assert done.returncode == 0, done.stderr
         lines = done.stdout.splitlines()
     for each in lines:
