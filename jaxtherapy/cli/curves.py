@@ -34,7 +34,7 @@ def build_parser() -> argparse.ArgumentParser:
 def main(given: argparse.Namespace) -> None:
     """Draws and says where."""
     output = Path(expanded(given.output))
-    if output.suffix not in KINDS:
+    if output.suffix.lower() not in KINDS:
         raise RunError(f"--output is {output}; its name must end in {' or '.join(KINDS)}")
     with importing():
         from jaxtherapy.reporting.learning_curves import draw_together

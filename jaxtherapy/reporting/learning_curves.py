@@ -186,7 +186,7 @@ def draw_together(logs: Mapping[str, Sequence[Log]], path: Path) -> None:
         below.set(ylabel="share of successes", ylim=(-0.02, 1.02), xlabel="environment steps")
         _legend(above, entries)
 
-    kind = path.suffix[1:]
+    kind = path.suffix[1:].lower()
     options = {"dpi": 120} if kind == "png" else {"metadata": {"Date": None}}
     drawn = draw(path.name, (8, 6.5), paint, {kind: options}, **{"font.size": 10})
     write_atomically(path, drawn[kind])

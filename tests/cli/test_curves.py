@@ -28,14 +28,14 @@ def trainings(folder):
 
 def test_trainings_are_drawn_together(trainings, capsys):
     shutil.copy("logs/one/one_progress.csv", "copy.csv")
-    assert main(["models/one", "models/six", "copy.csv", "--output", "both.svg"]) == 0
+    assert main(["models/one", "models/six", "copy.csv", "--output", "both.SVG"]) == 0
     assert capsys.readouterr().out.splitlines() == [
         "models/one: 160 steps",
         "models/six: 6 seeds, 160 steps",
         "copy.csv: 160 steps",
-        "both.svg",
+        "both.SVG",
     ]
-    drawn = (trainings / "both.svg").read_text()
+    drawn = (trainings / "both.SVG").read_text()
     assert "models/six (6 seeds)" in drawn and "reward per therapy" in drawn
 
 
