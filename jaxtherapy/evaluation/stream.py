@@ -221,9 +221,10 @@ class Stream:
             who = self._who(lane.therapist, lane.numbers)
             time = lane.meeting.dyad.time + 1
             after, now = session(self.luck, time, lane.client, lane.meeting, *who)
-            held = now.held & (lane.place < self.size)
-            rs = jnp.where(held, share_of_range(after.dyad.client, now.rs), 0)
-            now = now._replace(held=held, rs=rs)
+            now = now._replace(
+                held=now.held & (lane.place < self.size),
+                rs=share_of_range(after.dyad.client, now.rs),
+            )
             return lane._replace(meeting=after, tally=lane.tally.after(now)), now
 
         return jax.vmap(hold)(lanes)
@@ -241,4 +242,5 @@ def _record(now: Course) -> Record:
     )
     code = (client * N_OCTANTS + therapist) * N_OCTANTS + heard
     code = jnp.where(now.therapist_act == INVALID, INVALID, code)
-    return Record(jnp.where(now.held, code, NOT_HELD).astype(jnp.int16), now.rs)
+    code = jnp.where(now.held, code, NOT_HELD)
+    return Record(code.astype(jnp.int16), jnp.where(now.held, now.rs, 0))
